@@ -1,0 +1,46 @@
+"""medkit: from a folder of medical images to an accepted submission, in locked-down notebooks.
+
+Importing has no effect: each public name is loaded on first use.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+__version__ = "0.1.0"
+
+_HOMES = {  # public name: the module that holds it
+    "Task": "datasets.task",
+    "Head": "datasets.task",
+    "Fact": "datasets.task",
+    "score": "datasets.task",
+    "get_task": "datasets",
+    "Config": "runs.config",
+    "Run": "runs.folder",
+    "fit": "training.loop",
+    "predict": "inference.predicting",
+    "make_model": "models.factory",
+    "seed_everything": "seeding",
+    "assign_folds": "tables",
+    "find_leaks": "tables",
+    "summarize": "tables",
+}
+_MODULES = ("datasets", "files", "machine", "metrics", "seeding", "tables")
+
+__all__ = ["__version__", *_HOMES, *_MODULES]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        value = getattr(importlib.import_module(f"medkit.{_HOMES[name]}"), name)
+    elif name in _MODULES:
+        value = importlib.import_module(f"medkit.{name}")
+    else:
+        raise AttributeError(f"module 'medkit' has no attribute {name!r}")
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,113 @@
+"""Whole-or-nothing writes, hashes and append-only logs.
+
+A reader sees the old file or the new one, never half of one.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import os
+import tempfile
+from pathlib import Path
+from typing import Any
+
+ADVICE = {
+    errno.ENOSPC: "the disk is full; free some space or choose another folder, then run it again",
+    errno.EDQUOT: "your disk quota is used up; free some space, then run it again",
+    errno.EROFS: "the disk is read-only; choose a folder that you may write to",
+    errno.EACCES: "you may not write here; choose a folder that you may write to",
+    errno.EPERM: "you may not write here; choose a folder that you may write to",
+}
+
+
+def explain(error: OSError, path: Path) -> OSError:
+    """The same kind of error, saying which file, what happened and what to do next."""
+    advice = ADVICE.get(error.errno, error.strerror or str(error))
+    return type(error)(error.errno, f"{path}: not written, {advice}", str(path))
+
+
+def write_whole(path: Path, data: bytes | str, *, mode: int = 0o644) -> None:
+    """Write `data` so that `path` holds all of it or what it held before.
+
+    Args:
+        mode: permission bits of the new file, before the umask; 0o600 for what is private.
+
+    Raises:
+        OSError: with the file's name and a next step; the file at `path` is then untouched.
+    """
+    path = Path(path)
+    payload = data.encode("utf-8") if isinstance(data, str) else data
+    temporary = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+        with os.fdopen(handle, "wb") as file:
+            file.write(payload)
+            file.flush()
+            os.fchmod(file.fileno(), mode & ~_umask())
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+        sync_folder(path.parent)
+    except OSError as error:
+        raise explain(error, path) from error
+    finally:
+        if temporary is not None and os.path.exists(temporary):
+            os.unlink(temporary)
+
+
+def write_json(path: Path, value: Any, *, mode: int = 0o644) -> None:
+    """Write `value` as JSON that a person can read, whole or not at all."""
+    text = json.dumps(value, indent=2, ensure_ascii=False, sort_keys=True)
+    write_whole(path, text + "\n", mode=mode)
+
+
+def append_line(path: Path, line: str, *, mode: int = 0o644) -> None:
+    """Add one line at the end of a log, on the disk before this returns."""
+    path = Path(path)
+    try:
+        handle = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, mode)
+        with os.fdopen(handle, "ab") as file:
+            file.write(line.rstrip("\n").encode("utf-8") + b"\n")
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        raise explain(error, path) from error
+
+
+def sync_folder(folder: Path) -> None:
+    """Make a rename in `folder` last, where the file system can."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # some network disks cannot
+            raise
+    finally:
+        os.close(handle)
+
+
+def sha256_file(path: Path) -> str:
+    """SHA-256 of a file's bytes, in hex."""
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:
+        for block in iter(lambda: file.read(1 << 20), b""):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def listing(folder: Path, most: int = 8) -> str:
+    """The first names in a folder, for messages."""
+    folder = Path(folder)
+    if not folder.is_dir():
+        return f"no folder {str(folder)!r}"
+    names = sorted(entry.name + "/" * entry.is_dir() for entry in folder.iterdir())
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return (", ".join(names[:most]) + more) or "nothing"
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask

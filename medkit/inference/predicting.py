@@ -1,0 +1,208 @@
+"""Predictions: a table of probabilities by id. Validation inside `fit` is made here too."""
+
+from __future__ import annotations
+
+import warnings
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any, ContextManager, Sequence
+
+import numpy as np
+import pandas as pd
+import torch
+
+from medkit import tables
+from medkit.datasets.task import Task
+from medkit.inference.views import check_views, predict_views
+from medkit.loading.cache import open_cache
+from medkit.loading.loader import CaseDataset, encode_facts, make_loader
+from medkit.models.factory import CaseModel, make_model
+from medkit.runs.config import Config
+from medkit.runs.folder import Run
+from medkit.runs.state import load_state
+
+
+def predict(
+    run: Run,
+    cases: pd.DataFrame,
+    *,
+    views: Sequence[str] = ("as is",),
+    batch_size: int | None = None,
+    num_workers: int = 0,
+    device: str | None = None,
+    cache_folder: Path | str | None = None,
+) -> pd.DataFrame:
+    """Probabilities by a run's best weights.
+
+    Args:
+        cases: as `task.read` gives them. A case without a path gets the majority of the training
+            cases, with a warning; a photo without a region has nothing to predict and no row.
+        views: names of `views.VIEWS`; their logits are averaged.
+        batch_size: images at once; None takes twice the run's, and halves it when memory is short.
+
+    Returns:
+        `id`, then one probability column a class; those of one head add up to 1.
+    """
+    config, task = run.config, run.task
+    check_views(views, task.mirror)
+    model = load_model(run, device=device)
+    seen = tables.visible(cases)
+    dataset = make_dataset(task, config, seen, cache_folder=cache_folder)
+    logits, _ = predict_rows(
+        model,
+        dataset,
+        np.arange(len(seen)),
+        mirrored_facts=encode_facts(task, seen, config.facts)[1],
+        views=views,
+        batch_size=batch_size or 2 * config.batch_size,
+        num_workers=num_workers,
+        amp=config.amp,
+    )
+    table = to_table(task, seen["id"], logits)
+    unread = list(cases["id"][cases["path"].isna()])
+    if unread:
+        warnings.warn(
+            f"{len(unread)} cases cannot be looked at and get the majority of the training cases: "
+            f"{', '.join(unread[:3])}.",
+            stacklevel=2,
+        )
+        table = pd.concat([table, _majority(run, unread)], ignore_index=True)
+    return table
+
+
+def load_model(run: Run, *, device: str | None = None) -> CaseModel:
+    """A run's model with its best weights, ready to predict."""
+    tensors, _ = load_state(run.best)
+    model = new_model(run.task, run.config)
+    model.load_state_dict(tensors)
+    return model.to(torch.device(device or default_device())).eval()
+
+
+def new_model(task: Task, config: Config) -> CaseModel:
+    """The untrained model of a config, on the CPU; the same bits for the same config."""
+    return make_model(
+        task,
+        config.model,
+        config.weights,
+        facts=config.facts,
+        drop_rate=config.drop_rate,
+        drop_path_rate=config.drop_path_rate,
+        image_size=config.image_size,
+        seed=config.seed,
+    )
+
+
+def make_dataset(
+    task: Task,
+    config: Config,
+    cases: pd.DataFrame,
+    *,
+    recipe: str | None = None,
+    cache_folder: Path | str | None = None,
+    progress: bool = True,
+) -> CaseDataset:
+    """Visible cases as a dataset, over their decoded store."""
+    cache = open_cache(
+        cases,
+        image_size=config.image_size,
+        region_margin=config.region_margin,
+        region_mask=config.region_mask,
+        folder=cache_folder,
+        progress=progress,
+    )
+    return CaseDataset(task, cases, cache, facts=config.facts, recipe=recipe, seed=config.seed)
+
+
+def predict_rows(
+    model: CaseModel,
+    dataset: CaseDataset,
+    rows: np.ndarray,
+    *,
+    mirrored_facts: torch.Tensor,
+    views: Sequence[str] = ("as is",),
+    batch_size: int,
+    num_workers: int = 0,
+    amp: bool = True,
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Logits (N, classes) and labels (N, heads) of some rows of a dataset, in that order.
+
+    When a GPU has no memory for a batch, the batch is halved, down to one image.
+    """
+    device = model.mean.device
+    keys = [(0, 0, int(row)) for row in rows]
+    loader = make_loader(
+        dataset,
+        keys,
+        batch_size=batch_size,
+        num_workers=num_workers,
+        pin_memory=device.type == "cuda",
+    )
+    logits, labels = [], []
+    was_training = model.training
+    model.eval()
+    with torch.inference_mode(), precision(device, amp):
+        for batch in loader:
+            known = batch.facts, mirrored_facts[batch.rows]
+            logits.append(_in_parts(model, batch.images, *known, views=views))
+            labels.append(batch.labels)
+    model.train(was_training)
+    return torch.cat(logits), torch.cat(labels)
+
+
+def to_table(task: Task, ids: pd.Series, logits: torch.Tensor) -> pd.DataFrame:
+    """Logits as a predictions table; softmax over each head's classes, in float64."""
+    table, first = {"id": list(ids)}, 0
+    for head in task.heads:
+        last = first + len(head.classes)
+        probs = torch.softmax(logits[:, first:last].double(), 1).numpy()
+        table.update(zip(head.classes, probs.T))
+        first = last
+    return pd.DataFrame(table)
+
+
+def precision(device: torch.device, amp: bool) -> ContextManager[Any]:
+    """Half precision on a GPU: bfloat16 where it has it, else float16."""
+    if not amp or device.type != "cuda":
+        return nullcontext()
+    half = torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
+    return torch.autocast("cuda", half)
+
+
+def default_device() -> str:
+    """ "cuda" where there is a GPU, else "cpu"."""
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def _in_parts(
+    model: CaseModel,
+    images: torch.Tensor,
+    facts: torch.Tensor,
+    mirrored: torch.Tensor,
+    *,
+    views: Sequence[str],
+) -> torch.Tensor:
+    """Logits on the CPU; in halves where the GPU has no memory for the whole."""
+    device = model.mean.device
+    try:
+        batch = (part.to(device, non_blocking=True) for part in (images, facts, mirrored))
+        return predict_views(model, *batch, views=views).cpu()
+    except RuntimeError as error:
+        if "out of memory" not in str(error) or len(images) == 1:
+            raise
+    torch.cuda.empty_cache()  # outside the handler: its traceback would hold the memory
+    half = len(images) // 2
+    parts = slice(None, half), slice(half, None)
+    return torch.cat(
+        [_in_parts(model, images[p], facts[p], mirrored[p], views=views) for p in parts]
+    )
+
+
+def _majority(run: Run, ids: list[str]) -> pd.DataFrame:
+    """Certainty of the class that most units of the training cases have."""
+    task, cases = run.task, run.cases()
+    table: dict[str, Any] = {"id": ids}
+    for head in task.heads:
+        truth = task.to_units(cases)["y_true"] if len(task.heads) == 1 else cases[head.name]
+        most = truth.value_counts().index[0]
+        table.update({name: [float(name == most)] * len(ids) for name in head.classes})
+    return pd.DataFrame(table)

@@ -1,0 +1,55 @@
+"""Test-time views as pairs: see the image so, turn the answer back so."""
+
+from __future__ import annotations
+
+from typing import Sequence
+
+import torch
+
+VIEWS = {  # name: (see, turn back), both on (N, C, H, W)
+    "as is": (lambda x: x, lambda y: y),
+    "mirrored": (lambda x: x.flip(-1), lambda y: y.flip(-1)),
+    "upside down": (lambda x: x.flip(-2), lambda y: y.flip(-2)),
+    "turned about": (lambda x: x.flip(-1, -2), lambda y: y.flip(-1, -2)),
+}
+NEEDS = {  # the flips under which a task's labels must stay true
+    "mirrored": {"horizontal"},
+    "upside down": {"vertical"},
+    "turned about": {"horizontal", "vertical"},
+}
+
+
+def check_views(views: Sequence[str], flips: Sequence[str]) -> None:
+    """Refuse views that are unknown, or under which the labels would change.
+
+    Args:
+        flips: the flips that the task allows.
+    """
+    for view in views:
+        if view not in VIEWS:
+            raise ValueError(f"unknown view {view!r} (expected one of {', '.join(VIEWS)}).")
+        if not NEEDS.get(view, set()) <= set(flips):
+            raise ValueError(
+                f"view {view!r} changes the labels of this task (it allows {list(flips)}). "
+                "Leave the view out."
+            )
+
+
+def predict_views(
+    model: torch.nn.Module,
+    images: torch.Tensor,
+    facts: torch.Tensor,
+    mirrored_facts: torch.Tensor,
+    views: Sequence[str],
+) -> torch.Tensor:
+    """Mean of the class logits over views; what is known of a case is mirrored along.
+
+    Args:
+        images: (N, 3, S, S) uint8; facts, mirrored_facts: (N, F).
+    """
+    logits = []
+    for view in views:
+        see, _ = VIEWS[view]  # class scores need no turning back
+        known = mirrored_facts if "horizontal" in NEEDS.get(view, ()) else facts
+        logits.append(model(see(images), known).float())
+    return torch.stack(logits).mean(0)

@@ -1,0 +1,105 @@
+"""Augmentation recipes by name, always keyed; and the mixing of a batch.
+
+Flips are not in the recipes: the dataset mirrors a picture itself, since what is known of the case
+(tooth number, view) is mirrored along.
+"""
+
+from __future__ import annotations
+
+import os
+import warnings
+from typing import Any, Callable
+
+import numpy as np
+
+from medkit import seeding
+
+RECIPES = ("none", "light", "medium", "strong")
+
+
+def make_transform(recipe: str) -> Callable[..., np.ndarray]:
+    """A transform (image, *key) -> image of the same shape and dtype, a function of its arguments.
+
+    Args:
+        recipe: "none", "light" (small shifts, turns and light), "medium" (larger ones, colour) or
+            "strong" (also blur, noise and holes).
+    """
+    if recipe not in RECIPES:
+        raise ValueError(f"unknown augmentation {recipe!r} (expected one of {', '.join(RECIPES)}).")
+    if recipe == "none":
+        return lambda image, *key: image
+    compose = _compose(recipe)
+
+    def transform(image: np.ndarray, *key: int | str) -> np.ndarray:
+        with seeding.keyed("augment", *key):
+            seeding.reseed(compose, "augment", *key)
+            return compose(image=image)["image"]
+
+    return transform
+
+
+def mirror(
+    image: np.ndarray, flips: tuple[str, ...], rng: np.random.Generator
+) -> tuple[np.ndarray, bool]:
+    """Each allowed flip with probability one half; says whether left and right changed places."""
+    mirrored = "horizontal" in flips and rng.random() < 0.5
+    if mirrored:
+        image = image[:, ::-1]
+    if "vertical" in flips and rng.random() < 0.5:
+        image = image[::-1]
+    return np.ascontiguousarray(image), mirrored
+
+
+def draw_mix(
+    mixup: float, cutmix: float, count: int, size: int, *key: int | str
+) -> tuple[np.ndarray, float, tuple[int, int, int, int] | None] | None:
+    """How to mix a batch: partner of each image, share of its own, box that the partner fills.
+
+    Args:
+        mixup, cutmix: alphas; with both above 0, each has probability one half.
+        count: images in the batch; size: pixels a side.
+
+    Returns:
+        None when neither is on; box is None for MixUp, else (top, bottom, left, right).
+    Source: Zhang et al., arXiv 1710.09412; Yun et al., arXiv 1905.04899, algorithm A1.
+    """
+    if mixup <= 0 and cutmix <= 0:
+        return None
+    rng = seeding.generator("mix", *key)
+    cut = cutmix > 0 and (mixup <= 0 or rng.random() < 0.5)
+    alpha = cutmix if cut else mixup
+    partner, share = rng.permutation(count), float(rng.beta(alpha, alpha))
+    if not cut:
+        return partner, share, None
+    half = size * np.sqrt(1 - share) / 2
+    y, x = rng.integers(0, size, 2)
+    top, bottom = int(max(0, y - half)), int(min(size, y + half))
+    left, right = int(max(0, x - half)), int(min(size, x + half))
+    return partner, 1 - (bottom - top) * (right - left) / size**2, (top, bottom, left, right)
+
+
+def _compose(recipe: str) -> Any:
+    """The albumentations pipeline; the differences of 1.4 and 2.0 stand here and in `reseed`."""
+    os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # import asks the network otherwise
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        import albumentations as A
+
+    amount = {"light": 1, "medium": 2, "strong": 3}[recipe]
+    steps = [
+        A.Affine(
+            scale=(1 - 0.08 * amount, 1 + 0.08 * amount),
+            translate_percent=(-0.04 * amount, 0.04 * amount),
+            rotate=(-7 * amount, 7 * amount),
+            p=0.8,
+        ),
+        A.RandomBrightnessContrast(0.1 * amount, 0.1 * amount, p=0.7),
+    ]
+    if amount >= 2:
+        steps.append(A.HueSaturationValue(4 * amount, 10 * amount, 0, p=0.5))
+        steps.append(A.RandomGamma(gamma_limit=(80, 120), p=0.3))
+    if amount >= 3:
+        steps.append(A.GaussianBlur(blur_limit=(3, 5), p=0.2))
+        holes = {"hole_height_range": (0.1, 0.25), "hole_width_range": (0.1, 0.25)}
+        steps.append(A.CoarseDropout(num_holes_range=(1, 3), p=0.3, **holes))
+    return A.Compose(steps)

@@ -1,0 +1,195 @@
+"""Decode once: the pictures of a table of cases as one memory-mapped uint8 array.
+
+A store is named by what it was made of: each file's path, size and time of change, each region,
+the size in pixels and this file's version. A changed source file therefore makes another store.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from medkit import files, machine
+from medkit.images import crop, decode
+from medkit.progress import track
+
+VERSION = 1  # of what a store holds; another number rebuilds all of them
+FORGOTTEN_S = 24 * 3600  # a half-built store this old has lost its builder
+
+
+class Cache:
+    """Pictures by row: `cache[i]` is (S, S, 3) uint8. Opened anew in each worker process."""
+
+    def __init__(self, path: Path, count: int, size: int):
+        self.path, self.shape = Path(path), (count, size, size, 3)
+        self._array: np.ndarray | None = None
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, index: int) -> np.ndarray:
+        if self._array is None:
+            self._array = np.memmap(self.path, np.uint8, "r", shape=self.shape)
+        return np.array(self._array[index])
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_array": None}
+
+
+def default_folder() -> Path:
+    """Where stores lie: `MEDKIT_CACHE`, else `~/.cache/medkit`. Never in the data folder."""
+    return Path(os.environ.get("MEDKIT_CACHE") or Path.home() / ".cache" / "medkit")
+
+
+def open_cache(
+    cases: pd.DataFrame,
+    *,
+    image_size: int,
+    region_margin: float,
+    region_mask: bool,
+    folder: Path | str | None = None,
+    progress: bool = True,
+) -> Cache:
+    """The pictures of `cases`, row by row; built when there is no store of exactly these.
+
+    Args:
+        cases: with `path`, and `region` where a part of the picture is meant; all of them visible.
+        folder: where stores lie; see `default_folder`.
+
+    Raises:
+        OSError: when the disk has no room (how much is needed, how much is there).
+        ValueError: naming the pictures that cannot be decoded.
+    """
+    settings = {"size": image_size, "margin": region_margin, "mask": region_mask}
+    root = Path(folder) if folder is not None else default_folder()
+    store = root / _key(cases, settings)
+    cache = Cache(store / "images.u8", len(cases), image_size)
+    if cache.path.is_file():
+        os.utime(store)  # last used
+        return cache
+    _make_room(root, int(np.prod(cache.shape, dtype=np.int64)), len(cases), progress)
+    partial = Path(tempfile.mkdtemp(prefix=f"{store.name}.partial-", dir=root))
+    try:
+        _build(cases, partial / "images.u8", settings, progress)
+        files.write_json(partial / "store.json", {**settings, "cases": len(cases)})
+        os.rename(partial, store)
+    except OSError as error:
+        if cache.path.is_file():  # another process was faster: its store is as good
+            return cache
+        raise files.explain(error, store) from error
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    return cache
+
+
+def _key(cases: pd.DataFrame, settings: dict[str, Any]) -> str:
+    """A name for a store that changes with everything that decides its bytes."""
+    digest = hashlib.sha256(json.dumps([VERSION, settings], sort_keys=True).encode())
+    identity = {}
+    for path in cases["path"].unique():
+        try:
+            stat = os.stat(path)
+        except FileNotFoundError as error:
+            raise FileNotFoundError(
+                f"{path}: the picture is gone (found {files.listing(Path(path).parent)}). "
+                "Read the cases again with task.read."
+            ) from error
+        identity[path] = f"{path}|{stat.st_size}|{stat.st_mtime_ns}"
+    regions = cases["region"] if "region" in cases else [None] * len(cases)
+    for path, region in zip(cases["path"], regions):
+        digest.update(f"{identity[path]}|{region}\n".encode())
+    return digest.hexdigest()[:24]
+
+
+def _make_room(root: Path, needed: int, count: int, progress: bool) -> None:
+    """Say how large the store will be, and refuse when the disk cannot hold it."""
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+        for partial in root.glob("*.partial-*"):
+            if time.time() - partial.stat().st_mtime > FORGOTTEN_S:
+                shutil.rmtree(partial, ignore_errors=True)
+    except OSError as error:
+        raise files.explain(error, root) from error
+    free = shutil.disk_usage(root).free
+    if needed > free:
+        raise OSError(
+            errno.ENOSPC,
+            f"{root}: {count:,} pictures need {needed / 1e9:.2f} GB, and the disk has "
+            f"{free / 1e9:.2f} GB left. Use a smaller image_size, delete old stores there, "
+            "or set MEDKIT_CACHE to a folder on another disk.",
+        )
+    if progress and needed > 1e8:
+        print(f"cache: {count:,} pictures, {needed / 1e9:.2f} GB in {root}")
+
+
+def _build(cases: pd.DataFrame, path: Path, settings: dict[str, Any], progress: bool) -> None:
+    """Decode each photo once, and write all its crops where their rows are.
+
+    Rows are written, not mapped: a full disk is then an error, and not the end of the process.
+    """
+    size = settings["size"]
+    row_bytes = size * size * 3
+    regions = list(cases["region"]) if "region" in cases else None
+    photos = list(cases.reset_index(drop=True).groupby("path", sort=False).indices.items())
+    broken, lock = [], threading.Lock()
+
+    def write(photo: tuple[str, np.ndarray]) -> None:
+        source, rows = photo
+        try:
+            squares = _squares(source, [regions[i] for i in rows] if regions else None, settings)
+        except ValueError as error:
+            with lock:
+                broken.append(str(error).rstrip("."))
+            return
+        for row, square in zip(rows, squares):
+            _write_at(handle, square.tobytes(), int(row) * row_bytes)
+
+    handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o644)
+    try:
+        with ThreadPoolExecutor(machine.cores()) as pool:  # decoding and resizing free the GIL
+            done = pool.map(write, photos)
+            for _ in track(done, "decoding", total=len(photos), enabled=progress):
+                continue
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+    if broken:
+        raise ValueError(
+            f"{len(broken)} pictures cannot be decoded: {'; '.join(sorted(broken)[:3])}. "
+            "task.inspect(data, split, verify=True) quarantines them."
+        )
+
+
+def _squares(source: str, regions: list[Any] | None, settings: dict[str, Any]) -> list[np.ndarray]:
+    """What the model is shown of one photo: a square for each region, or the whole."""
+    size, margin, mask = settings["size"], settings["margin"], settings["mask"]
+    width, height = decode.probe(source)
+    if regions is None:
+        min_size = size * min(width, height) / max(width, height)
+        return [crop.pad_to_square(decode.read_image(source, min_size=min_size), size=size)]
+    smallest = min(crop.window(region, margin)[2] for region in regions)
+    image = decode.read_image(source, min_size=min(width, height) * size / smallest)
+    scale = np.array([image.shape[1] / width, image.shape[0] / height])
+    return [
+        crop.crop_region(image, np.asarray(region) * scale, size=size, margin=margin, mask=mask)
+        for region in regions
+    ]
+
+
+def _write_at(handle: int, data: bytes, offset: int) -> None:
+    view = memoryview(data)
+    while view:
+        written = os.pwrite(handle, view, offset)
+        view, offset = view[written:], offset + written

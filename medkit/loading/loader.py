@@ -1,0 +1,196 @@
+"""From cases to batches: uint8 pictures, labels by head, facts; in an order that has a key."""
+
+from __future__ import annotations
+
+import copy
+from typing import Iterator, NamedTuple, Sequence
+
+import numpy as np
+import pandas as pd
+import torch
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from medkit import seeding
+from medkit.datasets.task import Fact, Task
+from medkit.loading import augment
+from medkit.loading.cache import Cache
+
+UNLABELLED = -100  # torch's ignore_index
+
+
+class Batch(NamedTuple):
+    """What the loader yields; N cases, S pixels a side."""
+
+    images: torch.Tensor  # (N, 3, S, S) uint8
+    labels: torch.Tensor  # (N, heads) int64, UNLABELLED where missing
+    facts: torch.Tensor  # (N, F) float32 one-hot, F may be 0
+    rows: torch.Tensor  # (N,) int64, rows of the table of cases
+
+
+class CaseDataset(Dataset):
+    """Cases as tensors. A key is (epoch, position, row); validation uses position 0 of epoch 0.
+
+    Args:
+        cases: visible rows, in the order of `cache`.
+        recipe: an augmentation recipe, or None to show pictures as they are.
+    """
+
+    def __init__(
+        self,
+        task: Task,
+        cases: pd.DataFrame,
+        cache: Cache,
+        *,
+        facts: Sequence[str] = (),
+        recipe: str | None = None,
+        seed: int = 0,
+    ):
+        self.cache, self.seed, self.recipe = cache, seed, recipe
+        self.labels = encode_labels(task, cases)
+        self.facts, self.mirrored_facts = encode_facts(task, cases, facts)
+        self.flips = task.mirror
+        self._transform = None
+
+    def __len__(self) -> int:
+        return len(self.cache)
+
+    def __getitem__(self, key: tuple[int, int, int]) -> Batch:
+        epoch, position, row = key
+        image, facts = self.cache[row], self.facts
+        if self.recipe is not None:
+            if self._transform is None:  # made in the worker: albumentations need not travel
+                self._transform = augment.make_transform(self.recipe)
+            rng = seeding.generator("mirror", self.seed, epoch, position)
+            image, mirrored = augment.mirror(image, self.flips, rng)
+            facts = self.mirrored_facts if mirrored else facts
+            image = self._transform(image, self.seed, epoch, position)
+        tensor = torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1)))
+        return Batch(tensor, self.labels[row], facts[row], torch.tensor(row))
+
+    def augmented(self, recipe: str) -> CaseDataset:
+        """The same cases, mirrored and augmented."""
+        twin = copy.copy(self)
+        twin.recipe, twin._transform = recipe, None
+        return twin
+
+    def __getstate__(self) -> dict:
+        return {**self.__dict__, "_transform": None}
+
+
+class KeyedSampler(Sampler):
+    """Yields (epoch, position, row) in an order set by (seed, epoch) alone.
+
+    `epoch` and `first` (the position to go on from) are set before each epoch.
+
+    Args:
+        count: rows an epoch, at most all of them.
+        weights: (rows,) chances to be drawn, with replacement; None shows no row twice.
+    """
+
+    def __init__(
+        self, rows: np.ndarray, seed: int, *, count: int, weights: np.ndarray | None = None
+    ):
+        self.rows, self.seed, self.count, self.weights = rows, seed, count, weights
+        self.epoch = self.first = 0
+
+    def __len__(self) -> int:
+        return self.count - self.first
+
+    def __iter__(self) -> Iterator[tuple[int, int, int]]:
+        rng = seeding.generator("order", self.seed, self.epoch)
+        if self.weights is None:
+            order = rng.permutation(self.rows)
+        else:
+            order = rng.choice(self.rows, len(self.rows), p=self.weights / self.weights.sum())
+        for position in range(self.first, self.count):
+            yield self.epoch, position, int(order[position])
+
+
+def class_weights(labels: torch.Tensor) -> np.ndarray:
+    """Chances that draw every class of the first head equally often; 0 without a label."""
+    first = labels[:, 0].numpy()
+    counts = np.bincount(first[first >= 0])
+    return np.where(first >= 0, 1.0 / np.maximum(counts, 1)[np.maximum(first, 0)], 0.0)
+
+
+def encode_labels(task: Task, cases: pd.DataFrame) -> torch.Tensor:
+    """Labels as (N, heads) int64, UNLABELLED where missing.
+
+    Raises:
+        ValueError: for a label that is none of its head's classes.
+    """
+    columns = []
+    for head in task.heads:
+        values = cases[head.name] if head.name in cases else pd.Series(None, cases.index, object)
+        codes = values.map({name: code for code, name in enumerate(head.classes)})
+        unknown = values[values.notna() & codes.isna()]
+        if len(unknown):
+            raise ValueError(
+                f"{task.name}: column {head.name!r} holds {unknown.iloc[0]!r} in {len(unknown)} "
+                f"rows (expected one of {', '.join(head.classes)}). Correct the table of cases."
+            )
+        columns.append(codes.fillna(UNLABELLED).astype(int).to_numpy())
+    return torch.from_numpy(np.stack(columns, 1).astype(np.int64))
+
+
+def encode_facts(
+    task: Task, cases: pd.DataFrame, names: Sequence[str]
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Facts as one-hot (N, F) float32, as they are and as they read in a mirrored picture."""
+    facts = fact_list(task, names)
+    plain = [_one_hot(cases, fact, {}) for fact in facts]
+    mirrored = [_one_hot(cases, fact, fact.mirrored) for fact in facts]
+    nothing = [np.zeros((len(cases), 0), np.float32)]
+    return tuple(
+        torch.from_numpy(np.concatenate(nothing + blocks, 1)) for blocks in (plain, mirrored)
+    )
+
+
+def fact_list(task: Task, names: Sequence[str]) -> list[Fact]:
+    """The facts of a task by name.
+
+    Raises:
+        ValueError: for a fact that the task does not know.
+    """
+    known = {fact.name: fact for fact in task.facts}
+    unknown = [name for name in names if name not in known]
+    if unknown:
+        raise ValueError(f"{task.name}: no fact {unknown[0]!r} (expected {', '.join(known)}).")
+    return [known[name] for name in names]
+
+
+def make_loader(
+    dataset: CaseDataset,
+    sampler: Sampler,
+    *,
+    batch_size: int,
+    num_workers: int = 0,
+    pin_memory: bool = False,
+) -> DataLoader:
+    """A DataLoader that draws nothing from the global generators."""
+    return DataLoader(
+        dataset,
+        batch_size,
+        sampler=sampler,
+        num_workers=num_workers,
+        pin_memory=pin_memory,
+        generator=torch.Generator(),  # else each iterator takes a seed from the global one
+        worker_init_fn=_quiet_worker,
+        collate_fn=_collate,
+    )
+
+
+def _collate(items: list[Batch]) -> Batch:
+    return Batch(*(torch.stack(column) for column in zip(*items)))
+
+
+def _quiet_worker(worker: int) -> None:
+    import cv2
+
+    cv2.setNumThreads(0)  # not 1: that joins threads which a fork has left behind, and hangs
+
+
+def _one_hot(cases: pd.DataFrame, fact: Fact, renamed: dict) -> np.ndarray:
+    """(N, values) float32; a missing or unknown value is all zeros."""
+    values = cases[fact.name].map(lambda value: renamed.get(value, value))
+    return np.stack([(values == name).to_numpy(bool) for name in fact.values], 1).astype(np.float32)

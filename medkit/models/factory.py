@@ -1,0 +1,123 @@
+"""Any timm backbone with the heads of a task, drawn from a seed or read from a local file."""
+
+from __future__ import annotations
+
+import difflib
+from pathlib import Path
+from typing import Sequence
+
+import timm
+import torch
+from torch import nn
+
+from medkit import seeding
+from medkit.datasets.task import Task
+from medkit.loading.loader import fact_list
+from medkit.runs.state import load_state
+
+MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # ImageNet's, by habit of the field
+
+
+class CaseModel(nn.Module):
+    """A backbone, the facts of a case, and one linear layer for all classes of all heads.
+
+    Takes uint8 images and normalises them where they lie, so that workers hand over bytes.
+    """
+
+    def __init__(self, task: Task, backbone: nn.Module, facts: Sequence[str], drop_rate: float):
+        super().__init__()
+        n_facts = sum(len(fact.values) for fact in fact_list(task, facts))
+        self.backbone = backbone
+        self.dropout = nn.Dropout(drop_rate)
+        self.classifier = nn.Linear(backbone.num_features + n_facts, len(task.classes))
+        self.register_buffer("mean", 255 * torch.tensor(MEAN).view(1, 3, 1, 1), persistent=False)
+        self.register_buffer("std", 255 * torch.tensor(STD).view(1, 3, 1, 1), persistent=False)
+
+    def forward(self, images: torch.Tensor, facts: torch.Tensor) -> torch.Tensor:
+        """Logits (N, classes of all heads) of images (N, 3, S, S) in 0..255 and facts (N, F)."""
+        return self.from_features(self.features(images), facts)
+
+    def features(self, images: torch.Tensor) -> torch.Tensor:
+        """The backbone's last feature map: (N, C, h, w), or (N, tokens, C)."""
+        return self.backbone.forward_features((images.float() - self.mean) / self.std)
+
+    def from_features(self, features: torch.Tensor, facts: torch.Tensor) -> torch.Tensor:
+        """Logits of a feature map."""
+        pooled = self.backbone.forward_head(features, pre_logits=True)
+        return self.classifier(torch.cat([self.dropout(pooled), facts.to(pooled.dtype)], 1))
+
+
+def make_model(
+    task: Task,
+    name: str,
+    weights: Path | str | None = None,
+    *,
+    facts: Sequence[str] = (),
+    drop_rate: float = 0.0,
+    drop_path_rate: float = 0.0,
+    image_size: int = 224,
+    seed: int = 0,
+) -> CaseModel:
+    """A model for a task, on the CPU.
+
+    Args:
+        name: any timm backbone, such as "resnet18" or "convnext_tiny".
+        weights: a local safetensors file of the backbone; None draws them from `seed`.
+        facts: names of the task's facts that the model is told beside the picture.
+        image_size: pixels a side; matters to transformers only.
+
+    Raises:
+        ValueError: unknown backbone (with near names), or weights that would be downloaded, are
+            pickled or fit another model.
+    """
+    _check_name(name)
+    options = {"drop_path_rate": drop_path_rate} if drop_path_rate else {}
+    with seeding.keyed("model", seed):
+        backbone = _backbone(name, image_size, options)
+        if not hasattr(backbone, "forward_head"):
+            raise ValueError(f"model {name!r} has no feature map. Choose another backbone.")
+        model = CaseModel(task, backbone, facts, drop_rate)
+    if weights is not None:
+        _load_backbone(backbone, name, weights)
+    return model
+
+
+def _backbone(name: str, image_size: int, options: dict) -> nn.Module:
+    """timm's model without its classifier; transformers are told the size."""
+    try:
+        return timm.create_model(
+            name, pretrained=False, num_classes=0, img_size=image_size, **options
+        )
+    except TypeError:  # a convolutional backbone takes any size and no such argument
+        return timm.create_model(name, pretrained=False, num_classes=0, **options)
+
+
+def _check_name(name: str) -> None:
+    if ":" in name or "/" in name:
+        raise ValueError(
+            f"model {name!r} would be downloaded, and nothing is. "
+            "Name an architecture of timm, and pass weights=... for a local safetensors file."
+        )
+    if not timm.is_model(name.split(".")[0]):
+        near = difflib.get_close_matches(name, timm.list_models(), n=3, cutoff=0.5)
+        hint = f"Near names: {', '.join(near)}." if near else "timm.list_models() lists them all."
+        raise ValueError(f"unknown model {name!r}. {hint}")
+
+
+def _load_backbone(backbone: nn.Module, name: str, weights: Path | str) -> None:
+    if weights is True or "://" in str(weights) or str(weights).startswith("hf"):
+        raise ValueError(
+            f"weights {weights!r} would be downloaded, and nothing is. "
+            "Pass the path of a local safetensors file, or None to train from scratch."
+        )
+    tensors, _ = load_state(Path(weights))
+    wanted = backbone.state_dict()
+    missing = sorted(set(wanted) - set(tensors))
+    shapes = [k for k in wanted if k in tensors and wanted[k].shape != tensors[k].shape]
+    if missing or shapes:
+        raise ValueError(
+            f"{weights}: not the weights of {name!r} ({len(missing)} of {len(wanted)} tensors are "
+            f"missing, {len(shapes)} have another shape, e.g. {(missing + shapes)[:3]}). "
+            "Pass the file of the same architecture."
+        )
+    backbone.load_state_dict({key: tensors[key] for key in wanted})

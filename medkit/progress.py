@@ -1,0 +1,102 @@
+"""Progress that shows in JupyterLab, in a terminal, in a log file and in a saved notebook.
+
+One line of text that is rewritten: in a notebook through a display handle, so that the saved copy
+holds the last line and never a bar frozen at 0 %.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import Any, Iterable, Iterator, TypeVar
+
+Item = TypeVar("Item")
+
+
+class Status:
+    """A text that grows by lines and ends in one line that is rewritten.
+
+    In a notebook the whole text is one output. In a terminal the last line is rewritten in place.
+    Elsewhere (a log file) the rewritten line is written at most every `quiet_s` seconds.
+    """
+
+    def __init__(self, *, quiet_s: float = 30.0, enabled: bool = True):
+        self.enabled, self.quiet_s = enabled, quiet_s
+        self._lines: list[str] = []
+        self._current, self._shown_at = "", 0.0
+        self._handle = _display_handle() if enabled else None
+
+    def line(self, text: str) -> None:
+        """Add a line that stays."""
+        self._lines.append(text)
+        self._current = ""
+        if not self.enabled:
+            return
+        if self._handle is not None:
+            self._show()
+        else:
+            print(("\r\x1b[K" if sys.stdout.isatty() else "") + text, flush=True)
+
+    def update(self, text: str) -> None:
+        """Rewrite the last line, at most a few times a second."""
+        self._current = text
+        wait_s = 0.2 if self._handle is not None or sys.stdout.isatty() else self.quiet_s
+        if not self.enabled or time.monotonic() - self._shown_at < wait_s:
+            return
+        self._shown_at = time.monotonic()
+        if self._handle is not None:
+            self._show()
+        elif sys.stdout.isatty():
+            print("\r\x1b[K" + text, end="", flush=True)
+        else:
+            print(text, flush=True)
+
+    def _show(self) -> None:
+        text = "\n".join([*self._lines, *([self._current] if self._current else [])])
+        self._handle.update(_Text(text))
+
+
+def track(
+    items: Iterable[Item], label: str, *, total: int | None = None, enabled: bool = True
+) -> Iterator[Item]:
+    """Yield `items`, showing how many are done; silent when it all takes less than a second."""
+    total = len(items) if total is None and hasattr(items, "__len__") else total  # type: ignore
+    status, began, done = None, time.monotonic(), 0
+    for item in items:
+        yield item
+        done += 1
+        elapsed = time.monotonic() - began
+        if status is None and elapsed > 1.0:
+            status = Status(enabled=enabled)
+        if status is not None:
+            left = f", {_clock(elapsed / done * (total - done))} left" if total else ""
+            status.update(f"{label}: {done:,}" + (f" of {total:,}" if total else "") + left)
+    if status is not None:
+        status.line(f"{label}: {done:,} in {_clock(time.monotonic() - began)}")
+
+
+class _Text:
+    """Plain text in a notebook's output, without the quotes that a str would get."""
+
+    def __init__(self, text: str):
+        self.text = text
+
+    def __repr__(self) -> str:
+        return self.text
+
+
+def _display_handle() -> Any:
+    """IPython's handle for one rewritable output; None outside a notebook kernel."""
+    ipython = sys.modules.get("IPython")
+    shell = ipython.get_ipython() if ipython is not None else None
+    if shell is None or not hasattr(shell, "kernel"):
+        return None
+    from IPython.display import display
+
+    return display(_Text(""), display_id=True)
+
+
+def _clock(seconds: float) -> str:
+    minutes, seconds = divmod(int(seconds + 0.5), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{seconds:02d}" if hours else f"{minutes}:{seconds:02d}"

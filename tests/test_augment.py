@@ -1,0 +1,68 @@
+from __future__ import annotations
+
+import random
+
+import numpy as np
+import pytest
+import torch
+
+from medkit import seeding
+from medkit.loading.augment import RECIPES, draw_mix, make_transform, mirror
+
+IMAGE = np.random.default_rng(0).integers(0, 255, (32, 32, 3), dtype=np.uint8)
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_an_augmentation_is_a_function_of_its_key(recipe):
+    transform = make_transform(recipe)
+    first = [transform(IMAGE, 7, 0, i) for i in range(6)]
+    other = make_transform(recipe)
+    for i in (5, 0, 3):
+        random.random(), np.random.rand(), torch.rand(1)
+        assert np.array_equal(other(IMAGE, 7, 0, i), first[i])
+    assert all(image.shape == IMAGE.shape and image.dtype == np.uint8 for image in first)
+    distinct = {image.tobytes() for image in first}
+    assert len(distinct) == (1 if recipe == "none" else 6)
+
+
+def test_an_augmentation_gives_the_global_generators_back():
+    transform = make_transform("strong")
+    states = random.getstate(), np.random.get_state()[1].copy(), torch.get_rng_state()
+    transform(IMAGE, 1, 2, 3)
+    assert random.getstate() == states[0]
+    assert np.array_equal(np.random.get_state()[1], states[1])
+    assert torch.equal(torch.get_rng_state(), states[2])
+
+
+def test_an_unknown_recipe_is_refused():
+    with pytest.raises(ValueError, match="unknown augmentation 'heavy' .*none, light, medium"):
+        make_transform("heavy")
+
+
+def test_only_allowed_flips_are_made():
+    drawn = [mirror(IMAGE, ("horizontal",), seeding.generator("t", i)) for i in range(40)]
+    for image, mirrored in drawn:
+        assert np.array_equal(image, IMAGE[:, ::-1] if mirrored else IMAGE)
+    assert 8 < sum(mirrored for _, mirrored in drawn) < 32
+    still, mirrored = mirror(IMAGE, (), seeding.generator("t", 0))
+    assert np.array_equal(still, IMAGE) and not mirrored
+
+
+def test_mixing_is_keyed_and_off_by_default():
+    assert draw_mix(0, 0, 8, 32, 1, 2, 3) is None
+    partner, share, box = draw_mix(0.4, 0, 8, 32, 1, 2, 3)
+    again = draw_mix(0.4, 0, 8, 32, 1, 2, 3)
+    assert sorted(partner) == list(range(8)) and 0 <= share <= 1 and box is None
+    assert np.array_equal(partner, again[0]) and share == again[1]
+
+
+def test_cutmix_shares_are_the_areas():
+    for step in range(30):
+        _, share, (top, bottom, left, right) = draw_mix(0, 1.0, 4, 32, 0, 0, step)
+        assert share == pytest.approx(1 - (bottom - top) * (right - left) / 32**2)
+        assert 0 <= top <= bottom <= 32 and 0 <= left <= right <= 32
+
+
+def test_both_mixes_take_turns():
+    kinds = {draw_mix(1.0, 1.0, 4, 32, 0, 0, step)[2] is None for step in range(20)}
+    assert kinds == {True, False}

@@ -1,0 +1,148 @@
+from __future__ import annotations
+
+import errno
+import multiprocessing
+import os
+import shutil
+from collections import namedtuple
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from medkit.images import crop, decode
+from medkit.loading import cache as caching
+from medkit.loading.cache import open_cache
+
+BOX = [[2, 2], [20, 2], [20, 18], [2, 18]]
+HOW = {"image_size": 24, "region_margin": 0.1, "region_mask": True}
+
+
+@pytest.fixture
+def photos(tmp_path):
+    """Two photos, three regions."""
+    rng = np.random.default_rng(0)
+    paths = [str(tmp_path / name) for name in ("a.png", "나.png")]
+    for path in paths:
+        Image.fromarray(rng.integers(0, 255, (40, 50, 3), dtype=np.uint8)).save(path)
+    regions = [BOX, [[20, 20], [49, 20], [49, 39]], BOX]
+    return pd.DataFrame({"id": list("xyz"), "path": [paths[i] for i in (0, 0, 1)], "region": regions})
+
+
+def test_a_row_is_its_crop(photos, tmp_path):
+    cache = open_cache(photos, folder=tmp_path / "cache", **HOW)
+    assert len(cache) == 3
+    for row, case in photos.iterrows():
+        image = decode.read_image(case["path"])
+        wanted = crop.crop_region(image, case["region"], size=24, margin=0.1, mask=True)
+        assert np.array_equal(cache[row], wanted)
+
+
+def test_a_case_without_region_is_the_whole_picture(photos, tmp_path):
+    cache = open_cache(photos.drop(columns="region"), folder=tmp_path / "cache", **HOW)
+    wanted = crop.pad_to_square(decode.read_image(photos["path"][2]), size=24)
+    assert np.array_equal(cache[2], wanted)
+
+
+def test_a_store_is_built_once(photos, tmp_path, monkeypatch):
+    first = open_cache(photos, folder=tmp_path / "cache", **HOW)
+    monkeypatch.setattr(caching, "_build", None)
+    assert open_cache(photos, folder=tmp_path / "cache", **HOW).path == first.path
+
+
+@pytest.mark.parametrize("change", ["picture", "region", "size", "order"])
+def test_what_changes_the_bytes_makes_another_store(photos, tmp_path, change):
+    how, table = dict(HOW), photos.copy()
+    first = open_cache(table, folder=tmp_path / "cache", **how)
+    if change == "picture":
+        Image.fromarray(np.zeros((40, 50, 3), np.uint8)).save(table["path"][0])
+    elif change == "region":
+        table.at[0, "region"] = [[1, 1], [20, 2], [20, 18]]
+    elif change == "size":
+        how["image_size"] = 32
+    else:
+        table = table.iloc[::-1].reset_index(drop=True)
+    second = open_cache(table, folder=tmp_path / "cache", **how)
+    assert second.path != first.path
+    if change == "picture":
+        assert second[0].max() == 0
+    if change == "order":
+        assert np.array_equal(second[0], first[2])
+
+
+def test_a_disk_without_room_is_refused_before_decoding(photos, tmp_path, monkeypatch):
+    usage = namedtuple("usage", "total used free")
+    monkeypatch.setattr(caching.shutil, "disk_usage", lambda folder: usage(0, 0, 1000))
+    with pytest.raises(OSError, match=r"3 pictures need 0\.00 GB, and the disk has 0\.00 GB left"):
+        open_cache(photos, folder=tmp_path / "cache", **HOW)
+    assert list((tmp_path / "cache").iterdir()) == []
+
+
+def test_a_disk_that_fills_up_leaves_nothing_behind(photos, tmp_path, monkeypatch):
+    def full(*args):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(caching.os, "pwrite", full)
+    with pytest.raises(OSError, match="the disk is full; free some space"):
+        open_cache(photos, folder=tmp_path / "cache", **HOW)
+    assert list((tmp_path / "cache").iterdir()) == []
+
+
+def test_a_read_only_folder_is_named(photos, tmp_path, monkeypatch):
+    def refuse(*args, **kwargs):
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    monkeypatch.setattr(caching.tempfile, "mkdtemp", refuse)
+    monkeypatch.setattr(caching.Path, "mkdir", refuse)
+    with pytest.raises(OSError, match=r"cache: not written, the disk is read-only"):
+        open_cache(photos, folder=tmp_path / "cache", **HOW)
+
+
+def test_broken_pictures_are_all_named(photos, tmp_path):
+    for path in photos["path"].unique():
+        data = Path(path).read_bytes()
+        Path(path).write_bytes(data[: len(data) // 2] + data[-40:])
+    with pytest.raises(ValueError, match=r"2 pictures cannot be decoded.*a\.png.*verify=True"):
+        open_cache(photos, folder=tmp_path / "cache", **HOW)
+
+
+def test_a_picture_that_is_gone_is_named(photos, tmp_path):
+    os.unlink(photos["path"][0])
+    with pytest.raises(FileNotFoundError, match=r"a\.png: the picture is gone \(found .*나\.png"):
+        open_cache(photos, folder=tmp_path / "cache", **HOW)
+
+
+def build(photos, folder):
+    open_cache(photos, folder=folder, **HOW)
+
+
+def test_two_processes_may_build_at_once(photos, tmp_path):
+    context = multiprocessing.get_context("fork")
+    jobs = [context.Process(target=build, args=(photos, tmp_path / "cache")) for _ in range(4)]
+    for job in jobs:
+        job.start()
+    for job in jobs:
+        job.join(60)
+    assert [job.exitcode for job in jobs] == [0, 0, 0, 0]
+    (store,) = (tmp_path / "cache").iterdir()
+    kept = (store / "images.u8").read_bytes()
+    shutil.rmtree(store)
+    build(photos, tmp_path / "cache")
+    assert (store / "images.u8").read_bytes() == kept
+
+
+def test_a_forgotten_half_built_store_is_removed(photos, tmp_path):
+    forgotten = tmp_path / "cache" / "abc.partial-xyz"
+    forgotten.mkdir(parents=True)
+    os.utime(forgotten, (0, 0))
+    open_cache(photos, folder=tmp_path / "cache", **HOW)
+    assert not forgotten.exists()
+
+
+def test_the_folder_may_be_named_in_the_environment(monkeypatch, tmp_path):
+    monkeypatch.setenv("MEDKIT_CACHE", str(tmp_path / "elsewhere"))
+    assert caching.default_folder() == tmp_path / "elsewhere"
+    monkeypatch.delenv("MEDKIT_CACHE")
+    assert caching.default_folder().parts[-2:] == (".cache", "medkit")

@@ -1,0 +1,252 @@
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import textwrap
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+import medkit as mk
+from medkit.runs.state import load_state, weights_hash
+from medkit.training import loop
+
+CONFIG = mk.Config(
+    "caries",
+    model="test_resnet",
+    image_size=32,
+    epochs=3,
+    batch_size=16,
+    seed=11,
+    augment="light",
+    mixup=0.2,
+    cutmix=0.5,
+    balanced=True,
+    ema_decay=0.9,
+    drop_rate=0.2,
+    label_smoothing=0.05,
+    facts=("view", "tooth_number"),
+)
+QUIET = {"num_workers": 0, "device": "cpu", "progress": False}
+
+
+def result(run):
+    """All that must be equal bit for bit."""
+    names = ("history.csv", "predictions.csv", "best.safetensors")
+    return {
+        "weights": weights_hash(load_state(run.last)[0]),
+        **{name: (run.path / name).read_bytes() for name in names},
+    }
+
+
+@pytest.fixture(scope="module")
+def straight(cases, tmp_path_factory):
+    """A run without a stop."""
+    return mk.fit(CONFIG, cases, tmp_path_factory.mktemp("runs") / "straight", **QUIET)
+
+
+class Stop(Exception):
+    pass
+
+
+def stop_at(monkeypatch, epoch, step):
+    """Make `fit` stop dead right before a step."""
+    whole = loop._Loop.train_step
+
+    def train_step(self, batch):
+        if (self.epoch, self.step) == (epoch, step):
+            raise Stop
+        return whole(self, batch)
+
+    monkeypatch.setattr(loop._Loop, "train_step", train_step)
+
+
+def test_the_run_folder_holds_what_is_promised(straight, cases):
+    names = {path.name for path in straight.path.iterdir()}
+    wanted = "config.json task.json run.json cases.csv history.csv log.txt last.safetensors "
+    wanted += "last.previous.safetensors best.safetensors predictions.csv machine.json"
+    assert names == set(wanted.split())
+    assert straight.config == CONFIG and straight.fold == 0
+    assert list(straight.history["epoch"]) == [1, 2, 3]
+    assert {"lr", "train_loss", "valid_loss", "f1_macro", "auc"} <= set(straight.history)
+    held_out = cases[(cases["fold"] == 0) & cases["region"].notna()]
+    assert list(straight.predictions["id"]) == list(held_out["id"])
+    assert np.allclose(straight.predictions[["sound", "decayed"]].sum(axis=1), 1)
+    assert straight.machine["initial_weights"] == straight.machine["initial_weights"].lower()
+    columns = ["id", "path", "group", "decayed", "fold", "region"]
+    pd.testing.assert_frame_equal(straight.cases()[columns], cases[columns], check_dtype=False)
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_workers_do_not_change_a_bit(straight, cases, tmp_path, workers):
+    run = mk.fit(CONFIG, cases, tmp_path / "run", **{**QUIET, "num_workers": workers})
+    assert result(run) == result(straight)
+
+
+@pytest.mark.parametrize(("epoch", "step"), [(0, 0), (1, 0), (1, 2), (2, 1)])
+def test_a_stopped_run_goes_on_to_the_same_bits(
+    straight, cases, tmp_path, monkeypatch, epoch, step
+):
+    with monkeypatch.context() as patched:
+        stop_at(patched, epoch, step)
+        with pytest.raises(Stop):
+            mk.fit(CONFIG, cases, tmp_path / "run", save_every_s=0, **QUIET)
+    torch.rand(7), np.random.rand(7)
+    run = mk.fit(CONFIG, cases, tmp_path / "run", **QUIET)
+    assert result(run) == result(straight)
+    assert "going on from epoch" in (run.path / "log.txt").read_text() or epoch == step == 0
+
+
+def test_a_run_goes_on_in_a_new_process(straight, cases, tmp_path, monkeypatch):
+    with monkeypatch.context() as patched:
+        stop_at(patched, 2, 0)
+        with pytest.raises(Stop):
+            mk.fit(CONFIG, cases, tmp_path / "run", **QUIET)
+    script = f"""
+        import warnings, torch; torch.set_num_threads({torch.get_num_threads()})
+        import medkit as mk
+        run = mk.Run({str(tmp_path / "run")!r})
+        mk.fit(run.config, run.cases(), run.path, num_workers=2, device="cpu", progress=False)
+    """
+    subprocess.run([sys.executable, "-c", textwrap.dedent(script)], check=True, timeout=300)
+    assert result(mk.Run(tmp_path / "run")) == result(straight)
+
+
+def test_another_seed_is_another_run(straight, cases, tmp_path):
+    run = mk.fit(replace(CONFIG, seed=12), cases, tmp_path / "run", **QUIET)
+    assert result(run)["weights"] != result(straight)["weights"]
+
+
+def test_a_finished_run_is_returned_as_it_is(straight, cases, monkeypatch):
+    before, log = result(straight), (straight.path / "log.txt").read_text()
+    stop_at(monkeypatch, 0, 0)
+    assert result(mk.fit(CONFIG, cases, straight.path, **QUIET)) == before
+    assert (straight.path / "log.txt").read_text() == log
+
+
+def test_a_damaged_state_is_passed_over(straight, cases, tmp_path, monkeypatch):
+    with monkeypatch.context() as patched:
+        stop_at(patched, 2, 1)
+        with pytest.raises(Stop):
+            mk.fit(CONFIG, cases, tmp_path / "run", save_every_s=0, **QUIET)
+    last = tmp_path / "run" / "last.safetensors"
+    data = bytearray(last.read_bytes())
+    data[-5] ^= 1
+    last.write_bytes(bytes(data))
+    run = mk.fit(CONFIG, cases, tmp_path / "run", **QUIET)
+    assert "passed over a damaged state" in (run.path / "log.txt").read_text()
+    assert result(run) == result(straight)
+
+
+def test_other_settings_are_refused_by_name(straight, cases):
+    with pytest.raises(ValueError, match=r"other settings \(epochs: 3 saved, 9 asked; peak_lr"):
+        mk.fit(replace(CONFIG, epochs=9, peak_lr=0.1), cases, straight.path, **QUIET)
+    with pytest.raises(ValueError, match=r"fold: 0 saved, 1 asked"):
+        mk.fit(CONFIG, cases, straight.path, fold=1, **QUIET)
+    with pytest.raises(ValueError, match=r"cases: other ids"):
+        mk.fit(CONFIG, cases.iloc[:-1], straight.path, **QUIET)
+
+
+def test_a_folder_of_something_else_is_refused(cases, tmp_path):
+    (tmp_path / "thesis.txt").write_text("precious")
+    with pytest.raises(ValueError, match=r"neither empty nor a run \(found thesis\.txt\)"):
+        mk.fit(CONFIG, cases, tmp_path, **QUIET)
+
+
+def test_cases_without_folds_are_refused(cases, tmp_path):
+    with pytest.raises(ValueError, match="no column 'fold'"):
+        mk.fit(CONFIG, cases.drop(columns="fold"), tmp_path / "run", **QUIET)
+    with pytest.raises(ValueError, match=r"no fold 8 \(found \[0, 1, 2\]\)"):
+        mk.fit(CONFIG, cases, tmp_path / "run", fold=8, **QUIET)
+
+
+def test_a_group_on_both_sides_is_refused(cases, tmp_path):
+    torn = cases.assign(fold=np.arange(len(cases)) % 3)
+    with pytest.raises(ValueError, match="groups are on both sides of fold 0"):
+        mk.fit(CONFIG, torn, tmp_path / "run", **QUIET)
+
+
+def test_a_missing_class_is_refused(cases, tmp_path):
+    sound = cases[cases["decayed"] == "sound"]
+    with pytest.raises(ValueError, match="the training cases of caries hold no case .*'decayed'"):
+        mk.fit(CONFIG, sound, tmp_path / "run", **QUIET)
+    lacking = cases[(cases["decayed"] == "sound") | (cases["fold"] != 0)]
+    with pytest.raises(ValueError, match="fold 0 of caries hold no case labelled 'decayed'"):
+        mk.fit(CONFIG, lacking, tmp_path / "run", **QUIET)
+
+
+def test_an_unknown_score_is_refused_before_training(cases, tmp_path):
+    with pytest.raises(ValueError, match=r"no score 'acc' .*expected one of loss, f1_macro"):
+        mk.fit(replace(CONFIG, best_by="acc"), cases, tmp_path / "run", **QUIET)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_loss_that_is_no_number_stops_the_run(cases, tmp_path):
+    wild = replace(CONFIG, peak_lr=1e30, clip_norm=0.0, warmup_epochs=0.0, mixup=0.0, cutmix=0.0)
+    with pytest.raises(RuntimeError, match=r"the loss is (nan|inf) in epoch \d, by step \d"):
+        mk.fit(wild, cases, tmp_path / "run", **QUIET)
+
+
+def test_patience_stops_early(cases, tmp_path):
+    config = replace(CONFIG, epochs=9, patience=1, peak_lr=1e-9, ema_decay=0.0, best_by="f1_micro")
+    run = mk.fit(config, cases, tmp_path / "run", **QUIET)
+    assert len(run.history) < 9
+    assert mk.fit(config, cases, tmp_path / "run", **QUIET).history.equals(run.history)
+
+
+def test_an_interrupt_is_logged_and_passed_on(cases, tmp_path, monkeypatch):
+    def interrupt(self, batch):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(loop._Loop, "train_step", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        mk.fit(CONFIG, cases, tmp_path / "run", **QUIET)
+    assert "interrupted in epoch 1; call fit again" in (tmp_path / "run/log.txt").read_text()
+
+
+def test_history_and_predictions_hold_no_clock_and_no_path(straight):
+    for name in ("history.csv", "predictions.csv", "best.safetensors"):
+        content = (straight.path / name).read_bytes()
+        assert str(straight.path).encode() not in content and b"202" not in content[:200]
+
+
+def test_the_initial_weights_can_be_recomputed(straight):
+    from medkit.inference.predicting import new_model
+
+    model = new_model(straight.task, straight.config)
+    assert weights_hash(model.state_dict()) == straight.machine["initial_weights"]
+
+
+def test_the_optimizer_spares_biases_and_norms():
+    model = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3), torch.nn.BatchNorm2d(4))
+    decayed, spared = loop.make_optimizer(model, CONFIG).param_groups
+    assert [p.ndim for p in decayed["params"]] == [4] and decayed["weight_decay"] == 0.05
+    assert len(spared["params"]) == 3 and spared["weight_decay"] == 0
+
+
+def test_blending_is_linear():
+    images = torch.randint(0, 255, (4, 3, 8, 8), dtype=torch.uint8)
+    facts = torch.eye(4)
+    order = np.array([1, 0, 3, 2])
+    share, _, mixed, told = loop.blend(images, facts, (order, 0.25, None))
+    assert torch.allclose(mixed, 0.25 * images.float() + 0.75 * images[order].float())
+    assert torch.allclose(told[0], torch.tensor([0.25, 0.75, 0, 0])) and share == 0.25
+    _, _, cut, _ = loop.blend(images, facts, (order, 0.75, (0, 4, 0, 4)))
+    assert torch.equal(cut[0, :, :4, :4], images[1, :, :4, :4])
+    assert torch.equal(cut[0, :, 4:], images[0, :, 4:])
+
+
+def test_averaged_weights_move_towards_the_model():
+    ema, model = torch.nn.Linear(2, 2), torch.nn.Linear(2, 2)
+    before = ema.weight.clone()
+    loop.average(ema, model, 0.75)
+    assert torch.allclose(ema.weight, 0.75 * before + 0.25 * model.weight)
+
+
+def test_every_json_file_can_be_read_by_a_person(straight):
+    for path in straight.path.glob("*.json"):
+        assert json.loads(path.read_text()) and "\n" in path.read_text()
