@@ -129,7 +129,7 @@ def _image_path(number: int, view: str) -> str:
 def _write(folder: Path, stem: str, image: np.ndarray | None, record: dict) -> None:
     if image is not None:
         pixels = cv2.cvtColor(image, cv2.COLOR_RGB2BGR)
-        _, payload = cv2.imencode(".png", pixels, [cv2.IMWRITE_PNG_COMPRESSION, 3])
+        _, payload = cv2.imencode(".png", pixels, [cv2.IMWRITE_PNG_COMPRESSION, 2])
         files.write_whole(folder / "image" / f"{stem}.png", payload.tobytes())
     files.write_whole(folder / "json" / f"{stem}.json", json.dumps(record) + "\n")
 

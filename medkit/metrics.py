@@ -1,0 +1,202 @@
+"""Scores by name, their intervals, the comparison of two predictions, and the best threshold.
+
+Each is scikit-learn's; what is ours is the drawing of whole groups: two photos of one mouth are
+not two independent cases.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Callable, NamedTuple
+
+import numpy as np
+from sklearn import metrics as sk
+
+from medkit import seeding
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A score: `metric(y_true, guess)` is a float.
+
+    `y_true` is (N,) of 0 and 1, or of more classes for accuracy and the averages of F1; `guess` is
+    (N,) labels, or (N,) probabilities of class 1 where `kind` is "probabilities".
+    """
+
+    name: str
+    function: Callable[[np.ndarray, np.ndarray], float]
+    kind: str = "labels"
+    greater_is_better: bool = True
+
+    def __call__(self, y_true: np.ndarray, guess: np.ndarray) -> float:
+        y_true, guess = np.asarray(y_true), np.asarray(guess)
+        if y_true.shape != guess.shape or not len(y_true):
+            raise ValueError(
+                f"{self.name}: {len(y_true)} labels and {len(guess)} guesses. Pass one for each."
+            )
+        if self.kind == "probabilities" and len(np.unique(y_true)) < 2:
+            return float("nan")  # a ranking of one class has no score
+        return float(self.function(y_true, guess))
+
+
+def _f1(average: str) -> Callable[[np.ndarray, np.ndarray], float]:
+    return lambda y, guess: sk.f1_score(y, guess, average=average, zero_division=0)
+
+
+def _recall(of: int) -> Callable[[np.ndarray, np.ndarray], float]:
+    return lambda y, guess: sk.recall_score(y, guess, pos_label=of, zero_division=0)
+
+
+def _precision(of: int) -> Callable[[np.ndarray, np.ndarray], float]:
+    return lambda y, guess: sk.precision_score(y, guess, pos_label=of, zero_division=0)
+
+
+METRICS = {
+    metric.name: metric
+    for metric in (
+        Metric("f1_macro", _f1("macro")),
+        Metric("f1_binary", _f1("binary")),
+        Metric("f1_micro", _f1("micro")),
+        Metric("f1_weighted", _f1("weighted")),
+        Metric("accuracy", sk.accuracy_score),
+        Metric("sensitivity", _recall(1)),
+        Metric("specificity", _recall(0)),
+        Metric("ppv", _precision(1)),
+        Metric("npv", _precision(0)),
+        Metric("auc", sk.roc_auc_score, "probabilities"),
+        Metric("average_precision", sk.average_precision_score, "probabilities"),
+    )
+}
+
+
+class Interval(NamedTuple):
+    """A score and the interval that holds it with the asked confidence."""
+
+    value: float
+    low: float
+    high: float
+
+    def __str__(self) -> str:
+        return f"{self.value:.4f} ({self.low:.4f} to {self.high:.4f})"
+
+
+class Comparison(NamedTuple):
+    """How much better the second is, its interval, and how often it was better."""
+
+    difference: float
+    low: float
+    high: float
+    share_better: float
+
+    def __str__(self) -> str:
+        share = f"better in {self.share_better:.0%} of resamples"
+        return f"{self.difference:+.4f} ({self.low:+.4f} to {self.high:+.4f}), {share}"
+
+
+def get_metric(name: str) -> Metric:
+    """A metric by name.
+
+    Raises:
+        ValueError: naming those that there are.
+    """
+    if name not in METRICS:
+        raise ValueError(f"unknown metric {name!r} (expected one of {', '.join(METRICS)}).")
+    return METRICS[name]
+
+
+def bootstrap_interval(
+    metric: str,
+    y_true: np.ndarray,
+    guess: np.ndarray,
+    *,
+    groups: np.ndarray | None = None,
+    n_resamples: int = 1000,
+    confidence: float = 0.95,
+    seed: int = 0,
+) -> Interval:
+    """A score with the interval of the percentile bootstrap.
+
+    Args:
+        groups: (N,) names; whole groups are drawn. None draws single cases.
+    Source: Efron and Tibshirani, An Introduction to the Bootstrap, chapter 13.
+    """
+    score = get_metric(metric)
+    y_true, guess = np.asarray(y_true), np.asarray(guess)
+    draws = [score(y_true[i], guess[i]) for i in _resamples(len(y_true), groups, n_resamples, seed)]
+    return Interval(score(y_true, guess), *_ends(draws, confidence))
+
+
+def compare(
+    metric: str,
+    y_true: np.ndarray,
+    a: np.ndarray,
+    b: np.ndarray,
+    *,
+    groups: np.ndarray | None = None,
+    n_resamples: int = 1000,
+    confidence: float = 0.95,
+    seed: int = 0,
+) -> Comparison:
+    """Score of `b` minus score of `a`, both on the same drawn groups."""
+    score = get_metric(metric)
+    y_true, a, b = np.asarray(y_true), np.asarray(a), np.asarray(b)
+    gains = np.array(
+        [
+            score(y_true[i], b[i]) - score(y_true[i], a[i])
+            for i in _resamples(len(y_true), groups, n_resamples, seed)
+        ]
+    )
+    gains = gains[np.isfinite(gains)]
+    sign = 1 if score.greater_is_better else -1
+    better = float((sign * gains > 0).mean() + 0.5 * (gains == 0).mean()) if len(gains) else 0.5
+    return Comparison(score(y_true, b) - score(y_true, a), *_ends(gains, confidence), better)
+
+
+def best_threshold(y_true: np.ndarray, y_prob: np.ndarray, *, metric: str = "f1_macro") -> float:
+    """The threshold at and above which "positive" makes a score of labels largest.
+
+    It lies in the middle between two probabilities; of equally good ones, the widest gap wins.
+
+    Raises:
+        ValueError: with one class only, or a metric of probabilities.
+    """
+    score = get_metric(metric)
+    y_true, y_prob = np.asarray(y_true), np.asarray(y_prob, float)
+    if score.kind != "labels":
+        raise ValueError(f"best_threshold: {metric} needs no threshold. Use f1_macro, say.")
+    if len(np.unique(y_true)) < 2:
+        raise ValueError(
+            f"best_threshold: all {len(y_true)} cases are of one class ({np.unique(y_true)}). "
+            "Choose the threshold on held-out cases of both classes."
+        )
+    cuts = np.unique(np.concatenate([[0.0], y_prob, [1.0]]))
+    if len(cuts) > 2001:  # thousands of cuts change the score by less than one case in a thousand
+        cuts = np.unique(np.quantile(cuts, np.linspace(0, 1, 2001)))
+    middles, widths = (cuts[1:] + cuts[:-1]) / 2, np.diff(cuts)
+    values = np.array([score(y_true, (y_prob >= cut).astype(int)) for cut in middles])
+    best = np.flatnonzero(values >= values.max() - 1e-12)
+    return float(middles[best[np.argmax(widths[best])]])
+
+
+def _resamples(count: int, groups: np.ndarray | None, n_resamples: int, seed: int):
+    """Row numbers of each resample."""
+    rng = seeding.generator("bootstrap", seed)
+    names = (
+        np.arange(count)
+        if groups is None
+        else np.unique(np.asarray(groups), return_inverse=True)[1]
+    )
+    order = np.argsort(names, kind="stable")
+    rows = np.split(order, np.flatnonzero(np.diff(names[order])) + 1)
+    for _ in range(n_resamples):
+        yield np.concatenate([rows[k] for k in rng.integers(0, len(rows), len(rows))])
+
+
+def _ends(draws, confidence: float) -> tuple[float, float]:
+    """Low and high end; resamples without a score (one class only) are left out."""
+    draws = np.asarray(draws, float)
+    draws = draws[np.isfinite(draws)]
+    if not len(draws):
+        return float("nan"), float("nan")
+    low, high = np.quantile(draws, [(1 - confidence) / 2, (1 + confidence) / 2])
+    return float(low), float(high)

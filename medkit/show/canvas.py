@@ -1,0 +1,165 @@
+"""Figures that show once in a notebook, stay out of pyplot's registry, and share one look."""
+
+from __future__ import annotations
+
+import functools
+import io
+from contextlib import contextmanager
+from typing import Any, Callable, Iterable, Iterator, Sequence, TypeVar
+
+import matplotlib
+import numpy as np
+import pandas as pd
+from matplotlib import patheffects
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.patches import Polygon
+
+from medkit.datasets.task import Task
+from medkit.show.fonts import families
+
+WIDTH = 9.5  # inches: the width of a notebook's output
+TALLEST = 4.6  # inches, of a picture on a page
+DPI = 110
+REAL, PREDICTED = "#E3001B", "#0050FF"  # red solid, blue dashed: the contest team's convention
+# Okabe and Ito, Color Universal Design, 2008: told apart with any kind of colour vision.
+COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442", "#000000")
+HATCHES = ("", "///", "...", "xxx", "\\\\\\", "++", "oo", "--")
+MARKERS = "osD^vP*X"
+LINES = ("-", "--", "-.", ":")
+GREY = "#666666"
+LOOK = {
+    "font.size": 10,
+    "axes.titlesize": 11,
+    "axes.titlelocation": "left",
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.edgecolor": GREY,
+    "axes.axisbelow": True,
+    "grid.color": "#DDDDDD",
+    "legend.framealpha": 0.85,
+    "legend.edgecolor": "none",
+    "hatch.linewidth": 0.6,
+    "figure.dpi": DPI,
+}
+PREFERRED_CLASS_COLOURS = {"sound": "#56B4E9", "decayed": "#D55E00"}
+
+Made = TypeVar("Made", bound=Callable[..., Any])
+
+
+class Picture(Figure):
+    """A figure that a notebook shows when a cell's last line returns it: one PNG."""
+
+    def draw(self, renderer: Any) -> None:
+        with _look():  # ticks and hatches are made as late as this
+            super().draw(renderer)
+
+    def _repr_png_(self) -> bytes:
+        with _look(), io.BytesIO() as buffer:
+            self.savefig(buffer, format="png")
+            return buffer.getvalue()
+
+
+def styled(make: Made) -> Made:
+    """Give a figure's function the kit's look, without touching the settings of other figures."""
+
+    @functools.wraps(make)
+    def inner(*args: Any, **kwargs: Any) -> Any:
+        with _look():
+            return make(*args, **kwargs)
+
+    return inner  # type: ignore[return-value]
+
+
+@contextmanager
+def _look() -> Iterator[None]:
+    """matplotlib's settings for our figures, whatever the notebook has set; taken back after."""
+    with matplotlib.rc_context():
+        matplotlib.rcdefaults()
+        matplotlib.rcParams.update(LOOK, **{"font.family": list(families())})
+        yield
+
+
+def new_picture(height: float, width: float = WIDTH) -> Picture:
+    """An empty white page; sizes in inches."""
+    picture = Picture(figsize=(width, height), dpi=DPI, layout="constrained", facecolor="white")
+    FigureCanvasAgg(picture)
+    return picture
+
+
+def grid_of(shapes: Sequence[float], *, columns: int) -> tuple[Picture, list[Axes]]:
+    """A page with a cell for each picture, without ticks, rows as high as their pictures.
+
+    Args:
+        shapes: width / height of each picture.
+    """
+    columns = max(1, min(columns, len(shapes)))
+    rows = [shapes[k : k + columns] for k in range(0, len(shapes), columns)]
+    cell_width = WIDTH / columns
+    heights = [min(TALLEST, cell_width / min(row)) + 0.45 for row in rows]  # and two lines of title
+    page = new_picture(sum(heights) + 0.4)
+    grid = page.subplots(len(rows), columns, squeeze=False, height_ratios=heights)
+    cells = list(grid.flat)
+    for cell in cells:
+        cell.axis("off")
+        cell.set_anchor("N")  # titles of a row at one height, whatever the pictures' shapes
+    for cell in cells[len(shapes) :]:
+        cell.remove()
+    return page, cells[: len(shapes)]
+
+
+def write_above(axes: Axes, x: float, y: float, text: str) -> None:
+    """A bar's number, a little above it."""
+    axes.annotate(text, (x, y), xytext=(0, 3), textcoords="offset points", ha="center", fontsize=9)
+
+
+def headroom(axes: Axes, share: float = 0.12) -> None:
+    """Room above the bars for their numbers."""
+    low, high = axes.get_ylim()
+    axes.set_ylim(low, high + share * (high - low))
+
+
+def class_colour(name: str, position: int) -> str:
+    """A class's colour, the same in every figure."""
+    return PREFERRED_CLASS_COLOURS.get(name, COLOURS[position % len(COLOURS)])
+
+
+def draw_outline(axes: Axes, points: np.ndarray, colour: str, style: Any) -> None:
+    """A closed line with a white edge, so that it shows on any picture."""
+    edge = patheffects.withStroke(linewidth=3.4, foreground="white", alpha=0.9)
+    line = Polygon(points, fill=False, ec=colour, lw=2.0, ls=style, path_effects=[edge])
+    axes.add_patch(line)
+
+
+def positive(task: Task) -> tuple[str, str]:
+    """The first head and the class that is looked for: its last."""
+    return task.heads[0].name, task.heads[0].classes[-1]
+
+
+def check_rows(table: pd.DataFrame, what: str, columns: Iterable[str] = ()) -> None:
+    """Refuse an empty table, or one without the columns that a figure needs."""
+    missing = [column for column in columns if column not in table]
+    if missing:
+        raise ValueError(
+            f"{what}: no column {missing} (found {list(table.columns)}). "
+            "Pass the table that the notebook's earlier cell made."
+        )
+    if table.empty:
+        raise ValueError(
+            f"{what}: the table has no rows. Check the cell that made it, or its filter."
+        )
+
+
+def scored_rows(units: pd.DataFrame, classes: tuple[str, ...], what: str) -> pd.DataFrame:
+    """The units that have a label and a probability, with `truth` as 0 and 1."""
+    check_rows(units, what, ["y_true", "y_prob"])
+    rows = units[units["y_true"].isin(list(classes)) & units["y_prob"].notna()].copy()
+    if rows.empty:
+        raise ValueError(
+            f"{what}: no unit has both a label and a probability ({len(units)} units). "
+            "Pass task.to_units(cases, predictions) of labelled cases."
+        )
+    rows["truth"] = (rows["y_true"] == classes[-1]).astype(int)
+    rows["y_prob"] = rows["y_prob"].astype(np.float64)
+    return rows

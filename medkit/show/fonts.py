@@ -1,0 +1,56 @@
+"""A font that has Hangul, from the system or from the package koreanize-matplotlib.
+
+That package is located and not imported: its import fails on Python 3.12 and later, and it would
+change the settings of every figure of the notebook.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib.util
+import warnings
+from pathlib import Path
+
+from matplotlib import font_manager
+
+INSTALLED = (
+    "NanumGothic",
+    "NanumBarunGothic",
+    "Noto Sans CJK KR",
+    "Noto Sans KR",
+    "Noto Sans CJK JP",  # the same file under its first name; it has Hangul too
+    "Malgun Gothic",
+    "Apple SD Gothic Neo",
+    "AppleGothic",
+    "UnDotum",
+)
+PACKAGE = "koreanize_matplotlib"
+
+
+@functools.lru_cache(maxsize=1)
+def families() -> tuple[str, ...]:
+    """Font families to try in order, glyph by glyph: one with Hangul where there is one.
+
+    Warns once when there is none; Hangul then shows as empty boxes.
+    """
+    known = {font.name for font in font_manager.fontManager.ttflist}
+    found = next((name for name in INSTALLED if name in known), None) or _packaged()
+    if found is None:
+        warnings.warn(
+            "figures: no font with Hangul was found, so it will show as boxes. "
+            "Install one with %pip install koreanize-matplotlib, then restart the kernel.",
+            stacklevel=3,
+        )
+        return ("DejaVu Sans",)
+    return (found, "DejaVu Sans")  # the second has the minus sign and arrows
+
+
+def _packaged() -> str | None:
+    """The family of the font files inside the package, made known to matplotlib."""
+    spec = importlib.util.find_spec(PACKAGE)
+    folders = spec.submodule_search_locations if spec is not None else None
+    files = [path for folder in folders or () for path in Path(folder).rglob("NanumGothic*.ttf")]
+    for path in sorted(files):
+        if path.stem in ("NanumGothic", "NanumGothicBold"):
+            font_manager.fontManager.addfont(str(path))
+    return "NanumGothic" if any(path.stem == "NanumGothic" for path in files) else None

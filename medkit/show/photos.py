@@ -1,0 +1,161 @@
+"""Whole photos with what is true and what was predicted drawn on them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.lines import Line2D
+from matplotlib.patches import Polygon
+
+from medkit.datasets.task import Task
+from medkit.images.decode import probe, read_image
+from medkit.show.canvas import (
+    PREDICTED,
+    REAL,
+    Picture,
+    check_rows,
+    draw_outline,
+    grid_of,
+    positive,
+    styled,
+)
+
+SIZE = 640  # pixels of a shown picture's longer side
+DASHES = (0, (3, 1.5))
+ORDERS = ("errors first", "probability", "as given")
+
+
+@styled
+def show_photos(
+    task: Task,
+    cases: pd.DataFrame,
+    predictions: pd.DataFrame | None = None,
+    *,
+    threshold: float = 0.5,
+    n: int = 6,
+    order: str = "errors first",
+) -> Picture:
+    """Whole photos with the real decay in red and the predicted decay in blue and dashed.
+
+    Args:
+        predictions: of these cases; those that are missing are shown as not predicted.
+        threshold: a tooth is outlined in blue when its probability is at least this.
+        order: "errors first" (false alarms and misses by turns, the surest mistakes first),
+            "probability" (highest first) or "as given".
+    """
+    check_rows(cases, "show_photos", ["id", "path"])
+    if order not in ORDERS:
+        raise ValueError(f"show_photos: order {order!r} (expected one of {', '.join(ORDERS)}).")
+    head, target = positive(task)
+    seen = cases[cases["path"].notna()].copy()
+    check_rows(seen, "show_photos: cases with a picture")
+    seen["prob"] = np.nan
+    if predictions is not None:
+        known = predictions.set_index("id")[target]
+        seen["prob"] = seen["id"].map(known).astype(float)
+    photos = _ordered(_verdicts(task, seen, predictions, threshold), order).head(n)
+    if "photo" not in seen:
+        seen["photo"] = seen["id"]
+    paths = seen.drop_duplicates("photo").set_index("photo")["path"]
+    shapes = [np.divide(*probe(paths[name])) for name in photos["id"]]
+    page, cells = grid_of(shapes, columns=2)
+    for cell, (_, photo) in zip(cells, photos.iterrows()):
+        teeth = seen[seen["photo"] == photo["id"]]
+        _draw_photo(cell, teeth, head, target, threshold)
+        cell.set_title(_caption(photo, target), fontsize=10)
+    _legend(page, target, with_predictions=predictions is not None)
+    return page
+
+
+def _legend(page: Picture, target: str, *, with_predictions: bool) -> None:
+    lines = [Line2D([], [], color=REAL, lw=2.4, label=f"really {target}")]
+    if with_predictions:
+        lines.append(
+            Line2D([], [], color=PREDICTED, lw=2.4, ls=DASHES, label=f"predicted {target}")
+        )
+    page.legend(handles=lines, loc="outside lower center", ncols=2, fontsize=11)
+
+
+def _verdicts(
+    task: Task, seen: pd.DataFrame, predictions: pd.DataFrame | None, threshold: float
+) -> pd.DataFrame:
+    """One row a photo: truth, probability, and what kind of answer that is."""
+    units = task.to_units(seen, predictions)[["id", "y_true", "y_prob"]].copy()
+    target = task.heads[0].classes[-1]
+    prob = units["y_prob"].astype(float)
+    if predictions is None:
+        prob[:] = np.nan
+    units["y_prob"] = prob
+    real, called, known = units["y_true"] == target, prob >= threshold, units["y_true"].notna()
+    units["verdict"] = np.select(
+        [prob.isna(), ~known, ~real & called, real & ~called, real & called],
+        ["not predicted", "no label", "false alarm", "missed", "found"],
+        "rightly sound",
+    )
+    return units
+
+
+def _ordered(photos: pd.DataFrame, order: str) -> pd.DataFrame:
+    if order == "as given":
+        return photos
+    if order == "probability":
+        return photos.sort_values("y_prob", ascending=False, kind="stable")
+    prob = photos["y_prob"].fillna(0.0)
+    surest = np.where(photos["verdict"] == "missed", 1 - prob, prob)
+    photos = photos.iloc[np.argsort(-surest, kind="stable")]
+    wrong = photos["verdict"].isin(["false alarm", "missed"]).to_numpy()
+    turn = photos.groupby("verdict").cumcount().to_numpy()
+    return photos.iloc[np.lexsort((turn, ~wrong))]
+
+
+def _draw_photo(cell: Axes, teeth: pd.DataFrame, head: str, target: str, threshold: float) -> None:
+    """A photo; around its teeth, or around all of it, what is true and what was predicted."""
+    path = Path(teeth["path"].iloc[0])
+    image = shrink(read_image(path, min_size=SIZE))
+    height, width = image.shape[:2]
+    scale = width / probe(path)[0]
+    cell.imshow(image)
+    gap = 0.008 * max(width, height)  # between the two lines, where they coincide
+    for _, tooth in teeth.iterrows():
+        region = tooth.get("region")
+        if isinstance(region, (list, np.ndarray)):
+            points = np.asarray(region, float) * scale
+        else:
+            points = np.asarray([[0, 0], [width, 0], [width, height], [0, height]]) - 0.5
+        if tooth.get(head) == target:
+            draw_outline(cell, points, REAL, "-")
+        elif isinstance(region, (list, np.ndarray)):
+            cell.add_patch(Polygon(points, fill=False, ec="white", lw=0.7, alpha=0.55))
+        if tooth["prob"] >= threshold:
+            outward = gap if isinstance(region, (list, np.ndarray)) else -2 * gap
+            draw_outline(cell, _grown(points, outward), PREDICTED, DASHES)
+    cell.set_xlim(-0.5, width - 0.5)
+    cell.set_ylim(height - 0.5, -0.5)
+
+
+def _grown(points: np.ndarray, gap: float) -> np.ndarray:
+    """A polygon moved outwards by about `gap` pixels."""
+    away = points - points.mean(0)
+    return points + away / np.linalg.norm(away, axis=1, keepdims=True).clip(min=1e-6) * gap
+
+
+def _caption(photo: pd.Series, target: str) -> str:
+    truth = "no label" if pd.isna(photo["y_true"]) else f"truth: {photo['y_true']}"
+    if pd.isna(photo["y_prob"]):
+        return f"{photo['id']}\n{truth}, not predicted"
+    verdict = {"false alarm": "FALSE ALARM", "missed": "MISSED"}.get(
+        photo["verdict"], photo["verdict"]
+    )
+    return f"{photo['id']}   {verdict}\n{truth}, probability of {target} {photo['y_prob']:.2f}"
+
+
+def shrink(image: np.ndarray, size: int = SIZE) -> np.ndarray:
+    """A picture whose longer side is at most `size`."""
+    scale = size / max(image.shape[:2])
+    if scale >= 1:
+        return image
+    return cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)

@@ -1,0 +1,162 @@
+"""Decay by tooth number, as a dental chart and as a table."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+from matplotlib import colormaps
+from matplotlib.axes import Axes
+from matplotlib.patches import FancyBboxPatch
+
+from medkit.datasets.caries import TOOTH_NUMBERS
+from medkit.datasets.task import Task
+from medkit.show.canvas import (
+    GREY,
+    HATCHES,
+    Picture,
+    check_rows,
+    class_colour,
+    headroom,
+    new_picture,
+    positive,
+    styled,
+    write_above,
+)
+
+# As the dentist sees the patient: quadrants 1 and 2 above, 4 and 3 below.
+ROWS = (
+    [*range(18, 10, -1), *range(21, 29)],
+    [*range(48, 40, -1), *range(31, 39)],
+)
+UNKNOWN = "unknown"
+
+
+@styled
+def show_teeth(task: Task, cases: pd.DataFrame) -> Picture:
+    """Teeth of the looked-for class by FDI number, laid out as a dental chart, and by view."""
+    name, target = positive(task)
+    check_rows(cases, "show_teeth", [name])
+    rows = cases[cases["region"].notna()] if "region" in cases else cases
+    rows = rows[rows[name].notna()]
+    check_rows(rows, "show_teeth: cases with a label")
+    numbers = (
+        rows["tooth_number"] if "tooth_number" in rows else pd.Series(None, rows.index, object)
+    )
+    numbered = rows[numbers.isin(TOOTH_NUMBERS)]
+    if numbered.empty:
+        page = new_picture(3.4)
+        left, right = page.subplots(1, 2)
+        _per_photo(left, rows, name, target)
+        _by_view(right, rows, name, target)
+        page.suptitle(
+            f"None of {len(rows):,} teeth has an FDI number, so there is no dental chart.",
+            x=0.01, ha="left", fontsize=11,
+        )  # fmt: skip
+        return page
+    page = new_picture(5.4)
+    above, below = page.subplots(2, 1, height_ratios=(3, 2))
+    _chart(page, above, numbered, name, target)
+    _by_view(below, rows, name, target)
+    gone = len(rows) - len(numbered)
+    more = f" ({gone:,} more teeth have no number)" if gone else ""
+    above.set_title(f"Share of {target} teeth by FDI number, from {len(numbered):,} teeth{more}")
+    return page
+
+
+def _chart(page: Picture, axes: Axes, rows: pd.DataFrame, name: str, target: str) -> None:
+    """One cell a tooth number, coloured by share, with count and total."""
+    teeth = rows.groupby(rows["tooth_number"].astype(int))[name]
+    totals, counts = teeth.size(), teeth.agg(lambda labels: int((labels == target).sum()))
+    top = max(0.01, float((counts / totals).max()))
+    colours = colormaps["Reds"]
+    for y, row in enumerate(ROWS):
+        for k, number in enumerate(row):
+            x, total = k + (0.3 if k > 7 else 0), int(totals.get(number, 0))
+            share = counts[number] / total if total else 0.0
+            face = colours(0.9 * share / top) if total else "#F2F2F2"
+            ink = "white" if total and share / top > 0.6 else "#222222"
+            axes.add_patch(
+                FancyBboxPatch(
+                    (x + 0.06, y * 1.25),
+                    0.88,
+                    1.1,
+                    boxstyle="round,pad=0,rounding_size=0.12",
+                    facecolor=face,
+                    edgecolor="#BBBBBB",
+                    lw=0.8,
+                    hatch=None if total else "////",
+                )  # fmt: skip
+            )
+            axes.text(x + 0.5, y * 1.25 + 0.32, str(number), ha="center", va="center", color=ink)
+            text = f"{share:.0%}\n{counts[number]}/{total}" if total else "–"
+            axes.text(
+                x + 0.5, y * 1.25 + 0.76, text, ha="center", va="center", color=ink, fontsize=7.5
+            )
+    axes.set_xlim(-0.1, 16.4)
+    axes.set_ylim(2.75, -0.1)
+    axes.axis("off")
+    axes.text(0, 2.55, "patient's right", color=GREY, va="center")
+    axes.text(16.3, 2.55, "patient's left", color=GREY, ha="right", va="center")
+
+
+def _by_view(axes: Axes, rows: pd.DataFrame, name: str, target: str) -> None:
+    """Share of the looked-for class in each view."""
+    views = rows["view"] if "view" in rows else pd.Series("all", rows.index)
+    by_view = (rows[name] == target).groupby(views.where(views.notna(), UNKNOWN))
+    counts, totals = by_view.sum(), by_view.size()
+    for k, view in enumerate(counts.index):
+        share = counts[view] / totals[view]
+        colour = class_colour(target, 1)
+        axes.bar(k, share, color=colour, width=0.55, hatch=HATCHES[1], edgecolor="white")
+        write_above(axes, k, share, f"{share:.1%}\n{counts[view]:,} of {totals[view]:,}")
+    axes.set_xticks(range(len(counts)), list(counts.index))
+    axes.set_xlim(-0.8, max(len(counts), 2) - 0.2)
+    axes.yaxis.set_major_formatter(lambda value, _: f"{100 * value:.3g}%")
+    axes.set_title(f"Share of {target} teeth by view")
+    headroom(axes, 0.35)
+
+
+def _per_photo(axes: Axes, rows: pd.DataFrame, name: str, target: str) -> None:
+    """How many teeth of the looked-for class a photo has."""
+    photos = rows["photo"] if "photo" in rows else rows["id"]
+    counts = (rows[name] == target).groupby(photos).sum()
+    bins = np.arange(-0.5, counts.max() + 1.5)
+    axes.hist(counts, bins=bins, color=class_colour(target, 1), edgecolor="white", rwidth=0.9)
+    axes.set_xlabel(f"{target} teeth in a photo")
+    axes.set_ylabel("photos")
+    axes.set_title(f"{len(counts):,} photos")
+    axes.xaxis.get_major_locator().set_params(integer=True)
+
+
+def tooth_table(
+    cases: pd.DataFrame, predictions: pd.DataFrame, *, threshold: float = 0.5
+) -> pd.DataFrame:
+    """How well each tooth number is read; teeth without a label or a prediction are left out.
+
+    Returns:
+        `tooth_number, teeth, decayed, found, missed, false_alarms`, by FDI number; teeth without a
+        number come last as "unknown".
+    """
+    check_rows(cases, "tooth_table", ["id", "decayed"])
+    check_rows(predictions, "tooth_table: predictions", ["id", "decayed"])
+    rows = cases[cases["region"].notna()] if "region" in cases else cases
+    prob = rows["id"].map(predictions.set_index("id")["decayed"]).astype(float)
+    rows = rows[rows["decayed"].notna() & prob.notna()]
+    if rows.empty:
+        raise ValueError(
+            "tooth_table: no tooth has both a label and a prediction. "
+            "Pass labelled cases and the predictions of the same cases."
+        )
+    real, called = rows["decayed"] == "decayed", prob[rows.index] >= threshold
+    number = rows["tooth_number"] if "tooth_number" in rows else pd.Series(None, rows.index, object)
+    marks = pd.DataFrame(
+        {
+            "tooth_number": number.where(number.isin(TOOTH_NUMBERS), UNKNOWN).astype(object),
+            "teeth": 1,
+            "decayed": real.astype(int),
+            "found": (real & called).astype(int),
+            "missed": (real & ~called).astype(int),
+            "false_alarms": (~real & called).astype(int),
+        }
+    )
+    return marks.groupby("tooth_number").sum().reset_index()  # digits sort before "unknown"

@@ -1,0 +1,225 @@
+"""The two tables: read and written exactly, matched by id, split by group, checked for leaks."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import warnings
+from pathlib import Path
+from typing import Any, Sequence
+
+import numpy as np
+import pandas as pd
+from sklearn.model_selection import StratifiedGroupKFold
+
+from medkit import files
+from medkit.images import fingerprints
+
+TEXT = ("id", "group", "photo", "path", "view", "tooth_number")  # columns that stay text
+NOT_LABELS = (*TEXT, "region", "fold")
+_EXACT = {} if pd.__version__ >= "3" else {"float_precision": "round_trip"}  # 3 is exact as it is
+
+
+def read_csv(path: Path | str) -> pd.DataFrame:
+    """A CSV as it was written: ids stay text, "NA" stays "NA", floats keep their bits."""
+    header = list(pd.read_csv(path, nrows=0, encoding="utf-8-sig").columns)
+    return pd.read_csv(
+        path,
+        dtype={name: object for name in header if name in TEXT},
+        keep_default_na=False,
+        na_values={name: [""] for name in header},
+        encoding="utf-8-sig",
+        **_EXACT,
+    )
+
+
+def write_csv(table: pd.DataFrame, path: Path | str) -> None:
+    """Write a table as UTF-8 with "\\n", whole or not at all; floats so that they read back."""
+    files.write_whole(Path(path), table.to_csv(index=False, lineterminator="\n"))
+
+
+def write_cases(cases: pd.DataFrame, path: Path | str, data: Path | str) -> None:
+    """Write cases with paths relative to the data folder, regions as JSON."""
+    table = cases.copy()
+    table["path"] = [_relative(value, Path(data)) for value in cases["path"]]
+    if "region" in cases:
+        table["region"] = [None if _is_missing(r) else json.dumps(r) for r in cases["region"]]
+    write_csv(table, path)
+
+
+def read_cases(path: Path | str, data: Path | str) -> pd.DataFrame:
+    """Cases that `write_cases` wrote, with absolute paths below `data`."""
+    table = read_csv(path)
+    missing = table["path"].isna()
+    table["path"] = [None if m else str(Path(data) / p) for p, m in zip(table["path"], missing)]
+    if "region" in table:
+        regions = [None if _is_missing(text) else json.loads(text) for text in table["region"]]
+        table["region"] = pd.Series(regions, table.index, dtype=object)
+    return table
+
+
+def cases_hash(cases: pd.DataFrame) -> str:
+    """SHA-256 over everything of the cases but where their pictures lie."""
+    table = cases.drop(columns="path").reset_index(drop=True)
+    rows = table.where(table.notna(), None).to_dict("list")
+    return hashlib.sha256(json.dumps(rows, default=str).encode()).hexdigest()
+
+
+def visible(cases: pd.DataFrame) -> pd.DataFrame:
+    """The cases that a model can be shown: with a picture and, where parts are meant, a region."""
+    keep = cases["path"].notna()
+    return cases[keep & cases["region"].notna()] if "region" in cases else cases[keep]
+
+
+def match(cases: pd.DataFrame, predictions: pd.DataFrame) -> pd.DataFrame:
+    """Cases with their predictions beside them, matched by id, in the order of the cases.
+
+    Columns of one name get "_x" (cases) and "_y" (predictions).
+
+    Raises:
+        ValueError: when an id is doubled, or has no prediction.
+    """
+    for name, table in (("cases", cases), ("predictions", predictions)):
+        doubled = table["id"][table["id"].duplicated()].unique()
+        if len(doubled):
+            raise ValueError(
+                f"{name}: {len(doubled)} ids stand more than once, e.g. {list(doubled[:3])}. "
+                "Keep one row for each id."
+            )
+    missing = cases["id"][~cases["id"].isin(predictions["id"])]
+    if len(missing):
+        raise ValueError(
+            f"predictions: {len(missing)} of {len(cases)} ids have none, e.g. {list(missing[:3])}. "
+            "Predict the same cases that are scored."
+        )
+    return cases.merge(predictions, on="id", how="left", validate="one_to_one")
+
+
+def assign_folds(
+    cases: pd.DataFrame,
+    *,
+    n_folds: int = 5,
+    seed: int = 0,
+    stratify: Sequence[str] | None = None,
+) -> pd.DataFrame:
+    """A copy with a column `fold`: balanced by label, and no group in two folds.
+
+    Args:
+        stratify: columns to balance; None takes those that look like labels (2 to 20 values).
+
+    Raises:
+        ValueError: with fewer groups than folds.
+    """
+    n_groups = cases["group"].nunique()
+    if not 2 <= n_folds <= n_groups:
+        raise ValueError(
+            f"assign_folds: {n_folds} folds of {n_groups} groups are not possible. "
+            f"Use 2 to {n_groups} folds."
+        )
+    columns = label_columns(cases) if stratify is None else list(stratify)
+    labels = cases[columns].astype(object).where(cases[columns].notna(), "")
+    strata = labels.astype(str).agg("|".join, axis=1) if columns else pd.Series("", cases.index)
+    splitter = StratifiedGroupKFold(n_folds, shuffle=True, random_state=seed)
+    folds = np.zeros(len(cases), int)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # rare strata; those that matter are told here
+        for fold, (_, rows) in enumerate(splitter.split(cases, strata, cases["group"])):
+            folds[rows] = fold
+    result = cases.assign(fold=folds)
+    for column in columns:
+        counts = pd.crosstab(result["fold"], result[column]).reindex(range(n_folds), fill_value=0)
+        for name in counts.columns[(counts == 0).any()]:
+            empty = [int(fold) for fold in counts.index[counts[name] == 0]]
+            warnings.warn(
+                f"assign_folds: folds {empty} hold no {column} {name!r} "
+                f"({int(counts[name].sum())} cases in all). Use fewer folds or another seed.",
+                stacklevel=2,
+            )
+    return result
+
+
+def label_columns(cases: pd.DataFrame) -> list[str]:
+    """The columns that look like labels: 2 to 20 values, and not among the known others."""
+    names = [name for name in cases.columns if name not in NOT_LABELS]
+    return [name for name in names if 2 <= cases[name].nunique() <= 20]
+
+
+def summarize(cases: pd.DataFrame) -> pd.DataFrame:
+    """`column, value, cases, share, groups`: how often each label occurs."""
+    rows = []
+    for column in label_columns(cases):
+        values = cases[column].astype(object).where(cases[column].notna(), "(no label)")
+        for value, count in values.value_counts().items():
+            groups = cases["group"][values == value].nunique()
+            rows.append((column, value, int(count), count / len(cases), groups))
+    return pd.DataFrame(rows, columns=["column", "value", "cases", "share", "groups"])
+
+
+def find_leaks(
+    cases: pd.DataFrame, *, other: pd.DataFrame | None = None, near: bool = True
+) -> pd.DataFrame:
+    """Pairs that would let a model see on one side what it is judged by on the other.
+
+    Args:
+        other: a second table; None compares the folds of `cases` with each other.
+        near: also look at the pictures for (nearly) the same one; decodes each, small.
+
+    Returns:
+        `kind, id_a, id_b, path_a, path_b`, one row a pair of pictures; kinds "same group",
+        "same file" and "same picture".
+    """
+    if other is None and "fold" not in cases:
+        raise ValueError("find_leaks: no column 'fold'. Call assign_folds first, or pass other=...")
+    sides = cases.assign(side=cases["fold"] if other is None else 0)
+    if other is not None:
+        sides = pd.concat([sides, other.assign(side=1)], ignore_index=True)
+    pictures = sides[sides["path"].notna()].drop_duplicates(["path", "side"]).reset_index(drop=True)
+    pairs: dict[tuple[int, int], str] = {}
+    if near:
+        for a, b in fingerprints.find_similar(list(pictures["path"])):
+            pairs[a, b] = "same picture"
+    for a, b in _equal_files(list(pictures["path"])):
+        pairs[a, b] = "same file"
+    if other is None:  # numbers of train and test are counted apart
+        for a, b in _across(pictures["group"], pictures["side"]):
+            pairs.setdefault((a, b), "same group")
+    side, name = pictures["side"].to_numpy(), "photo" if "photo" in pictures else "id"
+    rows = [
+        (kind, *(pictures[column][row] for column in (name, "path") for row in pair))
+        for pair, kind in sorted(pairs.items())
+        if side[pair[0]] != side[pair[1]]
+    ]
+    return pd.DataFrame(rows, columns=["kind", "id_a", "id_b", "path_a", "path_b"])
+
+
+def _across(groups: pd.Series, sides: pd.Series) -> list[tuple[int, int]]:
+    """For each group on several sides, the first row of each side, in pairs."""
+    first = ~pd.DataFrame({"group": groups, "side": sides}).duplicated()
+    pairs = []
+    for _, rows in groups[first].groupby(groups[first]).groups.items():
+        pairs += [(rows[0], row) for row in rows[1:]]
+    return pairs
+
+
+def _equal_files(paths: list[str]) -> list[tuple[int, int]]:
+    """Pairs of rows whose files hold the same bytes; only files of one size are read."""
+    by_size: dict[int, list[int]] = {}
+    for row, path in enumerate(paths):
+        by_size.setdefault(Path(path).stat().st_size, []).append(row)
+    pairs = []
+    for rows in by_size.values():
+        seen: dict[str, int] = {}
+        for row in rows if len(rows) > 1 else ():
+            digest = files.sha256_file(Path(paths[row]))
+            if digest in seen:
+                pairs.append((seen[digest], row))
+            seen.setdefault(digest, row)
+    return pairs
+
+
+def _relative(path: Any, data: Path) -> str | None:
+    return None if _is_missing(path) else Path(path).relative_to(data).as_posix()
+
+
+def _is_missing(value: Any) -> bool:
+    return value is None or (isinstance(value, float) and np.isnan(value))

@@ -1,0 +1,291 @@
+from __future__ import annotations
+
+import io
+import sys
+
+import matplotlib
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib import pyplot
+from matplotlib.colors import to_hex
+from matplotlib.patches import Polygon
+from PIL import Image
+
+from medkit.datasets import get_task
+from medkit.datasets.drawing import draw_caries
+from medkit.show import canvas, fonts
+from medkit.show.figures import show_balance, show_folds, show_sizes
+from medkit.show.photos import show_photos
+from medkit.show.samples import show_cases, show_leaks, show_saliency
+from medkit.show.scores import show_confusion, show_history, show_intervals, show_threshold
+from medkit.show.teeth import show_teeth, tooth_table
+
+TASK = get_task("caries")
+
+
+@pytest.fixture(scope="module")
+def cases(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("사진") / "입 안"
+    draw_caries(folder, seed=1, n_train=8, n_test=0, widths=(120, 160), decayed_share=0.15)
+    cases = TASK.read(folder, "train")
+    cases["fold"] = pd.factorize(cases["group"])[0] % 2
+    cases["id"] = "치아_" + cases["id"]
+    return cases
+
+
+@pytest.fixture(scope="module")
+def predictions(cases):
+    rng = np.random.default_rng(0)
+    prob = rng.beta(1, 12, len(cases)) + 0.6 * (cases["decayed"] == "decayed")
+    return _predictions(cases["id"], prob.clip(0, 1))
+
+
+def _predictions(ids, prob):
+    prob = np.asarray(prob, float)
+    return pd.DataFrame({"id": list(ids), "sound": 1 - prob, "decayed": prob})
+
+
+def _history(epochs=6):
+    epoch = np.arange(epochs)
+    return pd.DataFrame(
+        {
+            "epoch": epoch,
+            "lr": 1e-3 * 0.5**epoch,
+            "train_loss": 0.7 * 0.7**epoch,
+            "valid_loss": 0.5 + 0.05 * (epoch - 2) ** 2,
+            "auc": 0.9 - 0.02 * (epoch - 3) ** 2,
+        }
+    )
+
+
+def _intervals():
+    rows = [("F1 매크로", 0.8, 0.7, 0.9), ("A - B", -0.02, -0.1, 0.05)]
+    return pd.DataFrame(rows, columns=["name", "value", "low", "high"])
+
+
+FIGURES = {
+    "balance": lambda c, p, u: show_balance(TASK, c),
+    "sizes": lambda c, p, u: show_sizes(c),
+    "teeth": lambda c, p, u: show_teeth(TASK, c),
+    "teeth without numbers": lambda c, p, u: show_teeth(TASK, c.assign(tooth_number=None)),
+    "cases": lambda c, p, u: show_cases(TASK, c, n=5),
+    "one case": lambda c, p, u: show_cases(TASK, c.head(1)),
+    "whole pictures": lambda c, p, u: show_cases(TASK, c.drop(columns="region"), n=2),
+    "photos": lambda c, p, u: show_photos(TASK, c, p, threshold=0.4, n=5),
+    "one photo": lambda c, p, u: show_photos(TASK, c, p, threshold=0.4, n=1),
+    "photos without predictions": lambda c, p, u: show_photos(TASK, c, n=2),
+    "folds": lambda c, p, u: show_folds(c),
+    "no leak": lambda c, p, u: show_leaks(_leaks(c).head(0)),
+    "leak": lambda c, p, u: show_leaks(_leaks(c).head(1)),
+    "leaks": lambda c, p, u: show_leaks(_leaks(c)),
+    "history": lambda c, p, u: show_history(_history()),
+    "history of one epoch": lambda c, p, u: show_history(_history(1).drop(columns="auc")),
+    "confusion": lambda c, p, u: show_confusion(TASK, u, 0.4),
+    "threshold": lambda c, p, u: show_threshold(TASK, u, 0.4),
+    "saliency": lambda c, p, u: show_saliency(
+        np.zeros((7, 9, 9, 3), np.uint8), np.ones((7, 9, 9)), ["충치"] * 7
+    ),
+    "intervals": lambda c, p, u: show_intervals(_intervals()),
+}
+
+
+def _leaks(cases):
+    paths = list(cases["path"].unique())
+    return pd.DataFrame(
+        {
+            "kind": "비슷한 사진",
+            "id_a": [f"왼쪽_{k}" for k in range(3)],
+            "id_b": [f"오른쪽_{k}" for k in range(3)],
+            "path_a": paths[:3],
+            "path_b": paths[3:6],
+        }
+    )
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_each_figure_is_one_whole_png_and_leaves_matplotlib_as_it_was(name, cases, predictions):
+    before = dict(matplotlib.rcParams)
+    page = FIGURES[name](cases, predictions, TASK.to_units(cases, predictions))
+    png = page._repr_png_()  # a missing glyph warns, and warnings are errors
+    assert dict(matplotlib.rcParams) == before
+    assert pyplot.get_fignums() == []
+    with Image.open(io.BytesIO(png)) as image:
+        pixels = np.asarray(image.convert("RGB"))
+    assert pixels.shape[1] <= canvas.WIDTH * canvas.DPI + 1
+    assert (pixels[0] == 255).all() and pixels.std() > 5  # white page, something on it
+    drawn, whole = page.get_tightbbox(page.canvas.get_renderer()), page.get_size_inches()
+    assert min(drawn.x0, drawn.y0) >= -0.02, "clipped"
+    assert drawn.x1 <= whole[0] + 0.02 and drawn.y1 <= whole[1] + 0.02, "clipped"
+
+
+def test_a_notebook_shows_a_figure_once():
+    formatters = pytest.importorskip("IPython.core.formatters")
+    shown, _ = formatters.DisplayFormatter().format(show_history(_history()))
+    assert sorted(shown) == ["image/png", "text/plain"]
+
+
+def test_what_the_notebook_has_set_does_not_change_a_figure():
+    plain = show_history(_history())._repr_png_()
+    with matplotlib.rc_context({"axes.facecolor": "black", "font.size": 30}):
+        assert show_history(_history())._repr_png_() == plain
+
+
+def test_hangul_comes_from_the_package_where_no_font_is_installed(monkeypatch):
+    monkeypatch.setattr(fonts, "INSTALLED", ())
+    fonts.families.cache_clear()
+    try:
+        assert fonts.families()[0] == "NanumGothic"
+        assert fonts.PACKAGE not in sys.modules
+        show_intervals(_intervals())._repr_png_()
+    finally:
+        fonts.families.cache_clear()
+
+
+def test_a_missing_hangul_font_is_said_once(monkeypatch):
+    monkeypatch.setattr(fonts, "INSTALLED", ())
+    monkeypatch.setattr(fonts, "PACKAGE", "no_such_package")
+    fonts.families.cache_clear()
+    try:
+        with pytest.warns(UserWarning, match="no font with Hangul.*koreanize-matplotlib"):
+            fonts.families()
+        fonts.families()
+    finally:
+        fonts.families.cache_clear()
+
+
+def _photo(tmp_path, name, teeth, *, size=(200, 100)):
+    """Cases of a grey picture with square teeth: (left, label)."""
+    path = tmp_path / f"{name}.png"
+    Image.new("RGB", size, "grey").save(path)
+    decayed = any(label == "decayed" for _, label in teeth)
+    rows = []
+    for k, (left, label) in enumerate(teeth):
+        row = {"id": f"{name}_{k}", "photo": name, "path": str(path), "group": name}
+        row.update(view="front", tooth_number="11", decayed=label)
+        row["photo_decayed"] = "decayed" if decayed else "sound"
+        row["region"] = [[left, 10], [left + 30, 10], [left + 30, 40], [left, 40]]
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def _outlines(page, colour):
+    found = page.findobj(lambda a: isinstance(a, Polygon) and a.get_edgecolor()[3] > 0)
+    return [a for a in found if to_hex(a.get_edgecolor()) == colour.lower()]
+
+
+def test_real_decay_is_red_and_solid_predicted_decay_blue_dashed_and_beside_it(tmp_path):
+    cases = _photo(tmp_path, "front_1", [(0, "decayed"), (50, "sound"), (100, "decayed")])
+    page = show_photos(TASK, cases, _predictions(cases["id"], [0.9, 0.8, 0.1]), threshold=0.5)
+    real, called = _outlines(page, canvas.REAL), _outlines(page, canvas.PREDICTED)
+    assert [round(a.get_xy()[0][0]) for a in real] == [0, 100]
+    assert [round(a.get_xy()[0][0]) for a in called] == [-1, 49]
+    assert {a.get_linestyle() for a in real} == {"-"}
+    assert all(a.get_linestyle() != "-" for a in called)
+
+
+def test_outlines_fit_a_picture_that_is_shown_smaller(tmp_path):
+    cases = _photo(tmp_path, "front_1", [(1000, "decayed")], size=(2000, 1000))
+    (outline,) = _outlines(show_photos(TASK, cases), canvas.REAL)
+    assert outline.get_xy()[0] == pytest.approx([320, 3.2])
+
+
+def test_errors_come_first_and_by_turns(tmp_path):
+    labels = {"a": "sound", "b": "sound", "c": "decayed", "d": "decayed", "e": "sound"}
+    cases = pd.concat([_photo(tmp_path, name, [(0, label)]) for name, label in labels.items()])
+    predictions = _predictions(cases["id"], [0.1, 0.7, 0.2, 0.9, 0.8])
+    page = show_photos(TASK, cases, predictions)
+    titles = [cell.get_title(loc="left") for cell in page.axes]
+    assert [title[0] for title in titles[:3]] in (["e", "c", "b"], ["c", "e", "b"])
+    assert "FALSE ALARM" in titles[0] + titles[1] and "MISSED" in titles[0] + titles[1]
+    page = show_photos(TASK, cases, predictions, order="probability")
+    assert [cell.get_title(loc="left")[0] for cell in page.axes] == ["d", "e", "b", "c", "a"]
+
+
+def test_a_photo_without_prediction_says_so(tmp_path):
+    cases = pd.concat([_photo(tmp_path, name, [(0, "decayed")]) for name in "ab"])
+    page = show_photos(TASK, cases, _predictions(["a_0"], [0.9]))
+    titles = {cell.get_title(loc="left") for cell in page.axes}
+    assert "b\ntruth: decayed, not predicted" in titles
+    assert len(_outlines(page, canvas.PREDICTED)) == 1
+
+
+def test_whole_photos_are_framed(cases):
+    photos = cases.drop_duplicates("photo").drop(columns="region").assign(id=lambda c: c["photo"])
+    page = show_photos(TASK, photos, _predictions(photos["id"], np.ones(len(photos))), n=3)
+    assert len(_outlines(page, canvas.PREDICTED)) == 3
+
+
+def test_a_sample_holds_every_class(cases):
+    titles = [cell.get_title(loc="left") for cell in show_cases(TASK, cases, n=6).axes]
+    assert sum("decayed" in title for title in titles) == 3
+    again = [cell.get_title(loc="left") for cell in show_cases(TASK, cases, n=6).axes]
+    other = [cell.get_title(loc="left") for cell in show_cases(TASK, cases, n=6, seed=1).axes]
+    assert titles == again != other
+
+
+def test_the_tooth_table_counts_by_number(tmp_path):
+    labels = ["decayed", "decayed", "sound", "sound", None, "sound"]
+    cases = _photo(tmp_path, "front_1", [(0, label) for label in labels])
+    cases["tooth_number"] = ["11", "11", "11", "46", "11", None]
+    predictions = _predictions(cases["id"], [0.9, 0.2, 0.7, 0.1, 0.9, 0.9])
+    table = tooth_table(cases, predictions, threshold=0.5)
+    assert table.columns.tolist() == [
+        *("tooth_number", "teeth", "decayed", "found", "missed", "false_alarms")
+    ]
+    assert table.to_numpy().tolist() == [
+        ["11", 3, 2, 1, 1, 1],
+        ["46", 1, 0, 0, 0, 0],
+        ["unknown", 1, 0, 0, 0, 1],
+    ]
+
+
+def test_the_best_epoch_is_marked():
+    def marked(page):
+        lines = [line for line in page.axes[0].lines if "best" in str(line.get_label())]
+        return [line.get_label() for line in lines]
+
+    assert marked(show_history(_history())) == ["best epoch, 2"]
+    assert marked(show_history(_history(), best_epoch=4)) == ["best epoch, 4"]
+    run = type("Run", (), {"history": _history(), "config": type("C", (), {"best_by": "auc"})})
+    assert marked(show_history(run)) == ["best epoch, 3"]
+
+
+def test_unreadable_pictures_are_counted(cases, tmp_path):
+    (tmp_path / "bad.png").write_bytes(b"no picture")
+    bad = pd.DataFrame({"path": [str(tmp_path / "bad.png")]})
+    page = show_sizes(pd.concat([cases[["path"]], bad]))
+    assert "8 pictures" in page.axes[0].get_title(loc="left")
+    assert "1 unreadable" in page.axes[0].get_title(loc="left")
+    with pytest.raises(ValueError, match="none of 1 pictures could be read"):
+        show_sizes(bad)
+
+
+@pytest.mark.parametrize(
+    "make, message",
+    [
+        (lambda c: show_balance(TASK, c.head(0)), "show_balance: the table has no rows"),
+        (lambda c: show_balance(TASK, c[["id"]]), r"show_balance: no column \['decayed'\]"),
+        (lambda c: show_sizes(c.head(0)), "show_sizes: the table has no rows"),
+        (lambda c: show_teeth(TASK, c.assign(decayed=None)), "with a label: the table has no rows"),
+        (lambda c: show_cases(TASK, c.assign(path=None)), "with a picture: the table has no rows"),
+        (lambda c: show_photos(TASK, c, order="best"), "order 'best' .expected one of errors"),
+        (lambda c: show_folds(c.drop(columns="fold")), r"show_folds: no column \['fold'\]"),
+        (lambda c: show_folds(c, label="age"), "no label column 'age'"),
+        (lambda c: show_history(_history().head(0)), "show_history: the table has no rows"),
+        (
+            lambda c: show_confusion(TASK, TASK.to_units(c, None)),
+            "show_confusion: no unit has both a label and a probability",
+        ),
+        (lambda c: show_threshold(TASK, c, 0.5), r"show_threshold: no column \['y_true', 'y_prob'"),
+        (lambda c: show_intervals(c), r"show_intervals: no column \['value', 'low', 'high'\]"),
+        (
+            lambda c: show_saliency(np.zeros((0, 9, 9, 3)), np.zeros((0, 9, 9))),
+            r"images of shape \(0, 9, 9, 3\)",
+        ),
+        (lambda c: tooth_table(c, _predictions(["x"], [1])), "no tooth has both a label"),
+    ],
+)
+def test_bad_input_is_named(cases, make, message):
+    with pytest.raises(ValueError, match=message):
+        make(cases)

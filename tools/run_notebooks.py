@@ -1,0 +1,140 @@
+"""Run the numbered notebooks top to bottom: what `make run` and the tests share.
+
+    python tools/run_notebooks.py [--data FOLDER] [--out runs/quick] [--task caries]
+
+Without --data it draws a contest. The practice leaderboard runs on 127.0.0.1 meanwhile. Executed
+copies, with pictures, are left beside the runs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import time
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Iterator
+
+import nbformat
+from nbclient import NotebookClient
+from nbclient.exceptions import CellExecutionError
+
+ROOT = Path(__file__).resolve().parent.parent
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("[0-9]*.ipynb"))
+DRAWN = {"n_train": 70, "n_test": 30, "seed": 0}
+READY_S = 60  # for the leaderboard to answer
+
+
+def override(notebook: Any, values: dict[str, Any]) -> None:
+    """Put `values` in a cell right after the one tagged "parameters" (papermill's convention)."""
+    (at,) = [
+        i for i, cell in enumerate(notebook.cells) if "parameters" in cell.metadata.get("tags", ())
+    ]
+    source = "\n".join(f"{name} = {value!r}" for name, value in values.items())
+    notebook.cells.insert(at + 1, nbformat.v4.new_code_cell(source))
+
+
+def run_notebook(path: Path, folder: Path, values: dict[str, Any], *, timeout_s: int = 900) -> Path:
+    """Execute one notebook in `folder`, leave the copy there, and say what failed, if it did."""
+    notebook = nbformat.read(path, as_version=4)
+    override(notebook, values)
+    client = NotebookClient(
+        notebook,
+        timeout=timeout_s,
+        kernel_name="python3",
+        resources={"metadata": {"path": str(folder)}},
+    )
+    copy = folder / path.name
+    try:
+        client.execute()
+    except CellExecutionError as error:
+        raise SystemExit(f"{path.name} failed; see {copy}.\n{error}") from None
+    finally:
+        nbformat.write(notebook, copy)
+    return copy
+
+
+@contextmanager
+def practice_leaderboard(folder: Path, answers: Path, task: str) -> Iterator[str]:
+    """The practice leaderboard on a free port; its credentials stand in MEDKIT_* meanwhile."""
+    ready = folder / "credentials.json"
+    ready.unlink() if ready.exists() else None
+    command = [sys.executable, "-m", "medkit.leaderboard", "--folder", str(folder)]
+    command += [
+        "--answers",
+        str(answers),
+        "--task",
+        task,
+        "--port",
+        "0",
+        "--credentials",
+        str(ready),
+    ]
+    with open(folder / "server.log", "wb") as log:
+        server = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT)
+    try:
+        until = time.monotonic() + READY_S
+        while not ready.exists():
+            if server.poll() is not None or time.monotonic() > until:
+                raise SystemExit(f"the leaderboard did not start; see {folder / 'server.log'}")
+            time.sleep(0.1)
+        credentials = json.loads(ready.read_text(encoding="utf-8"))
+        names = {f"MEDKIT_{name.upper()}": str(value) for name, value in credentials.items()}
+        os.environ.update(names)
+        yield credentials["url"]
+        for name in names:
+            os.environ.pop(name)
+    finally:
+        server.terminate()
+        server.wait(10)
+        ready.unlink() if ready.exists() else None
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data", help="a contest's data folder; none draws one")
+    parser.add_argument("--task", default="caries")
+    parser.add_argument("--out", default="runs/quick", help="where everything goes")
+    arguments = parser.parse_args()
+    began, out = time.monotonic(), Path(arguments.out).resolve()
+    out.mkdir(parents=True, exist_ok=True)
+    os.environ["NO_ALBUMENTATIONS_UPDATE"] = "1"
+
+    import medkit as mk
+
+    task = mk.get_task(arguments.task)
+    if arguments.data:
+        data = Path(arguments.data).resolve()
+    else:
+        data = out / "dataset"
+        print(f"drawing a contest in {data}")
+        task.draw(data, **DRAWN)
+    answers = mk.write_answers(task, task.read(data, "test"), out / "leaderboard" / "answers.csv")
+    values = {"TASK": arguments.task, "DATA": str(data), "RUNS": str(out), "SEND": True}
+    with practice_leaderboard(out / "leaderboard", answers, arguments.task):
+        for path in NOTEBOOKS:
+            started = time.monotonic()
+            copy = run_notebook(path, out, values)
+            print(f"{path.name}: {time.monotonic() - started:.0f} s, see {copy}")
+    report(out, time.monotonic() - began)
+
+
+def report(out: Path, seconds: float) -> None:
+    """Where everything is, and what came of it."""
+    csv = next(out.glob("*/submission.csv"))
+    receipt = json.loads((csv.parent / "receipt.json").read_text(encoding="utf-8"))
+    expected = json.loads((csv.parent / "submission.json").read_text(encoding="utf-8"))
+    print(f"run folder:  {csv.parent}")
+    print(f"submission:  {csv}")
+    print(f"receipt:     {csv.parent / 'receipt.json'}: {receipt['message']}")
+    for name, value in list((expected["local_score"] or {}).items())[:4]:
+        print(f"  {name:<12} {value:.4f}")
+    print("  (a quick run on small pictures: this score is not the benchmark's)")
+    print(f"done in {seconds:.0f} s")
+
+
+if __name__ == "__main__":
+    main()
