@@ -1,0 +1,79 @@
+from __future__ import annotations
+
+import pytest
+import safetensors.torch
+import torch
+
+import medkit as mk
+from medkit.runs.state import weights_hash
+
+TASK = mk.get_task("caries")
+IMAGES = torch.randint(0, 255, (2, 3, 32, 32), dtype=torch.uint8)
+
+
+@pytest.mark.parametrize("name", ["test_resnet", "test_vit", "test_efficientnet"])
+def test_any_backbone_gives_logits_of_all_classes(name):
+    model = mk.make_model(TASK, name, image_size=32, facts=("view",)).eval()
+    assert model(IMAGES, torch.zeros(2, 5)).shape == (2, 2)
+
+
+def test_bytes_are_normalised_in_the_model():
+    model = mk.make_model(TASK, "test_resnet").eval()
+    grey = torch.full((1, 3, 32, 32), 128, dtype=torch.uint8)
+    seen = {}
+    model.backbone.register_forward_pre_hook(lambda m, args: None)
+    whole = model.backbone.forward_features
+    model.backbone.forward_features = lambda x: whole(seen.setdefault("x", x))
+    model(grey, torch.zeros(1, 0))
+    wanted = (128 / 255 - 0.485) / 0.229
+    assert seen["x"][0, 0, 0, 0].item() == pytest.approx(wanted, abs=1e-5)
+
+
+def test_initial_weights_depend_on_the_seed_alone():
+    torch.rand(3)
+    first = weights_hash(mk.make_model(TASK, "test_resnet", seed=1).state_dict())
+    torch.rand(5)
+    state = torch.get_rng_state()
+    assert weights_hash(mk.make_model(TASK, "test_resnet", seed=1).state_dict()) == first
+    assert torch.equal(torch.get_rng_state(), state)
+    assert weights_hash(mk.make_model(TASK, "test_resnet", seed=2).state_dict()) != first
+
+
+def test_facts_reach_the_answer():
+    model = mk.make_model(TASK, "test_resnet", facts=("view", "tooth_number")).eval()
+    left, right = torch.zeros(2, 37), torch.zeros(2, 37)
+    right[:, 3] = 1
+    assert not torch.equal(model(IMAGES, left), model(IMAGES, right))
+
+
+def test_local_weights_are_loaded(tmp_path):
+    donor = mk.make_model(TASK, "test_resnet", seed=9)
+    path = tmp_path / "backbone.safetensors"
+    safetensors.torch.save_file(donor.backbone.state_dict(), str(path))
+    model = mk.make_model(TASK, "test_resnet", path, seed=1)
+    assert weights_hash(model.backbone.state_dict()) == weights_hash(donor.backbone.state_dict())
+    with pytest.raises(ValueError, match=r"not the weights of 'test_vit' \(\d+ of \d+ tensors"):
+        mk.make_model(TASK, "test_vit", path, image_size=32)
+
+
+@pytest.mark.parametrize("weights", [True, "https://host/w.safetensors", "hf-hub:timm/x"])
+def test_weights_are_never_downloaded(weights):
+    with pytest.raises(ValueError, match="would be downloaded, and nothing is"):
+        mk.make_model(TASK, "test_resnet", weights)
+
+
+def test_a_model_of_a_hub_is_refused():
+    with pytest.raises(ValueError, match="'hf-hub:timm/resnet18' would be downloaded"):
+        mk.make_model(TASK, "hf-hub:timm/resnet18")
+
+
+def test_pickled_weights_are_refused(tmp_path):
+    path = tmp_path / "w.pth"
+    torch.save({}, path)
+    with pytest.raises(ValueError, match="a pickled file can run any code"):
+        mk.make_model(TASK, "test_resnet", path)
+
+
+def test_an_unknown_backbone_is_met_with_near_names():
+    with pytest.raises(ValueError, match=r"unknown model 'resnet81'\. Near names: resnet"):
+        mk.make_model(TASK, "resnet81")

@@ -1,0 +1,92 @@
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+import medkit as mk
+from medkit.inference import predicting
+from medkit.tables import visible
+
+TASK = mk.get_task("caries")
+
+
+@pytest.fixture(scope="module")
+def run(cases, tmp_path_factory):
+    config = mk.Config("caries", model="test_resnet", image_size=32, epochs=1, facts=("view",))
+    folder = tmp_path_factory.mktemp("runs") / "run"
+    return mk.fit(config, cases, folder, num_workers=0, device="cpu", progress=False)
+
+
+def test_what_was_validated_is_what_is_predicted(run, cases):
+    held_out = cases[cases["fold"] == 0]
+    again = mk.predict(run, held_out, batch_size=64)
+    pd.testing.assert_frame_equal(again, run.predictions, check_dtype=False)
+
+
+def test_probabilities_by_id_whatever_the_order(run, drawn):
+    test = TASK.read(drawn, "test")
+    straight = mk.predict(run, test, num_workers=1)
+    assert list(straight) == ["id", "sound", "decayed"]
+    assert list(straight["id"]) == list(visible(test)["id"])
+    assert np.allclose(straight["sound"] + straight["decayed"], 1)
+    shuffled = mk.predict(run, test.sample(frac=1, random_state=0)).set_index("id")
+    assert np.allclose(shuffled.loc[straight["id"], "decayed"], straight["decayed"], atol=1e-6)
+
+
+def test_views_are_pairs_of_the_picture_and_its_mirror(run, drawn):
+    test = TASK.read(drawn, "test")
+    plain = mk.predict(run, test)
+    both = mk.predict(run, test, views=("as is", "mirrored"))
+    assert not np.allclose(plain["decayed"], both["decayed"], atol=1e-6)
+    with pytest.raises(ValueError, match="changes the labels of this task"):
+        mk.predict(run, test, views=("upside down",))
+
+
+def test_a_case_without_a_picture_gets_the_majority_of_train(run, drawn):
+    test = TASK.read(drawn, "test")
+    lost = test.iloc[:1].assign(id="lost", photo="lost", path=None, region=None)
+    with pytest.warns(UserWarning, match="1 cases cannot be looked at .*majority.*: lost"):
+        predictions = mk.predict(run, pd.concat([test, lost], ignore_index=True))
+    most = TASK.to_units(run.cases())["y_true"].value_counts().index[0]
+    assert predictions.iloc[-1].to_dict() == {
+        "id": "lost",
+        "sound": float(most == "sound"),
+        "decayed": float(most == "decayed"),
+    }
+
+
+def test_a_batch_that_does_not_fit_is_halved(run, drawn, monkeypatch):
+    test = TASK.read(drawn, "test")
+    whole, sizes = mk.predict(run, test), []
+    honest = predicting.predict_views
+
+    def crowded(model, images, *args, **options):
+        sizes.append(len(images))
+        if len(images) > 3:
+            raise RuntimeError("CUDA out of memory. Tried to allocate 2.00 GiB")
+        return honest(model, images, *args, **options)
+
+    monkeypatch.setattr(predicting, "predict_views", crowded)
+    parts = mk.predict(run, test, batch_size=16)
+    assert max(sizes) == 16 and np.allclose(parts["decayed"], whole["decayed"], atol=1e-6)
+
+
+def test_other_errors_are_not_taken_for_a_full_gpu(run, drawn, monkeypatch):
+    def broken(*args, **options):
+        raise RuntimeError("shapes differ")
+
+    monkeypatch.setattr(predicting, "predict_views", broken)
+    with pytest.raises(RuntimeError, match="shapes differ"):
+        mk.predict(run, TASK.read(drawn, "test"))
+
+
+def test_each_head_adds_up_to_one():
+    from dataclasses import replace
+
+    two = replace(TASK, heads=(mk.Head("a", ("p", "q")), mk.Head("b", ("r", "s", "t"))))
+    table = predicting.to_table(two, pd.Series(["x", "y"]), torch.randn(2, 5))
+    assert list(table) == ["id", "p", "q", "r", "s", "t"]
+    assert np.allclose(table[["p", "q"]].sum(axis=1), 1)
+    assert np.allclose(table[["r", "s", "t"]].sum(axis=1), 1)
