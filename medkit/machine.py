@@ -1,6 +1,6 @@
-"""What this machine is, as far as it decides a run: versions, processor, GPU, memory.
+"""What this machine is: versions, device, cores and memory, as far as they decide a run.
 
-Holds no host name, user name, path or environment: it may be handed to organisers.
+Nothing in it names the machine, its user or a folder: it is handed to organisers.
 """
 
 from __future__ import annotations
@@ -8,96 +8,143 @@ from __future__ import annotations
 import hashlib
 import os
 import platform
-import sys
+import re
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-PACKAGES = (
-    *("medkit", "torch", "torchvision", "timm", "albumentations", "numpy", "pandas", "pillow"),
-    *("opencv-python-headless", "scikit-learn", "safetensors", "matplotlib", "ipywidgets"),
+from medkit import __version__
+
+PACKAGES = (  # those whose version may change a result
+    "albumentations",
+    "matplotlib",
+    "numpy",
+    "opencv-python-headless",
+    "pandas",
+    "pillow",
+    "safetensors",
+    "scikit-learn",
+    "timm",
+    "torch",
+    "torchvision",
 )
-CGROUP_MEMORY = (
-    Path("/sys/fs/cgroup/memory.max"),  # version 2
-    Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"),  # version 1
-)
-CGROUP_CPU = Path("/sys/fs/cgroup/cpu.max")
 
 
 def describe() -> dict[str, Any]:
-    """Everything of this machine that a run's `machine.json` keeps."""
+    """What a run's bits depend on, for machine.json."""
     return {
-        "python": platform.python_version(),
-        "system": f"{platform.system()} {platform.machine()}",
-        "packages": versions(),
+        "medkit": __version__,
         "code": code_hash(),
+        "python": platform.python_version(),
+        "platform": _platform(),
+        "packages": {name: _installed(name) for name in PACKAGES},
+        "driver": driver(),
         "cores": cores(),
-        "memory_limit": memory_limit(),
-        "torch": _torch(),
+        "memory_bytes": memory_limit(),
+        **_torch(),
     }
-
-
-def versions() -> dict[str, str]:
-    """Versions of the packages that the kit rests on, as installed."""
-    found = {}
-    for name in PACKAGES:
-        try:
-            found[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            found[name] = "not installed"
-    return found
 
 
 def code_hash() -> str:
-    """SHA-256 over medkit's own source files: names and bytes, sorted."""
-    root, digest = Path(__file__).parent, hashlib.sha256()
-    for path in sorted(root.rglob("*.py")):
-        digest.update(f"{path.relative_to(root).as_posix()}\n".encode() + path.read_bytes())
+    """SHA-256 over medkit's own source files: their names in order, and their bytes."""
+    folder, digest = Path(__file__).resolve().parent, hashlib.sha256()
+    for path in sorted(folder.rglob("*.py"), key=lambda path: path.relative_to(folder).as_posix()):
+        content = path.read_bytes()
+        # the length keeps a file's end and the next one's name apart
+        digest.update(f"{path.relative_to(folder).as_posix()}\0{len(content)}\0".encode())
+        digest.update(content)
     return digest.hexdigest()
 
 
-def cores() -> int:
-    """Cores that this process may use, by its affinity and its container's quota."""
-    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    try:
-        quota, period = CGROUP_CPU.read_text().split()
-        return max(1, min(allowed or 1, round(int(quota) / int(period))))
-    except (OSError, ValueError):  # no container, or one without a quota ("max")
-        return allowed or 1
+def memory_limit(root: Path | str = "/") -> int | None:
+    """Bytes of RAM that this process may use: the container's limit or the machine's RAM.
+
+    Args:
+        root: where /proc and /sys are.
+    """
+    texts = _limits("memory", "memory.max", root)  # version 2 of control groups
+    texts += _limits("memory", "memory.limit_in_bytes", root)  # version 1
+    found = re.search(r"MemTotal:\s+(\d+) kB", _read(Path(root, "proc/meminfo")))
+    bounds = [int(found.group(1)) * 1024] if found else []
+    return min([*bounds, *(int(text) for text in texts if text.isdigit())], default=None)
 
 
-def memory_limit() -> int | None:
-    """Bytes that the container may use; None without a limit."""
-    for path in CGROUP_MEMORY:
-        try:
-            limit = int(path.read_text())
-        except (OSError, ValueError):  # not that version, or no limit ("max")
-            continue
-        return limit if limit < 2**60 else None
-    return None
+def cores(root: Path | str = "/") -> int:
+    """How many cores this process may keep busy, by affinity and by the container's quota."""
+    is_bound = hasattr(os, "sched_getaffinity")  # not on macOS
+    count = len(os.sched_getaffinity(0)) if is_bound else os.cpu_count() or 1
+    pairs = [text.split() for text in _limits("cpu", "cpu.max", root)]
+    quotas = _limits("cpu", "cpu.cfs_quota_us", root)
+    pairs += zip(quotas, _limits("cpu", "cpu.cfs_period_us", root))
+    shares = [int(quota) / int(period) for quota, period in pairs if quota.isdigit()]
+    return max(1, int(min([count, *shares])))
+
+
+def driver(root: Path | str = "/") -> str | None:
+    """Version of the NVIDIA driver, without asking it."""
+    found = re.search(r"\b\d{3}\.\d[\d.]*", _read(Path(root, "proc/driver/nvidia/version")))
+    return found.group(0) if found else None
 
 
 def _torch() -> dict[str, Any]:
-    """The shape that decides the bits, as far as torch knows it; empty when it is not loaded."""
-    torch = sys.modules.get("torch")
-    if torch is None:
-        return {}
-    facts = {
+    """What torch is and sees; {"torch": None} where it cannot be loaded."""
+    try:
+        import torch
+    except (ImportError, OSError):  # OSError: one of its libraries is missing
+        return {"torch": None}
+    gpus = []
+    for index in range(torch.cuda.device_count() if torch.cuda.is_available() else 0):
+        facts = torch.cuda.get_device_properties(index)
+        generation = f"{facts.major}.{facts.minor}"
+        gpus.append(
+            {"name": facts.name, "memory_bytes": facts.total_memory, "capability": generation}
+        )
+    return {
+        "torch": torch.__version__,
         "cuda": torch.version.cuda,
         "cudnn": torch.backends.cudnn.version(),
-        "threads": torch.get_num_threads(),
+        "gpus": gpus,
         "cpu_capability": _cpu_capability(torch),
+        "threads": torch.get_num_threads(),
     }
-    if torch.cuda.is_available():
-        gpu = torch.cuda.get_device_properties(0)
-        facts.update(gpu=gpu.name, gpu_memory=gpu.total_memory, gpus=torch.cuda.device_count())
-    return facts
 
 
-def _cpu_capability(torch: Any) -> str:
-    """Which vector instructions torch uses: "AVX2", say."""
+def _cpu_capability(torch: Any) -> str | None:
+    """The instruction set that torch chose: DEFAULT, AVX2, AVX512 ..."""
     if hasattr(torch.backends, "cpu"):
         return torch.backends.cpu.get_cpu_capability()
-    lines = torch.__config__.show().splitlines()  # torch 1.13 tells it here alone
-    found = [line.rpartition(" ")[2] for line in lines if "CPU capability usage" in line]
-    return found[0] if found else "unknown"
+    found = re.search(r"CPU capability usage: (.+)", torch.__config__.show())  # torch 1.13
+    return found.group(1).strip() if found else None
+
+
+def _platform() -> str:
+    """System, processor and C library: not the kernel's name, which may name its machine."""
+    parts = (platform.system(), platform.machine(), *platform.libc_ver())
+    return " ".join(part for part in parts if part)
+
+
+def _installed(name: str) -> str | None:
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def _limits(controller: str, name: str, root: Path | str) -> list[str]:
+    """What the files `name` say, of this process's control group and of those above it."""
+    texts = []
+    for line in _read(Path(root, "proc/self/cgroup")).splitlines():
+        controllers, path = line.split(":", 2)[1:]
+        if not controllers or controller in controllers.split(","):
+            top = Path(root, "sys/fs/cgroup", controller if controllers else "")
+            group = Path(path.lstrip("/"))
+            texts += [_read(top / part / name) for part in (group, *group.parents)]
+    return [text for text in texts if text]
+
+
+def _read(path: Path) -> str:
+    """The text of a small system file, "" where there is none."""
+    try:
+        return path.read_text(encoding="utf-8", errors="replace").strip()
+    except OSError:
+        return ""

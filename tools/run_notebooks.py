@@ -11,12 +11,9 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import subprocess
-import sys
 import time
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Iterator
+from typing import Any
 
 import nbformat
 from nbclient import NotebookClient
@@ -24,8 +21,7 @@ from nbclient.exceptions import CellExecutionError
 
 ROOT = Path(__file__).resolve().parent.parent
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("[0-9]*.ipynb"))
-DRAWN = {"n_train": 70, "n_test": 30, "seed": 0}
-READY_S = 60  # for the leaderboard to answer
+DRAWN = {"n_train": 120, "n_test": 50, "seed": 0}
 
 
 def override(notebook: Any, values: dict[str, Any]) -> None:
@@ -57,42 +53,6 @@ def run_notebook(path: Path, folder: Path, values: dict[str, Any], *, timeout_s:
     return copy
 
 
-@contextmanager
-def practice_leaderboard(folder: Path, answers: Path, task: str) -> Iterator[str]:
-    """The practice leaderboard on a free port; its credentials stand in MEDKIT_* meanwhile."""
-    ready = folder / "credentials.json"
-    ready.unlink() if ready.exists() else None
-    command = [sys.executable, "-m", "medkit.leaderboard", "--folder", str(folder)]
-    command += [
-        "--answers",
-        str(answers),
-        "--task",
-        task,
-        "--port",
-        "0",
-        "--credentials",
-        str(ready),
-    ]
-    with open(folder / "server.log", "wb") as log:
-        server = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT)
-    try:
-        until = time.monotonic() + READY_S
-        while not ready.exists():
-            if server.poll() is not None or time.monotonic() > until:
-                raise SystemExit(f"the leaderboard did not start; see {folder / 'server.log'}")
-            time.sleep(0.1)
-        credentials = json.loads(ready.read_text(encoding="utf-8"))
-        names = {f"MEDKIT_{name.upper()}": str(value) for name, value in credentials.items()}
-        os.environ.update(names)
-        yield credentials["url"]
-        for name in names:
-            os.environ.pop(name)
-    finally:
-        server.terminate()
-        server.wait(10)
-        ready.unlink() if ready.exists() else None
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", help="a contest's data folder; none draws one")
@@ -114,11 +74,14 @@ def main() -> None:
         task.draw(data, **DRAWN)
     answers = mk.write_answers(task, task.read(data, "test"), out / "leaderboard" / "answers.csv")
     values = {"TASK": arguments.task, "DATA": str(data), "RUNS": str(out), "SEND": True}
-    with practice_leaderboard(out / "leaderboard", answers, arguments.task):
+    leaderboard = mk.start_leaderboard(answers, out / "leaderboard")
+    try:
         for path in NOTEBOOKS:
             started = time.monotonic()
             copy = run_notebook(path, out, values)
-            print(f"{path.name}: {time.monotonic() - started:.0f} s, see {copy}")
+            print(f"{path.name}: {time.monotonic() - started:.0f} s, see {copy}", flush=True)
+    finally:
+        leaderboard.stop()
     report(out, time.monotonic() - began)
 
 

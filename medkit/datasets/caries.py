@@ -325,6 +325,7 @@ TASK = Task(
     score=score,
     submission_table=submission_table,
     draw=drawing.draw_caries,
+    submission_labels=(0, 1),
     mirror=("horizontal",),
     facts=(
         Fact("view", VIEWS, mirrored={"left": "right", "right": "left"}),

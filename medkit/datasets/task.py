@@ -53,6 +53,7 @@ class Task:
     score: Callable[..., dict[str, float]]
     submission_table: Callable[..., pd.DataFrame]
     draw: Callable[..., None]
+    submission_labels: tuple[Any, ...] = ()  # what its table may hold, in the order of the classes
     mirror: tuple[str, ...] = ()  # the flips under which labels stay true: "horizontal", "vertical"
     facts: tuple[Fact, ...] = ()
 

@@ -77,7 +77,7 @@ def show_leaks(leaks: pd.DataFrame, *, n: int = 6) -> Picture:
         page = new_picture(0.6)
         cell = page.subplots(1, 1)
         cell.axis("off")
-        cell.text(0, 0.5, "No picture and no group is on both sides: no leak found.", fontsize=12)
+        cell.text(0, 0.5, "No leak found: no such pair is on both sides.", fontsize=12)
         return page
     check_rows(leaks, "show_leaks", ["kind", "id_a", "id_b", "path_a", "path_b"])
     pairs = leaks.head(n)

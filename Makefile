@@ -1,0 +1,38 @@
+# medkit. Python 3.8 to 3.13, pip and make are enough.
+#   make run     notebooks 01 to 04, from photos to an accepted submission, on a drawn contest
+#   make run DATA=path/to/Dataset     the same on photos in the contest's layout
+#   make test    the tests, without the long ones
+# PYTHON=python3.8 takes another Python (its version decides the lane), VENV=folder another place.
+
+PYTHON ?= python3
+VENV ?= .venv
+RUN := $(VENV)/bin/python
+export NO_ALBUMENTATIONS_UPDATE = 1
+
+.PHONY: help install run test slow test-all check clean
+
+help:
+	@sed -n 's/^# \?//p' Makefile
+
+install:
+	@$(PYTHON) tools/install.py $(VENV)
+
+run: install
+	@$(RUN) tools/run_notebooks.py $(if $(DATA),--data "$(DATA)")
+
+test: install
+	@$(RUN) -m pytest -q -m "not slow"
+
+slow: install
+	@$(RUN) -m pytest -q -m slow
+
+test-all: install
+	@$(RUN) -m pytest -q
+
+check: install
+	@$(RUN) -m ruff format --check .
+	@$(RUN) -m ruff check .
+
+clean:
+	rm -rf .venv .venv-py38 .pytest_cache .ruff_cache build dist *.egg-info
+	find medkit tests tools benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,24 @@
+"""python -m medkit.leaderboard --folder FOLDER --answers answers.csv [--port P]"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from medkit.leaderboard.serving import serve
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m medkit.leaderboard")
+    parser.add_argument("--folder", type=Path, required=True, help="for the database")
+    parser.add_argument("--answers", type=Path, required=True, help="CSV of mk.write_answers")
+    parser.add_argument("--port", type=int, default=8765, help="0 takes a free one")
+    parser.add_argument(
+        "--credentials", type=Path, help="make a practice team, and write its secrets here (0600)"
+    )
+    arguments = parser.parse_args()
+    serve(arguments.answers, arguments.folder, arguments.port, arguments.credentials)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,195 @@
+"""The table that is handed in: written exactly, and checked as it lies on the disk."""
+
+from __future__ import annotations
+
+import csv as csv_reader
+import io
+import json
+from collections import Counter
+from pathlib import Path
+from typing import Any, Sequence
+
+import pandas as pd
+
+from medkit import files, tables
+from medkit.datasets.task import Task
+
+NAMED = 3  # examples in a message
+
+
+def write_submission(
+    task: Task,
+    cases: pd.DataFrame,
+    predictions: pd.DataFrame,
+    path: Path | str,
+    *,
+    threshold: float = 0.5,
+) -> Path:
+    """Write the contest's table, and beside it a JSON file of what it must hold.
+
+    Args:
+        cases: of the whole test split.
+        threshold: from held-out cases; see `mk.choose_threshold`.
+
+    Returns:
+        The path of the CSV. `<name>.json` beside it holds task, ids in order, labels, hash, run
+        and, where the cases have labels, the local score.
+    """
+    path = Path(path)
+    table = task.submission_table(cases, predictions, threshold=threshold)
+    text = table.to_csv(index=False, lineterminator="\n")
+    units = task.to_units(cases, predictions)
+    labelled = units["y_true"].notna().any()
+    expected = {
+        "task": task.name,
+        "columns": list(table.columns),
+        "ids": [str(value) for value in table.iloc[:, 0]],
+        "labels": list(task.submission_labels),
+        "sha256": files.sha256(text.encode("utf-8")),
+        "threshold": threshold,
+        "run": _run_folder(path),
+        "local_score": task.score(cases, predictions, threshold=threshold) if labelled else None,
+        "filled": [str(name) for name in units["id"][~units["seen"]]],
+    }
+    files.write_whole(path, text)
+    files.write_json(expected_path(path), expected)
+    return path
+
+
+def write_answers(task: Task, cases: pd.DataFrame, path: Path | str) -> Path:
+    """Write the true labels of labelled cases as the practice leaderboard wants them.
+
+    Raises:
+        ValueError: when a unit has no label.
+    """
+    units = task.to_units(cases)
+    unknown = list(units["id"][units["y_true"].isna()])
+    if unknown:
+        raise ValueError(
+            f"write_answers: {len(unknown)} of {len(units)} have no label, e.g. "
+            f"{unknown[:NAMED]}. Use a split whose labels are known."
+        )
+    classes = task.heads[0].classes
+    codes = units["y_true"].map({name: task.submission_labels[k] for k, name in enumerate(classes)})
+    tables.write_csv(pd.DataFrame({"id": units["id"], task.heads[0].name: codes}), path)
+    return Path(path)
+
+
+def check_submission(csv: Path | str) -> list[str]:
+    """Check a CSV against the JSON beside it; returns what was checked, a sentence each.
+
+    Without that JSON only what any table must keep can be checked, and the answer says so.
+
+    Raises:
+        FileNotFoundError: no such CSV.
+        ValueError: with every problem in one message, a sentence each.
+    """
+    csv = Path(csv)
+    if not csv.is_file():
+        raise FileNotFoundError(f"{csv}: no such file (found {files.listing(csv.parent)}).")
+    rows, problems = _rows(csv)
+    notes = []
+    expected = _expected(csv)
+    if rows and not problems:
+        problems = check_rows(rows, expected)
+        notes.append(_one_class(rows))
+    if problems:
+        raise ValueError(f"{csv.name} would be refused: {' '.join(problems)}")
+    if expected is None:
+        notes.append(
+            f"There is no {expected_path(csv).name} beside it: ids and labels could not be checked."
+        )
+    else:
+        notes.append(
+            f"All {len(rows) - 1} ids, their order and labels are as {expected['task']} wants."
+        )
+        if expected["filled"]:
+            names = ", ".join(expected["filled"][:NAMED])
+            notes.append(f"{len(expected['filled'])} could not be looked at ({names}).")
+        if expected["sha256"] != files.sha256_file(csv):
+            notes.append("The file was changed after write_submission wrote it.")
+    return [note for note in notes if note]
+
+
+def check_rows(rows: Sequence[Sequence[str]], expected: dict[str, Any] | None) -> list[str]:
+    """What is wrong with a table of text (header first), a sentence each."""
+    header, body = list(rows[0]), rows[1:]
+    if expected is not None and header != expected["columns"]:
+        return [f"Its columns are {header} (expected {expected['columns']})."]
+    if not body:
+        return ["It has a header and no rows."]
+    problems = []
+    ragged = [k for k, row in enumerate(body, 2) if len(row) != len(header)]
+    if ragged:
+        return [f"{len(ragged)} lines have another number of cells, e.g. line {ragged[0]}."]
+    ids = [row[0] for row in body]
+    doubled = [name for name, count in Counter(ids).items() if count > 1]
+    if doubled:
+        problems.append(f"{len(doubled)} ids stand more than once, e.g. {doubled[:NAMED]}.")
+    empty = [row[0] for row in body if any(cell.strip() in ("", "nan", "NaN") for cell in row[1:])]
+    if empty:
+        problems.append(f"{len(empty)} rows have an empty cell, e.g. {empty[:NAMED]}.")
+    if expected is not None:
+        problems += _against(ids, body, expected)
+    return problems
+
+
+def expected_path(csv: Path) -> Path:
+    """Where the JSON of what a CSV must hold lies."""
+    return csv.with_suffix(".json")
+
+
+def _against(ids: list[str], body: Sequence[Sequence[str]], expected: dict) -> list[str]:
+    problems, wanted = [], expected["ids"]
+    missing = [name for name in wanted if name not in set(ids)]
+    extra = [name for name in ids if name not in set(wanted)]
+    if missing:
+        problems.append(f"{len(missing)} of {len(wanted)} ids are missing, e.g. {missing[:NAMED]}.")
+    if extra:
+        problems.append(f"{len(extra)} ids are not of this contest, e.g. {extra[:NAMED]}.")
+    if len(ids) != len(wanted):
+        problems.append(f"It has {len(ids)} rows (expected {len(wanted)}).")
+    elif not missing and not extra and ids != wanted:
+        first = next(k for k, (a, b) in enumerate(zip(ids, wanted)) if a != b)
+        problems.append(
+            f"Its order is another, from {ids[first]!r} on (expected {wanted[first]!r})."
+        )
+    labels = [str(label) for label in expected["labels"]]
+    wrong = [row[1] for row in body if row[1] not in labels and row[1].strip()]
+    if wrong:
+        problems.append(
+            f"{len(wrong)} labels are none of {', '.join(labels)}, "
+            f"e.g. {sorted(set(wrong))[:NAMED]}."
+        )
+    return problems
+
+
+def _rows(csv: Path) -> tuple[list[list[str]], list[str]]:
+    """The lines of a CSV as text, and what is wrong with its bytes."""
+    data = csv.read_bytes()
+    if data.startswith(b"\xef\xbb\xbf"):
+        return [], ["It begins with a byte order mark; write it as plain utf-8."]
+    try:
+        text = data.decode("utf-8")
+    except UnicodeDecodeError:
+        return [], ["It is not utf-8 (cp949, perhaps); write it as utf-8."]
+    if not text.strip():
+        return [], ["It is empty."]
+    return [row for row in csv_reader.reader(io.StringIO(text)) if row], []
+
+
+def _one_class(rows: Sequence[Sequence[str]]) -> str:
+    labels = {row[-1] for row in rows[1:]}
+    if len(labels) > 1 or len(rows) < 3:
+        return ""
+    return f"Careful: every row has the label {labels.pop()!r}."
+
+
+def _expected(csv: Path) -> dict[str, Any] | None:
+    path = expected_path(csv)
+    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
+
+
+def _run_folder(path: Path) -> str | None:
+    """The run that a CSV was made of: the folder it lies in, when that is one."""
+    return str(path.parent) if (path.parent / "config.json").is_file() else None

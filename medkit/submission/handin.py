@@ -1,0 +1,64 @@
+"""The folders that the oral contest wants instead of a CSV: sources, and the score in a text."""
+
+from __future__ import annotations
+
+import platform
+import shutil
+from pathlib import Path
+from typing import Sequence
+
+import pandas as pd
+
+from medkit import files, machine
+from medkit.datasets.task import Task
+
+WEIGHTS = (".safetensors", ".pth", ".pt", ".ckpt", ".bin", ".onnx", ".h5")
+ASKED = "f1_macro"  # the average that the teams quoted; the other three follow
+
+
+def handin(
+    task: Task,
+    cases: pd.DataFrame,
+    predictions: pd.DataFrame,
+    folder: Path | str,
+    *,
+    threshold: float = 0.5,
+    sources: Sequence[Path | str] = (),
+) -> Path:
+    """Write `source_dir/` and `performance_metric_dir/` below a folder, ready to be copied.
+
+    Args:
+        cases: the labelled test cases.
+        sources: your own files (notebooks, config); medkit's sources are added.
+
+    Raises:
+        ValueError: for weights among the sources, which the rules keep out.
+        FileNotFoundError: for a source that is not there.
+    Source: guide of the 2023 oral-image contest, section on handing in.
+    """
+    folder = Path(folder)
+    paths = [Path(source) for source in sources]
+    weights = [path.name for path in paths if path.suffix.lower() in WEIGHTS]
+    if weights:
+        raise ValueError(
+            f"handin: {weights[0]!r} holds weights, and source_dir must not. Leave it out."
+        )
+    lost = [path for path in paths if not path.is_file()]
+    if lost:
+        raise FileNotFoundError(f"handin: no such source {lost[0]}. Correct sources=[...].")
+    scores = task.score(cases, predictions, threshold=threshold)
+    for name in ("source_dir", "performance_metric_dir"):
+        shutil.rmtree(folder / name, ignore_errors=True)
+    for path in paths:
+        files.write_whole(folder / "source_dir" / path.name, path.read_bytes())
+    package = Path(machine.__file__).parent
+    for path in sorted(package.rglob("*.py")):
+        target = folder / "source_dir" / "medkit" / path.relative_to(package)
+        files.write_whole(target, path.read_bytes())
+    versions = [f"Python {platform.python_version()}"]
+    versions += [f"{name} {version}" for name, version in machine.versions().items()]
+    files.write_whole(folder / "source_dir" / "versions.txt", "\n".join(versions) + "\n")
+    lines = [f"{ASKED} {scores[ASKED]:.16f}"]
+    lines += [f"{name} {value:.16f}" for name, value in scores.items() if name != ASKED]
+    files.write_whole(folder / "performance_metric_dir" / "f1_score.txt", "\n".join(lines) + "\n")
+    return folder
