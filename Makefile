@@ -12,7 +12,7 @@ export NO_ALBUMENTATIONS_UPDATE = 1
 .PHONY: help install run test slow test-all check clean
 
 help:
-	@sed -n 's/^# \?//p' Makefile
+	@sed -n 's/^# //p' Makefile
 
 install:
 	@$(PYTHON) tools/install.py $(VENV)

@@ -59,7 +59,7 @@ def write_whole(path: Path, data: bytes | str, *, mode: int = 0o644) -> None:
 
 def write_json(path: Path, value: Any, *, mode: int = 0o644) -> None:
     """Write `value` as JSON that a person can read, whole or not at all."""
-    text = json.dumps(value, indent=2, ensure_ascii=False, sort_keys=True)
+    text = json.dumps(value, indent=2, ensure_ascii=False)
     write_whole(path, text + "\n", mode=mode)
 
 

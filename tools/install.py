@@ -20,7 +20,7 @@ LANES = (  # first and last Python, constraints file
 )
 WANTED = ".[test]"
 STAMP = "medkit-installed"  # in the environment: a hash of all that decides what is in it
-BIG_MB = 20  # downloads from this size on are told
+BIG_MB = 20  # downloads below this size are not told
 
 
 def constraints_for(version):
@@ -34,8 +34,8 @@ def constraints_for(version):
             return name
     found = ".".join(str(part) for part in version[:2])
     raise SystemExit(
-        "install: Python {} fits no lane (expected 3.8 to 3.13). "
-        "Name another one: make PYTHON=python3.11".format(found)
+        f"install: Python {found} fits no lane (expected 3.8 to 3.13). "
+        "Name another one: make PYTHON=python3.11"
     )
 
 
@@ -49,41 +49,64 @@ def fingerprint(constraints, root=ROOT):
     return digest.hexdigest()
 
 
-def is_worth_telling(line):
-    """Whether a line of pip's says something to a person who waits."""
-    if line.startswith(("Installing collected", "Successfully", "ERROR")):
-        return True
-    size = re.search(r"Downloading .*\((\d+)[.\d]* MB\)", line)
-    return bool(size) and int(size.group(1)) >= BIG_MB
+def news(line):
+    """What a line of pip's says to a person who waits; "" for most lines."""
+    if line.startswith("Installing collected packages"):
+        return "unpacking {} packages".format(line.count(",") + 1)
+    found = re.search(r"Downloading ([\w.]+)-.*\((\d+)[.\d]* MB\)", line)
+    if found and int(found.group(2)) >= BIG_MB:
+        return "downloading {} ({} MB)".format(*found.groups())
+    return ""
 
 
 def pip(python, *arguments):
     """Run pip quietly; when it fails, show its last lines and stop."""
     command = [python, "-m", "pip", "--disable-pip-version-check", "--no-input", "install"]
     command += ["--progress-bar", "off"] + list(arguments)
-    said = []
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
     process = subprocess.Popen(command, cwd=ROOT, universal_newlines=True, **pipes)
+    said = []
     for line in process.stdout:
         said.append(line.rstrip())
-        if is_worth_telling(line.strip()):
-            print("  " + line.strip()[:100], flush=True)
+        if news(line.strip()):
+            print("  " + news(line.strip()), flush=True)
     if process.wait():
         print("\n".join(said[-25:]), file=sys.stderr)
         raise SystemExit(
-            "install: pip failed, see above (exit status {}). "
-            "Mend that and run it again; it goes on from what is there.".format(process.returncode)
+            f"install: pip failed, see above (exit status {process.returncode}). "
+            "Mend that and run it again; it goes on from what is there."
         )
 
 
 def make_environment(folder):
-    """A fresh virtual environment of this Python."""
-    command = [sys.executable, "-m", "venv", "--clear", folder]
-    if subprocess.call(command, stdout=subprocess.DEVNULL):
+    """A virtual environment of this Python, made anew when `folder` holds one of another.
+
+    Raises:
+        SystemExit: when `folder` holds something else, or venv fails.
+    """
+    if os.path.isdir(folder) and os.listdir(folder):
+        if not os.path.isfile(os.path.join(folder, "pyvenv.cfg")):
+            raise SystemExit(
+                "install: {!r} is no virtual environment (found {}). Choose another place: "
+                "make VENV=.venv".format(folder, ", ".join(sorted(os.listdir(folder))[:3]))
+            )
+        if version_of(os.path.join(folder, "bin", "python")) == sys.version:
+            return
+    if subprocess.call([sys.executable, "-m", "venv", "--clear", folder]):
         raise SystemExit(
-            "install: {} -m venv failed, see above. On Debian and Ubuntu: "
-            "apt-get install python3-venv".format(sys.executable)
+            f"install: {sys.executable} -m venv failed, see above. "
+            "On Debian and Ubuntu: apt-get install python3-venv"
         )
+
+
+def version_of(python):
+    """sys.version of another Python; "" when it does not run."""
+    try:
+        return subprocess.check_output(
+            [python, "-c", "import sys; sys.stdout.write(sys.version)"], universal_newlines=True
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return ""
 
 
 def install(folder):
@@ -96,14 +119,14 @@ def install(folder):
             if file.read() == wanted:
                 return
     began, version = time.time(), ".".join(map(str, sys.version_info[:3]))
-    print("installing into {} (Python {}, {})".format(folder, version, constraints))
+    print(f"installing into {folder} (Python {version}, {constraints})")
     print("  a first time: 2 to 5 GB to download, 3 to 15 minutes", flush=True)
     make_environment(folder)
     pip(python, "--upgrade", "-c", constraints, "pip")
     pip(python, "-c", constraints, "-e", WANTED)
     with open(stamp, "w") as file:
         file.write(wanted)
-    print("installed in {:.0f} s".format(time.time() - began), flush=True)
+    print(f"installed in {time.time() - began:.0f} s", flush=True)
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shutil
 import time
 from pathlib import Path
 from typing import Any
@@ -57,10 +58,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", help="a contest's data folder; none draws one")
     parser.add_argument("--task", default="caries")
-    parser.add_argument("--out", default="runs/quick", help="where everything goes")
+    parser.add_argument("--out", help="where everything goes; none takes runs/<name of the data>")
     arguments = parser.parse_args()
-    began, out = time.monotonic(), Path(arguments.out).resolve()
+    began, name = (
+        time.monotonic(),
+        Path(arguments.data).resolve().name if arguments.data else "drawn",
+    )
+    out = Path(arguments.out or Path("runs") / name).resolve()
     out.mkdir(parents=True, exist_ok=True)
+    shutil.rmtree(out / "leaderboard", ignore_errors=True)  # a new day's quota for each practice
     os.environ["NO_ALBUMENTATIONS_UPDATE"] = "1"
 
     import medkit as mk

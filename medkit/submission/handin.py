@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import platform
 import shutil
 from pathlib import Path
 from typing import Sequence
@@ -55,8 +54,9 @@ def handin(
     for path in sorted(package.rglob("*.py")):
         target = folder / "source_dir" / "medkit" / path.relative_to(package)
         files.write_whole(target, path.read_bytes())
-    versions = [f"Python {platform.python_version()}"]
-    versions += [f"{name} {version}" for name, version in machine.versions().items()]
+    facts = machine.describe()
+    versions = [f"Python {facts['python']}", f"medkit {facts['medkit']}"]
+    versions += [f"{name} {version}" for name, version in facts["packages"].items() if version]
     files.write_whole(folder / "source_dir" / "versions.txt", "\n".join(versions) + "\n")
     lines = [f"{ASKED} {scores[ASKED]:.16f}"]
     lines += [f"{name} {value:.16f}" for name, value in scores.items() if name != ASKED]
