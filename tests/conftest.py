@@ -19,7 +19,8 @@ def drawn(tmp_path_factory) -> Path:
     import medkit as mk
 
     folder = tmp_path_factory.mktemp("대회") / "dataset"
-    mk.get_task("caries").draw(folder, seed=3, n_train=18, n_test=6, widths=(240, 320), decayed_share=0.2)
+    small = {"n_train": 18, "n_test": 6, "widths": (240, 320), "decayed_share": 0.2}
+    mk.get_task("caries").draw(folder, seed=3, **small)
     return folder
 
 

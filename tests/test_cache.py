@@ -28,7 +28,9 @@ def photos(tmp_path):
     for path in paths:
         Image.fromarray(rng.integers(0, 255, (40, 50, 3), dtype=np.uint8)).save(path)
     regions = [BOX, [[20, 20], [49, 20], [49, 39]], BOX]
-    return pd.DataFrame({"id": list("xyz"), "path": [paths[i] for i in (0, 0, 1)], "region": regions})
+    return pd.DataFrame(
+        {"id": list("xyz"), "path": [paths[i] for i in (0, 0, 1)], "region": regions}
+    )
 
 
 def test_a_row_is_its_crop(photos, tmp_path):

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import html
 import json
+import logging
 import re
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
+from typing import Iterator
 from urllib.parse import urlsplit
 
 from medkit import files
@@ -104,7 +107,7 @@ def _post(who: Credentials, name: str, data: bytes, timeout_s: float) -> tuple[i
     import requests
 
     url = f"{who.url.rstrip('/')}/api/direct-report/{who.team}"
-    with requests.Session() as session:
+    with requests.Session() as session, _quiet_log(who):
         session.trust_env = False  # no proxy and no .netrc by accident
         try:
             with session.post(
@@ -138,6 +141,22 @@ def _post(who: Credentials, name: str, data: bytes, timeout_s: float) -> tuple[i
         "file: look at the leaderboard before you send it again.",
         outcome="unknown",
     )
+
+
+@contextmanager
+def _quiet_log(who: Credentials) -> Iterator[None]:
+    """urllib3 logs whole addresses at DEBUG, contest password and all: scrub them meanwhile."""
+
+    def scrub(record: logging.LogRecord) -> bool:
+        record.msg, record.args = who.scrub(record.getMessage()), ()
+        return True
+
+    log = logging.getLogger("urllib3.connectionpool")
+    log.addFilter(scrub)
+    try:
+        yield
+    finally:
+        log.removeFilter(scrub)
 
 
 def _accepted(status: int, answer: str, success: str) -> str:

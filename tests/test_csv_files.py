@@ -1,0 +1,134 @@
+from __future__ import annotations
+
+import json
+
+import pandas as pd
+import pytest
+
+import medkit as mk
+
+TASK = mk.get_task("caries")
+COLUMNS = ["id", "photo", "path", "group", "view", "photo_decayed", "decayed"]
+
+
+def photos(names, labels):
+    """A test split of whole photos."""
+    rows = [(n, n, f"/d/{n}.png", n, "front", label, label) for n, label in zip(names, labels)]
+    return pd.DataFrame(rows, columns=COLUMNS)
+
+
+TEST = photos(["front_1", "front_2", "front_10"], ["sound", "decayed", "sound"])
+GUESSED = pd.DataFrame(
+    {"id": ["front_10", "front_1", "front_2"], "sound": [0.7, 0.6, 0.1], "decayed": [0.3, 0.4, 0.9]}
+)
+
+
+@pytest.fixture
+def csv(tmp_path):
+    return mk.write_submission(TASK, TEST, GUESSED, tmp_path / "submission.csv")
+
+
+def test_rows_are_in_the_order_of_the_cases_whatever_that_of_the_predictions(csv):
+    assert csv.read_bytes() == b"id,decayed\nfront_1,0\nfront_2,1\nfront_10,0\n"
+
+
+def test_beside_it_stands_what_it_must_hold(csv):
+    expected = json.loads((csv.parent / "submission.json").read_text())
+    assert expected["ids"] == ["front_1", "front_2", "front_10"]
+    assert expected["labels"] == [0, 1] and expected["run"] is None and expected["filled"] == []
+    assert list(expected["local_score"])[0] == "f1_macro"
+    assert expected["local_score"]["f1_macro"] == 1.0
+
+
+def test_the_threshold_decides(tmp_path):
+    path = mk.write_submission(TASK, TEST, GUESSED, tmp_path / "x.csv", threshold=0.35)
+    assert path.read_text().splitlines()[1:] == ["front_1,1", "front_2,1", "front_10,0"]
+    assert (tmp_path / "x.json").is_file()
+
+
+def test_unlabelled_cases_have_no_local_score(tmp_path):
+    blind = TEST.assign(photo_decayed=None, decayed=None)
+    path = mk.write_submission(TASK, blind, GUESSED, tmp_path / "submission.csv")
+    assert json.loads(path.with_suffix(".json").read_text())["local_score"] is None
+
+
+def test_photos_that_could_not_be_read_are_listed(tmp_path):
+    test = TEST.copy()
+    test.loc[0, "path"] = None
+    path = mk.write_submission(TASK, test, GUESSED, tmp_path / "submission.csv")
+    assert json.loads(path.with_suffix(".json").read_text())["filled"] == ["front_1"]
+    assert any("1 could not be looked at (front_1)" in note for note in mk.check_submission(path))
+
+
+def test_the_run_is_the_folder_that_it_lies_in(tmp_path):
+    (tmp_path / "config.json").write_text("{}")
+    path = mk.write_submission(TASK, TEST, GUESSED, tmp_path / "submission.csv")
+    assert json.loads(path.with_suffix(".json").read_text())["run"] == str(tmp_path)
+
+
+def test_a_good_table_passes(csv):
+    assert mk.check_submission(csv) == ["All 3 ids, their order and labels are as caries wants."]
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("id,decayed\nfront_1,0\nfront_10,0\n", r"1 of 3 ids are missing, e\.g\. \['front_2'\]"),
+        ("id,decayed\nfront_1,0\nfront_2,1\nfront_10,0\nleft_9,0\n", r"1 ids are not of this con"),
+        ("id,decayed\nfront_1,0\nfront_1,1\nfront_10,0\n", r"1 ids stand more than once.*front_1"),
+        ("id,decayed\nfront_1,0\nfront_2,\nfront_10,0\n", r"1 rows have an empty cell.*front_2"),
+        ("id,decayed\nfront_1,0\nfront_2,nan\nfront_10,0\n", r"1 rows have an empty cell"),
+        ("id,decayed\nfront_1,0\nfront_2,2\nfront_10,0\n", r"1 labels are none of 0, 1.*\['2'\]"),
+        ("id,decayed\nfront_2,1\nfront_1,0\nfront_10,0\n", r"order is another, from 'front_2' on"),
+        ("id,label\nfront_1,0\nfront_2,1\nfront_10,0\n", r"columns are \['id', 'label'\] \(expect"),
+        (
+            "id,decayed\nfront_1,0\nfront_2,1,5\nfront_10,0\n",
+            r"1 lines have another number.*line 3",
+        ),
+        ("id,decayed\n", "It has a header and no rows"),
+        ("", "It is empty"),
+        ("image,mask\na,1\n", r"columns are \['image', 'mask'\]"),
+    ],
+)
+def test_what_would_cost_a_slot_is_named(csv, text, words):
+    csv.write_text(text)
+    with pytest.raises(ValueError, match=f"submission.csv would be refused: .*{words}"):
+        mk.check_submission(csv)
+
+
+@pytest.mark.parametrize(
+    ("codec", "words"), [("utf-8-sig", "byte order mark"), ("cp949", r"not utf-8 \(cp949, perhaps")]
+)
+def test_other_encodings_are_named(csv, codec, words):
+    csv.write_bytes("id,decayed\n앞니_1,0\n".encode(codec))
+    with pytest.raises(ValueError, match=words):
+        mk.check_submission(csv)
+
+
+def test_one_class_only_is_a_warning_and_no_error(tmp_path):
+    test = TEST.assign(photo_decayed=None, decayed=None)
+    path = mk.write_submission(TASK, test, GUESSED, tmp_path / "s.csv", threshold=0.99)
+    assert mk.check_submission(path)[0] == "Careful: every row has the label '0'."
+
+
+def test_a_changed_file_is_noticed(csv):
+    csv.write_text(csv.read_text().replace("front_1,0", "front_1,1"))
+    assert "changed after write_submission" in mk.check_submission(csv)[-1]
+
+
+def test_without_its_json_the_check_says_what_it_could_not_see(csv):
+    (csv.parent / "submission.json").unlink()
+    assert "ids and labels could not be checked" in mk.check_submission(csv)[-1]
+
+
+def test_a_missing_file_says_what_is_there(csv):
+    with pytest.raises(FileNotFoundError, match=r"no such file \(found submission.csv, submission"):
+        mk.check_submission(csv.parent / "x.csv")
+
+
+def test_answers_are_the_truth_and_need_all_labels(tmp_path):
+    path = mk.write_answers(TASK, TEST, tmp_path / "answers.csv")
+    assert path.read_text() == "id,decayed\nfront_1,0\nfront_2,1\nfront_10,0\n"
+    with pytest.raises(ValueError, match=r"1 of 3 have no label, e\.g\. \['front_1'\]"):
+        blind = TEST.assign(photo_decayed=[None, "sound", "sound"])
+        mk.write_answers(TASK, blind, tmp_path / "answers.csv")
