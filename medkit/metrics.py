@@ -7,7 +7,7 @@ not two independent cases.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Callable, NamedTuple
+from typing import Callable, Iterator, NamedTuple, Sequence
 
 import numpy as np
 from sklearn import metrics as sk
@@ -122,7 +122,7 @@ def bootstrap_interval(
     """
     score = get_metric(metric)
     y_true, guess = np.asarray(y_true), np.asarray(guess)
-    draws = [score(y_true[i], guess[i]) for i in _resamples(len(y_true), groups, n_resamples, seed)]
+    draws = [score(y_true[i], guess[i]) for i in _resamples(y_true, groups, n_resamples, seed)]
     return Interval(score(y_true, guess), *_ends(draws, confidence))
 
 
@@ -143,10 +143,9 @@ def compare(
     gains = np.array(
         [
             score(y_true[i], b[i]) - score(y_true[i], a[i])
-            for i in _resamples(len(y_true), groups, n_resamples, seed)
+            for i in _resamples(y_true, groups, n_resamples, seed)
         ]
     )
-    gains = gains[np.isfinite(gains)]
     sign = 1 if score.greater_is_better else -1
     better = float((sign * gains > 0).mean() + 0.5 * (gains == 0).mean()) if len(gains) else 0.5
     return Comparison(score(y_true, b) - score(y_true, a), *_ends(gains, confidence), better)
@@ -178,24 +177,25 @@ def best_threshold(y_true: np.ndarray, y_prob: np.ndarray, *, metric: str = "f1_
     return float(middles[best[np.argmax(widths[best])]])
 
 
-def _resamples(count: int, groups: np.ndarray | None, n_resamples: int, seed: int):
-    """Row numbers of each resample."""
+def _resamples(
+    y_true: np.ndarray, groups: np.ndarray | None, n_resamples: int, seed: int
+) -> Iterator[np.ndarray]:
+    """Row numbers of each resample; one that lacks a class is left out, as it has no score."""
     rng = seeding.generator("bootstrap", seed)
-    names = (
-        np.arange(count)
-        if groups is None
-        else np.unique(np.asarray(groups), return_inverse=True)[1]
-    )
-    order = np.argsort(names, kind="stable")
-    rows = np.split(order, np.flatnonzero(np.diff(names[order])) + 1)
+    names = np.arange(len(y_true)) if groups is None else np.asarray(groups)
+    _, codes = np.unique(names, return_inverse=True)
+    order = np.argsort(codes, kind="stable")
+    rows = np.split(order, np.flatnonzero(np.diff(codes[order])) + 1)
+    n_classes = len(np.unique(y_true))
     for _ in range(n_resamples):
-        yield np.concatenate([rows[k] for k in rng.integers(0, len(rows), len(rows))])
+        drawn = np.concatenate([rows[k] for k in rng.integers(0, len(rows), len(rows))])
+        if len(np.unique(y_true[drawn])) == n_classes:
+            yield drawn
 
 
-def _ends(draws, confidence: float) -> tuple[float, float]:
-    """Low and high end; resamples without a score (one class only) are left out."""
+def _ends(draws: Sequence[float], confidence: float) -> tuple[float, float]:
+    """Low and high end of the scores of all resamples."""
     draws = np.asarray(draws, float)
-    draws = draws[np.isfinite(draws)]
     if not len(draws):
         return float("nan"), float("nan")
     low, high = np.quantile(draws, [(1 - confidence) / 2, (1 + confidence) / 2])

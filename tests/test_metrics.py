@@ -1,0 +1,130 @@
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from sklearn import metrics as sk
+
+from medkit.metrics import METRICS, best_threshold, bootstrap_interval, compare
+
+RNG = np.random.default_rng(0)
+Y = RNG.integers(0, 2, 300)
+PROB = np.clip(Y * 0.3 + RNG.random(300) * 0.7, 0, 1)
+GUESS = (PROB >= 0.5).astype(int)
+SAME = {  # name: scikit-learn's
+    "f1_binary": lambda: sk.f1_score(Y, GUESS),
+    "f1_macro": lambda: sk.f1_score(Y, GUESS, average="macro"),
+    "f1_micro": lambda: sk.f1_score(Y, GUESS, average="micro"),
+    "f1_weighted": lambda: sk.f1_score(Y, GUESS, average="weighted"),
+    "accuracy": lambda: sk.accuracy_score(Y, GUESS),
+    "sensitivity": lambda: sk.recall_score(Y, GUESS),
+    "specificity": lambda: sk.recall_score(1 - Y, 1 - GUESS),
+    "ppv": lambda: sk.precision_score(Y, GUESS),
+    "npv": lambda: sk.precision_score(1 - Y, 1 - GUESS),
+    "auc": lambda: sk.roc_auc_score(Y, PROB),
+    "average_precision": lambda: sk.average_precision_score(Y, PROB),
+}
+
+
+@pytest.mark.parametrize("name", METRICS)
+def test_every_score_is_scikit_learns(name):
+    guess = PROB if METRICS[name].kind == "probabilities" else GUESS
+    assert METRICS[name](Y, guess) == pytest.approx(SAME[name](), abs=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("false_alarms", "missed", "wanted"), [(1, 6, 0.997378268970877), (2, 28, 0.98882171429196)]
+)
+def test_the_contests_golden_values(false_alarms, missed, wanted):
+    y = np.repeat([1, 0], [2000, 1000])
+    guess = y.copy()
+    guess[:missed], guess[2000 : 2000 + false_alarms] = 0, 1
+    assert METRICS["f1_macro"](y, guess) == pytest.approx(wanted, abs=1e-14)
+
+
+def test_text_labels_have_averages_of_f1():
+    y, guess = ["a", "b", "c", "a"], ["a", "b", "a", "a"]
+    assert METRICS["f1_macro"](y, guess) == pytest.approx((0.8 + 1 + 0) / 3)
+
+
+def test_a_ranking_of_one_class_is_not_a_number():
+    assert math.isnan(METRICS["auc"]([1, 1], [0.2, 0.3]))
+    assert math.isnan(METRICS["average_precision"]([0, 0], [0.2, 0.3]))
+
+
+def test_what_does_not_match_is_refused():
+    with pytest.raises(ValueError, match="accuracy: 2 labels and 3 guesses"):
+        METRICS["accuracy"]([0, 1], [0, 1, 1])
+    with pytest.raises(ValueError, match=r"unknown metric 'f2' \(expected one of f1_macro"):
+        bootstrap_interval("f2", Y, GUESS)
+
+
+def test_an_interval_holds_its_value_and_is_keyed():
+    first = bootstrap_interval("f1_macro", Y, GUESS, n_resamples=200)
+    assert first.low < first.value < first.high and "(" in str(first)
+    assert first == bootstrap_interval("f1_macro", Y, GUESS, n_resamples=200)
+    assert first != bootstrap_interval("f1_macro", Y, GUESS, n_resamples=200, seed=1)
+
+
+def test_an_interval_has_the_width_of_theory():
+    y = np.ones(400, int)
+    guess = np.repeat([1, 0], [300, 100])
+    found = bootstrap_interval("accuracy", y, guess, n_resamples=2000)
+    half = 1.96 * math.sqrt(0.75 * 0.25 / 400)
+    assert (found.high - found.low) / 2 == pytest.approx(half, rel=0.08)
+
+
+def test_drawing_groups_widens_the_interval():
+    """Ten copies of each case are no more evidence than one."""
+    few = bootstrap_interval("accuracy", Y[:40], GUESS[:40], n_resamples=500)
+    y, guess, groups = (np.repeat(x, 10) for x in (Y[:40], GUESS[:40], np.arange(40)))
+    grouped = bootstrap_interval("accuracy", y, guess, groups=groups, n_resamples=500)
+    single = bootstrap_interval("accuracy", y, guess, n_resamples=500)
+    assert grouped == few
+    assert (single.high - single.low) < 0.5 * (grouped.high - grouped.low)
+
+
+def test_resamples_that_lack_a_class_are_left_out():
+    y, groups = np.array([0, 0, 1, 1]), np.array(["a", "a", "b", "b"])
+    found = bootstrap_interval("sensitivity", y, y, groups=groups, n_resamples=50)
+    assert found == (1.0, 1.0, 1.0)
+    assert bootstrap_interval("auc", y, y * 1.0, groups=groups, n_resamples=50).low == 1.0
+
+
+def test_a_comparison_is_paired():
+    worse = GUESS.copy()
+    worse[:30] = 1 - Y[:30]
+    found = compare("accuracy", Y, worse, GUESS, n_resamples=300)
+    assert found.low > 0 and found.share_better == 1.0
+    assert found.difference == pytest.approx(
+        sk.accuracy_score(Y, GUESS) - sk.accuracy_score(Y, worse)
+    )
+    back = compare("accuracy", Y, GUESS, worse, n_resamples=300)
+    assert back.difference == -found.difference and back.share_better == 0.0
+    same = compare("accuracy", Y, GUESS, GUESS, n_resamples=50)
+    assert same == (0.0, 0.0, 0.0, 0.5) and "50%" in str(same)
+
+
+def test_the_best_threshold_is_the_best_of_all():
+    found = best_threshold(Y, PROB)
+    score = METRICS["f1_macro"]
+    best = max(score(Y, (PROB >= cut).astype(int)) for cut in np.linspace(0, 1, 501))
+    assert score(Y, (PROB >= found).astype(int)) >= best
+
+
+def test_of_equal_thresholds_the_middle_of_the_widest_gap_wins():
+    assert best_threshold([0, 0, 1, 1], [0.1, 0.2, 0.8, 0.9]) == pytest.approx(0.5)
+
+
+def test_a_threshold_needs_both_classes_and_a_score_of_labels():
+    with pytest.raises(ValueError, match=r"all 2 cases are of one class"):
+        best_threshold([1, 1], [0.2, 0.3])
+    with pytest.raises(ValueError, match="auc needs no threshold"):
+        best_threshold([0, 1], [0.2, 0.3], metric="auc")
+
+
+def test_many_probabilities_are_searched_in_bounded_time():
+    y = RNG.integers(0, 2, 6000)
+    prob = np.where(y == 1, 0.6, 0.4) + RNG.random(6000) * 1e-3
+    assert 0.401 < best_threshold(y, prob, metric="accuracy") < 0.6

@@ -1,0 +1,168 @@
+from __future__ import annotations
+
+import shutil
+import warnings
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+import medkit as mk
+from medkit import tables
+
+
+def make(n=60, per_group=3, seed=0):
+    rng = np.random.default_rng(seed)
+    groups = [f"{k // per_group:03d}" for k in range(n)]
+    labels = np.where(rng.random(n) < 0.3, "decayed", "sound")
+    regions = [[[0, 0], [k, 1.5], [3, k]] for k in range(n)]
+    ids = [f"{k:06d}" for k in range(n)]
+    paths = [f"/d/앞니/{k}.png" for k in range(n)]
+    frame = {"id": ids, "path": paths, "group": groups, "decayed": labels, "region": regions}
+    return pd.DataFrame(frame)
+
+
+def test_floats_and_ids_survive_a_csv(tmp_path):
+    values = np.random.default_rng(0).random(2000) * 10.0 ** np.arange(-10, 10).repeat(100)
+    table = pd.DataFrame({"id": [f"{k:06d}" for k in range(2000)], "p": values})
+    table.loc[0, "id"], table.loc[1, "id"] = "NA", "null"
+    tables.write_csv(table, tmp_path / "t.csv")
+    again = tables.read_csv(tmp_path / "t.csv")
+    assert list(again["id"]) == list(table["id"]) and (again["p"] == table["p"]).all()
+    assert b"\r" not in (tmp_path / "t.csv").read_bytes()
+
+
+def test_a_byte_order_mark_is_tolerated(tmp_path):
+    (tmp_path / "t.csv").write_bytes("id,이름\n007,가\n".encode("utf-8-sig"))
+    assert tables.read_csv(tmp_path / "t.csv").to_dict("list") == {"id": ["007"], "이름": ["가"]}
+
+
+def test_cases_survive_a_csv_and_a_move(tmp_path):
+    cases = make(6).assign(tooth_number=["11", None, "21", "36", None, "48"])
+    cases.loc[2, "path"] = None
+    cases["region"] = pd.Series([*cases["region"][:5], None], dtype=object)
+    tables.write_cases(cases, tmp_path / "cases.csv", "/d")
+    assert "앞니/0.png" in (tmp_path / "cases.csv").read_text(encoding="utf-8")
+    again = tables.read_cases(tmp_path / "cases.csv", "/elsewhere")
+    assert again["path"][0] == "/elsewhere/앞니/0.png" and pd.isna(again["path"][2])
+    assert again["region"][1] == [[0, 0], [1, 1.5], [3, 1]] and again["region"][5] is None
+    assert again["tooth_number"][0] == "11" and pd.isna(again["tooth_number"][1])
+    tables.write_cases(again, tmp_path / "again.csv", "/elsewhere")
+    assert (tmp_path / "again.csv").read_bytes() == (tmp_path / "cases.csv").read_bytes()
+
+
+def test_the_hash_of_cases_knows_all_but_the_place(tmp_path):
+    cases = tables.visible(make(6)).assign(fold=0)
+    tables.write_cases(cases, tmp_path / "cases.csv", "/d")
+    kept = tables.cases_hash(cases)
+    assert tables.cases_hash(tables.read_cases(tmp_path / "cases.csv", "/other")) == kept
+    for column, value in {"id": "x", "group": "g", "decayed": None, "fold": 1}.items():
+        changed = cases.copy()
+        changed.loc[3, column] = value
+        assert tables.cases_hash(changed) != kept, column
+
+
+def test_what_cannot_be_looked_at_is_not_visible():
+    cases = make(4)
+    cases.loc[0, "path"] = None
+    cases["region"] = pd.Series([*cases["region"][:3], None], dtype=object)
+    assert list(tables.visible(cases)["id"]) == ["000001", "000002"]
+    assert len(tables.visible(cases.drop(columns="region"))) == 3
+
+
+def test_rows_are_matched_by_id():
+    cases = make(4)
+    predictions = pd.DataFrame({"id": cases["id"][::-1], "p": [3.0, 2.0, 1.0, 0.0]})
+    assert list(tables.match(cases, predictions)["p"]) == [0, 1, 2, 3]
+    with pytest.raises(ValueError, match=r"1 of 4 ids have none, e\.g\. \['000003'\]"):
+        tables.match(cases, predictions.iloc[1:])
+    doubled = pd.concat([predictions, predictions.iloc[:1]])
+    with pytest.raises(ValueError, match=r"predictions: 1 ids stand more than once.*'000003'"):
+        tables.match(cases, doubled)
+
+
+def test_folds_keep_groups_together_and_balance_labels():
+    cases = make(600)
+    folds = mk.assign_folds(cases, n_folds=5, seed=3)
+    assert "fold" not in cases and set(folds["fold"]) == set(range(5))
+    assert folds.groupby("group")["fold"].nunique().max() == 1
+    shares = folds.groupby("fold")["decayed"].agg(lambda labels: (labels == "decayed").mean())
+    assert shares.max() - shares.min() < 0.15  # scikit-learn 1.3 balances less well than 1.9
+    assert folds["fold"].equals(mk.assign_folds(cases, n_folds=5, seed=3)["fold"])
+    assert not folds["fold"].equals(mk.assign_folds(cases, n_folds=5, seed=4)["fold"])
+
+
+def test_too_many_folds_are_refused():
+    with pytest.raises(ValueError, match=r"9 folds of 4 groups are not possible\. Use 2 to 4"):
+        mk.assign_folds(make(12), n_folds=9)
+
+
+def test_a_fold_without_positives_is_told():
+    cases = make(30).assign(decayed="sound")
+    cases.loc[0, "decayed"] = "decayed"
+    with pytest.warns(UserWarning, match=r"hold no decayed 'decayed' \(1 cases in all\)"):
+        mk.assign_folds(cases, n_folds=3)
+
+
+def test_cases_without_labels_can_be_split():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        folds = mk.assign_folds(make(30).drop(columns="decayed"), n_folds=3)
+    assert set(folds["fold"]) == {0, 1, 2}
+
+
+def test_the_summary_counts_cases_and_groups():
+    cases = make(6, per_group=2)
+    cases["decayed"] = ["sound", "sound", "sound", "decayed", None, None]
+    found = mk.summarize(cases).set_index("value")
+    assert found.loc["sound", ["cases", "groups"]].tolist() == [3, 2]
+    assert found.loc["(no label)", "share"] == pytest.approx(1 / 3)
+
+
+@pytest.fixture
+def twins(tmp_path):
+    """Six photos: 1 is 0 to the byte, 2 is 0 as a smaller JPEG, 5 has the group of 4."""
+    rng = np.random.default_rng(0)
+    for k in (0, 3, 4, 5):
+        small = rng.integers(0, 255, (6, 8, 3), dtype=np.uint8)
+        picture = Image.fromarray(small).resize((240, 180), Image.BICUBIC)
+        picture.save(tmp_path / f"{k}.png")
+    shutil.copy(str(tmp_path / "0.png"), str(tmp_path / "1.png"))
+    picture = Image.open(tmp_path / "0.png")
+    picture.resize((160, 120)).save(tmp_path / "2.jpg", quality=60)
+    names = ["0.png", "1.png", "2.jpg", "3.png", "4.png", "5.png"]
+    return pd.DataFrame(
+        {
+            "id": list("abcdef"),
+            "path": [str(tmp_path / name) for name in names],
+            "group": ["g0", "g1", "g2", "g3", "g4", "g4"],
+            "fold": [0, 1, 1, 0, 0, 1],
+        }
+    )
+
+
+def test_leaks_name_their_pairs(twins):
+    found = mk.find_leaks(twins)
+    pairs = {(row.id_a, row.id_b): row.kind for row in found.itertuples()}
+    assert pairs == {("a", "b"): "same file", ("a", "c"): "same picture", ("e", "f"): "same group"}
+    assert found["path_b"][0].endswith("1.png")
+    quick = mk.find_leaks(twins, near=False)
+    assert set(quick["kind"]) == {"same file", "same group"}
+
+
+def test_leaks_between_train_and_test_are_found(twins):
+    train, test = twins.iloc[[0, 3]], twins.iloc[[1, 2, 4]]
+    found = mk.find_leaks(train, other=test)
+    assert set(zip(found["id_a"], found["id_b"])) == {("a", "b"), ("a", "c")}
+
+
+def test_on_one_side_nothing_leaks(twins):
+    assert mk.find_leaks(twins.assign(fold=0)).empty
+    with pytest.raises(ValueError, match="no column 'fold'"):
+        mk.find_leaks(twins.drop(columns="fold"))
+
+
+def test_teeth_of_one_photo_are_one_picture(twins):
+    teeth = pd.concat([twins, twins.assign(id=[f"{k}2" for k in "abcdef"])], ignore_index=True)
+    assert len(mk.find_leaks(teeth)) == 3
