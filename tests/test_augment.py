@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from medkit import seeding
-from medkit.loading.augment import RECIPES, draw_mix, make_transform, mirror
+from medkit.loading.augment import RECIPES, blend, draw_mix, make_transform, mirror
 
 IMAGE = np.random.default_rng(0).integers(0, 255, (32, 32, 3), dtype=np.uint8)
 
@@ -66,3 +66,15 @@ def test_cutmix_shares_are_the_areas():
 def test_both_mixes_take_turns():
     kinds = {draw_mix(1.0, 1.0, 4, 32, 0, 0, step)[2] is None for step in range(20)}
     assert kinds == {True, False}
+
+
+def test_blending_is_linear():
+    images = torch.randint(0, 255, (4, 3, 8, 8), dtype=torch.uint8)
+    facts = torch.eye(4)
+    order = np.array([1, 0, 3, 2])
+    share, _, mixed, told = blend(images, facts, (order, 0.25, None))
+    assert torch.allclose(mixed, 0.25 * images.float() + 0.75 * images[order].float())
+    assert torch.allclose(told[0], torch.tensor([0.25, 0.75, 0, 0])) and share == 0.25
+    _, _, cut, _ = blend(images, facts, (order, 0.75, (0, 4, 0, 4)))
+    assert torch.equal(cut[0, :, :4, :4], images[1, :, :4, :4])
+    assert torch.equal(cut[0, :, 4:], images[0, :, 4:])

@@ -141,8 +141,10 @@ def test_failing_pip_shows_its_last_lines_and_a_next_step(script, tmp_path, capf
     "line, text",
     [
         ("Installing collected packages: a, b, c", "unpacking 3 packages"),
-        ("Downloading nvidia_cudnn_cu12-9.10.2.21-py3-none-manylinux_2_27.whl (706.8 MB)",)
-        + ("downloading nvidia_cudnn_cu12 (706 MB)",),
+        (
+            "Downloading torch-2.10.0-cp311-cp311-manylinux.whl (899.8 MB)",
+            "downloading torch (899 MB)",
+        ),
         ("Downloading tqdm-4.70.1-py3-none-any.whl (78 kB)", ""),
         ("Collecting torch<2.11,>=1.13", ""),
     ],

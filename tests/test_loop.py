@@ -221,32 +221,6 @@ def test_the_initial_weights_can_be_recomputed(straight):
     assert weights_hash(model.state_dict()) == straight.machine["initial_weights"]
 
 
-def test_the_optimizer_spares_biases_and_norms():
-    model = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3), torch.nn.BatchNorm2d(4))
-    decayed, spared = loop.make_optimizer(model, CONFIG).param_groups
-    assert [p.ndim for p in decayed["params"]] == [4] and decayed["weight_decay"] == 0.05
-    assert len(spared["params"]) == 3 and spared["weight_decay"] == 0
-
-
-def test_blending_is_linear():
-    images = torch.randint(0, 255, (4, 3, 8, 8), dtype=torch.uint8)
-    facts = torch.eye(4)
-    order = np.array([1, 0, 3, 2])
-    share, _, mixed, told = loop.blend(images, facts, (order, 0.25, None))
-    assert torch.allclose(mixed, 0.25 * images.float() + 0.75 * images[order].float())
-    assert torch.allclose(told[0], torch.tensor([0.25, 0.75, 0, 0])) and share == 0.25
-    _, _, cut, _ = loop.blend(images, facts, (order, 0.75, (0, 4, 0, 4)))
-    assert torch.equal(cut[0, :, :4, :4], images[1, :, :4, :4])
-    assert torch.equal(cut[0, :, 4:], images[0, :, 4:])
-
-
-def test_averaged_weights_move_towards_the_model():
-    ema, model = torch.nn.Linear(2, 2), torch.nn.Linear(2, 2)
-    before = ema.weight.clone()
-    loop.average(ema, model, 0.75)
-    assert torch.allclose(ema.weight, 0.75 * before + 0.25 * model.weight)
-
-
 def test_every_json_file_can_be_read_by_a_person(straight):
     for path in straight.path.glob("*.json"):
         assert json.loads(path.read_text()) and "\n" in path.read_text()

@@ -350,9 +350,10 @@ def test_contest_server_keeps_its_torch_and_is_told_the_rest(check):
     command = next(line for line in lines if line.startswith("%pip"))
     assert "torch==1.13.0 torchvision==0.14.0 timm==1.0.30 albumentations==1.4.18" in command
     assert "numpy" not in command and command.endswith("'./medkit[notebooks,leaderboard]'")
-    assert (
-        lines[-1] == "%pip install --no-index --find-links wheels 'medkit[notebooks,leaderboard]'"
-    )
+    assert lines[-1].splitlines() == [
+        "%pip install --no-index --find-links wheels --upgrade pip",
+        "%pip install --no-index --find-links wheels 'medkit[notebooks,leaderboard]'",
+    ]
     found = marks(check, facts)
     assert found["torch"] == ("✓", "1.13.0+cu117, CUDA 11.7, uses the GPU")
     assert found["RAM"] == ("✓", "100.0 GiB (host: 503.0 GiB)")
@@ -368,6 +369,7 @@ def test_bare_server_with_network_gets_the_lanes_constraints(check):
         "✓ The current lane fits Python 3.12.1.",
         "! There is no GPU: keep images small and epochs few.",
         "Upload the kit as a folder medkit, run this in a cell, then restart the kernel:",
+        "%pip install --upgrade pip\n"
         "%pip install -c medkit/constraints.txt './medkit[notebooks,leaderboard]'",
     ]
     found = marks(check, facts)

@@ -64,13 +64,13 @@ def pip(python, *arguments):
     command = [python, "-m", "pip", "--disable-pip-version-check", "--no-input", "install"]
     command += ["--progress-bar", "off"] + list(arguments)
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
-    process = subprocess.Popen(command, cwd=ROOT, universal_newlines=True, **pipes)
     said = []
-    for line in process.stdout:
-        said.append(line.rstrip())
-        if news(line.strip()):
-            print("  " + news(line.strip()), flush=True)
-    if process.wait():
+    with subprocess.Popen(command, cwd=ROOT, universal_newlines=True, **pipes) as process:
+        for line in process.stdout:
+            said.append(line.rstrip())
+            if news(line.strip()):
+                print("  " + news(line.strip()), flush=True)
+    if process.returncode:
         print("\n".join(said[-25:]), file=sys.stderr)
         raise SystemExit(
             f"install: pip failed, see above (exit status {process.returncode}). "

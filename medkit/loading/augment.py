@@ -11,6 +11,7 @@ import warnings
 from typing import Any, Callable
 
 import numpy as np
+import torch
 
 from medkit import seeding
 
@@ -76,6 +77,21 @@ def draw_mix(
     top, bottom = int(max(0, y - half)), int(min(size, y + half))
     left, right = int(max(0, x - half)), int(min(size, x + half))
     return partner, 1 - (bottom - top) * (right - left) / size**2, (top, bottom, left, right)
+
+
+def blend(
+    images: torch.Tensor, facts: torch.Tensor, mix: tuple[np.ndarray, float, Any]
+) -> tuple[float, torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Mix a batch as `draw_mix` says: (share of its own, partners, images, facts)."""
+    order, share, box = mix
+    partner = torch.from_numpy(order).to(images.device)
+    if box is None:
+        mixed = images.float() * share + images[partner].float() * (1 - share)
+    else:
+        top, bottom, left, right = box
+        mixed = images.clone()
+        mixed[:, :, top:bottom, left:right] = images[partner, :, top:bottom, left:right]
+    return share, partner, mixed, facts * share + facts[partner] * (1 - share)
 
 
 def _compose(recipe: str) -> Any:

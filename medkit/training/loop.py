@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import inspect
 import math
 import time
 from pathlib import Path
@@ -33,6 +32,7 @@ from medkit.runs.config import Config
 from medkit.runs.folder import Run, data_folder, open_folder
 from medkit.runs.state import load_newest, save_generation, save_state, weights_hash
 from medkit.training.losses import task_loss
+from medkit.training.optimizing import average, load_optimizer, make_optimizer, optimizer_tensors
 from medkit.training.schedules import warmup_cosine
 
 LOG_EVERY_S = 10.0
@@ -227,7 +227,7 @@ class _Loop:
         mix = augment.draw_mix(config.mixup, config.cutmix, len(images), images.shape[-1], *key)
         share, partner = 1.0, None
         if mix is not None:
-            share, partner, images, facts = blend(images, facts, mix)
+            share, partner, images, facts = augment.blend(images, facts, mix)
         smoothing = config.label_smoothing
         with seeding.keyed("dropout", *key, 0, 0), precision(self.device, config.amp):
             logits = self.model(images, facts)
@@ -321,9 +321,8 @@ class _Loop:
         tensors = {f"model.{name}": value for name, value in self.model.state_dict().items()}
         if self.ema is not None:
             tensors.update({f"ema.{name}": v for name, v in self.ema.state_dict().items()})
-        for name, parameter in self.model.named_parameters():
-            for key, value in self.optimizer.state.get(parameter, {}).items():
-                tensors[f"optimizer.{name}.{key}"] = torch.as_tensor(value)
+        for name, value in optimizer_tensors(self.optimizer, self.model).items():
+            tensors[f"optimizer.{name}"] = value
         facts = {
             "epoch": self.epoch,
             "step": self.step,
@@ -346,11 +345,7 @@ class _Loop:
         self.model.load_state_dict(part["model"])
         if self.ema is not None:
             self.ema.load_state_dict(part["ema"])
-        for name, parameter in self.model.named_parameters():
-            for key in ("step", "exp_avg", "exp_avg_sq"):
-                value = part.get("optimizer", {}).get(f"{name}.{key}")
-                if value is not None:
-                    self.optimizer.state[parameter][key] = _placed(key, value, parameter)
+        load_optimizer(self.optimizer, self.model, part.get("optimizer", {}))
         self.epoch, self.step, self.loss_sum = facts["epoch"], facts["step"], facts["loss_sum"]
         self.best, self.history = facts["best"], facts["history"]
         if self.scaler is not None and facts["scaler"]:
@@ -378,42 +373,6 @@ class _Loop:
             self.status.line(text)
 
 
-def make_optimizer(model: torch.nn.Module, config: Config) -> torch.optim.AdamW:
-    """AdamW; biases and normalisation layers do not decay. Fused on a GPU, where torch has it."""
-    parameters = [p for p in model.parameters() if p.requires_grad]
-    groups = [
-        {"params": [p for p in parameters if p.ndim > 1], "weight_decay": config.weight_decay},
-        {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
-    ]
-    has_fused = "fused" in inspect.signature(torch.optim.AdamW).parameters
-    fused = {"fused": True} if has_fused and parameters[0].is_cuda else {}
-    return torch.optim.AdamW(groups, lr=config.peak_lr, **fused)
-
-
-def blend(
-    images: torch.Tensor, facts: torch.Tensor, mix: tuple[np.ndarray, float, Any]
-) -> tuple[float, torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Mix a batch as `augment.draw_mix` says: (share of its own, partners, images, facts)."""
-    order, share, box = mix
-    partner = torch.from_numpy(order).to(images.device)
-    if box is None:
-        mixed = images.float() * share + images[partner].float() * (1 - share)
-    else:
-        top, bottom, left, right = box
-        mixed = images.clone()
-        mixed[:, :, top:bottom, left:right] = images[partner, :, top:bottom, left:right]
-    return share, partner, mixed, facts * share + facts[partner] * (1 - share)
-
-
-@torch.no_grad()
-def average(ema: torch.nn.Module, model: torch.nn.Module, decay: float) -> None:
-    """Move the averaged weights towards the model's; statistics of BatchNorm are copied."""
-    for mean, parameter in zip(ema.parameters(), model.parameters()):
-        mean.lerp_(parameter, 1 - decay)
-    for mean, buffer in zip(ema.buffers(), model.buffers()):
-        mean.copy_(buffer)
-
-
 def _parts(tensors: dict[str, torch.Tensor]) -> dict[str, dict[str, torch.Tensor]]:
     """Tensors named "model.x", "optimizer.y" as {"model": {"x": ...}, "optimizer": ...}."""
     parts: dict[str, dict[str, torch.Tensor]] = {}
@@ -421,14 +380,3 @@ def _parts(tensors: dict[str, torch.Tensor]) -> dict[str, dict[str, torch.Tensor
         part, _, rest = name.partition(".")
         parts.setdefault(part, {})[rest] = tensor
     return parts
-
-
-def _placed(key: str, value: torch.Tensor, parameter: torch.Tensor) -> torch.Tensor:
-    """An optimizer's tensor where the optimizer wants it, in its parameter's memory format.
-
-    Saved tensors are contiguous; a fused step over mixed formats is silently wrong (torch 2.10).
-    """
-    if key == "step":
-        fused = parameter.is_cuda and "fused" in inspect.signature(torch.optim.AdamW).parameters
-        return value.to(parameter.device) if fused else value
-    return torch.empty_like(parameter).copy_(value)

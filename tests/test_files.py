@@ -1,0 +1,86 @@
+from __future__ import annotations
+
+import errno
+import os
+import stat
+
+import pytest
+
+from medkit import files
+
+
+def test_a_file_is_written_whole_with_its_folders(tmp_path):
+    path = tmp_path / "a" / "가.txt"
+    files.write_whole(path, "이빨")
+    assert path.read_bytes() == "이빨".encode() and os.listdir(path.parent) == ["가.txt"]
+    files.write_whole(path, b"new", mode=0o600)
+    assert path.read_bytes() == b"new" and stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+@pytest.mark.parametrize("call", ["fsync", "replace", "fchmod"])
+@pytest.mark.parametrize(
+    ("number", "words"),
+    [
+        (errno.ENOSPC, "the disk is full"),
+        (errno.EROFS, "the disk is read-only"),
+        (errno.EACCES, "you may not write here"),
+        (errno.EIO, "Input/output error"),
+    ],
+)
+def test_a_failed_write_keeps_the_old_file(tmp_path, monkeypatch, call, number, words):
+    path = tmp_path / "x.txt"
+    path.write_text("old")
+
+    def fail(*args, **options):
+        raise OSError(number, os.strerror(number))
+
+    with monkeypatch.context() as patched:
+        patched.setattr(files.os, call, fail)
+        with pytest.raises(OSError, match=rf"x\.txt: not written, {words}") as caught:
+            files.write_whole(path, "new")
+    assert caught.value.errno == number
+    assert path.read_text() == "old" and os.listdir(tmp_path) == ["x.txt"]
+
+
+def test_what_is_written_is_on_the_disk_before_it_has_its_name(tmp_path, monkeypatch):
+    calls = []
+    for name in ("fsync", "replace"):
+        real = getattr(os, name)
+
+        def record(*args, name=name, real=real):
+            kind = "folder" if name == "fsync" and stat.S_ISDIR(os.fstat(args[0]).st_mode) else ""
+            calls.append(name + kind)
+            return real(*args)
+
+        monkeypatch.setattr(files.os, name, record)
+    files.write_whole(tmp_path / "x", b"1")
+    assert calls == ["fsync", "replace", "fsyncfolder"]
+
+
+def test_lines_are_added_one_by_one(tmp_path):
+    for line in ("하나", "둘\n"):
+        files.append_line(tmp_path / "log.txt", line)
+    assert (tmp_path / "log.txt").read_text(encoding="utf-8") == "하나\n둘\n"
+    with pytest.raises(OSError, match="not written"):
+        files.append_line(tmp_path, "x")
+
+
+def test_json_is_readable_and_keeps_its_order(tmp_path):
+    files.write_json(tmp_path / "x.json", {"b": 1, "a": "가"})
+    assert (tmp_path / "x.json").read_text() == '{\n  "b": 1,\n  "a": "가"\n}\n'
+
+
+def test_hashes_are_sha_256(tmp_path):
+    (tmp_path / "x").write_bytes(b"abc")
+    wanted = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+    assert files.sha256_file(tmp_path / "x") == wanted == files.sha256(b"abc")
+
+
+def test_a_listing_is_short(tmp_path):
+    assert files.listing(tmp_path) == "nothing"
+    for k in range(10):
+        (tmp_path / f"{k}.txt").write_text("")
+    (tmp_path / "a").mkdir()
+    assert files.listing(tmp_path, most=2) == "0.txt, 1.txt and 9 more"
+    assert "a/" in files.listing(tmp_path, most=20)
+    assert files.listing(tmp_path / "x").startswith("no folder")

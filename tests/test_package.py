@@ -1,0 +1,122 @@
+"""The house itself: who imports whom, what an import costs, what is never done."""
+
+from __future__ import annotations
+
+import ast
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import medkit as mk
+
+ROOT = Path(mk.__file__).parent
+SOURCES = sorted(ROOT.rglob("*.py"))
+BOTTOM = {"seeding", "files", "machine", "progress"}
+LAYERS = [  # each may import what stands before it
+    BOTTOM,
+    {"images"},
+    {"metrics", "tables"},
+    {"datasets"},
+    {"runs"},
+    {"loading"},
+    {"models"},
+    {"inference"},
+    {"training"},
+]
+SUBMITTING = BOTTOM | {"images", "metrics", "tables", "datasets"}  # never torch
+ALLOWED = {
+    name: set().union(*LAYERS[:k], layer) for k, layer in enumerate(LAYERS) for name in layer
+}
+ALLOWED.update(submission=SUBMITTING | {"submission"})
+ALLOWED.update(leaderboard=SUBMITTING | {"submission", "leaderboard"})
+ALLOWED.update(show=set(ALLOWED) | {"show"})
+
+
+def package(path):
+    """The top-level name below medkit that a file belongs to."""
+    part = path.relative_to(ROOT).parts[0]
+    return part[:-3] if part.endswith(".py") else part
+
+
+def imported(path):
+    """The top-level names below medkit that a file imports, wherever in it."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and node.module == "medkit":
+            yield from (alias.name for alias in node.names if alias.name != "__version__")
+        elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith("medkit."):
+            yield node.module.split(".")[1]
+        elif isinstance(node, ast.Import):
+            for alias in node.names:
+                if alias.name.startswith("medkit."):
+                    yield alias.name.split(".")[1]
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_imports_point_down(path):
+    name = package(path)
+    if name != "__init__":
+        wrong = set(imported(path)) - ALLOWED[name]
+        assert not wrong, f"{path.relative_to(ROOT)} imports {wrong}"
+
+
+def loaded_after(code):
+    script = f"import sys; {code}; print(*sorted(sys.modules))"
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    )
+    return set(done.stdout.split())
+
+
+def test_importing_loads_nothing():
+    heavy = {"torch", "pandas", "numpy", "matplotlib", "requests", "sklearn", "cv2", "timm"}
+    assert not heavy & loaded_after("import medkit")
+
+
+def test_submitting_does_not_load_torch():
+    code = "import medkit as mk; mk.submit; mk.write_submission; mk.check_submission; mk.handin"
+    assert not {"torch", "timm", "matplotlib"} & loaded_after(code)
+
+
+def test_reading_a_contest_does_not_load_torch():
+    code = "import medkit as mk; mk.get_task('caries'); mk.assign_folds; mk.find_leaks"
+    assert not {"torch", "timm", "matplotlib"} & loaded_after(code)
+
+
+@pytest.mark.parametrize("name", mk.__all__)
+def test_every_public_name_is_there_and_hides_no_module(name):
+    assert getattr(mk, name) is not None
+    folders = {path.stem for path in ROOT.iterdir() if not path.name.startswith("_")}
+    assert name in mk._MODULES or name not in folders
+
+
+def test_help_and_a_wrong_name_behave():
+    assert not hasattr(mk, "fitt") and set(mk.__all__) == set(dir(mk))
+    with pytest.raises(AttributeError, match="no attribute 'fitt'"):
+        _ = mk.fitt
+
+
+def test_sub_packages_are_empty():
+    inits = [path for path in ROOT.glob("*/__init__.py") if path.parent.name != "datasets"]
+    assert len(inits) >= 9 and all(path.read_text() == "" for path in inits)
+
+
+def test_pickle_is_never_read():
+    for path in SOURCES:
+        text = path.read_text(encoding="utf-8")
+        assert not re.search(r"torch\.load\(|pickle\.load|read_pickle|allow_pickle=True", text), (
+            path
+        )
+
+
+def test_every_module_has_its_tests():
+    """Drawing is tested through drawing.py, figures through figures, the server through app."""
+    told = {"app", "scoring", "serving", "store", "__main__"}  # test_leaderboard
+    told |= {"canvas", "fonts", "photos", "samples", "scores", "teeth"}  # test_figures
+    told |= {"crowns", "mouths", "painting", "surfaces"}  # test_drawing
+    told |= {"task", "__init__"}  # test_caries, this file
+    here = {path.stem for path in Path(__file__).parent.glob("test_*.py")}
+    missing = {p.stem for p in SOURCES if p.stem not in told and f"test_{p.stem}" not in here}
+    assert not missing
