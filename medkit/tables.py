@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 from sklearn.model_selection import StratifiedGroupKFold
 
-from medkit import files
+from medkit import files, seeding
 from medkit.images import fingerprints
 
 TEXT = ("id", "group", "photo", "path", "view", "tooth_number")  # columns that stay text
@@ -119,11 +119,15 @@ def assign_folds(
     columns = label_columns(cases) if stratify is None else list(stratify)
     labels = cases[columns].astype(object).where(cases[columns].notna(), "")
     strata = labels.astype(str).agg("|".join, axis=1) if columns else pd.Series("", cases.index)
-    splitter = StratifiedGroupKFold(n_folds, shuffle=True, random_state=seed)
+    # scikit-learn below 1.6 mixes groups up when it shuffles: shuffled names do it instead, alike
+    # in every version
+    _, codes = np.unique(cases["group"].astype(str), return_inverse=True)
+    groups = seeding.generator("folds", seed).permutation(n_groups)[codes]
+    splitter = StratifiedGroupKFold(n_folds)
     folds = np.zeros(len(cases), int)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # rare strata; those that matter are told here
-        for fold, (_, rows) in enumerate(splitter.split(cases, strata, cases["group"])):
+        for fold, (_, rows) in enumerate(splitter.split(cases, strata, groups)):
             folds[rows] = fold
     result = cases.assign(fold=folds)
     for column in columns:

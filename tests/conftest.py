@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 os.environ["NO_ALBUMENTATIONS_UPDATE"] = "1"
+os.environ["JUPYTER_PLATFORM_DIRS"] = "1"  # jupyter_core 5 warns without it
 os.environ.setdefault("MPLBACKEND", "Agg")
 os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
 
@@ -19,7 +20,7 @@ def drawn(tmp_path_factory) -> Path:
     import medkit as mk
 
     folder = tmp_path_factory.mktemp("대회") / "dataset"
-    small = {"n_train": 18, "n_test": 6, "widths": (240, 320), "decayed_share": 0.2}
+    small = {"n_train": 18, "n_test": 12, "widths": (240, 320), "decayed_share": 0.2}
     mk.get_task("caries").draw(folder, seed=3, **small)
     return folder
 

@@ -51,7 +51,7 @@ def fingerprint(constraints, root=ROOT):
 
 def news(line):
     """What a line of pip's says to a person who waits; "" for most lines."""
-    if line.startswith("Installing collected packages"):
+    if line.startswith("Installing collected packages") and "," in line:
         return "unpacking {} packages".format(line.count(",") + 1)
     found = re.search(r"Downloading ([\w.]+)-.*\((\d+)[.\d]* MB\)", line)
     if found and int(found.group(2)) >= BIG_MB:

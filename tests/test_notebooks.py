@@ -1,0 +1,158 @@
+"""Each notebook runs top to bottom, without a network, and is committed without outputs."""
+
+from __future__ import annotations
+
+import ast
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import nbformat
+import pytest
+
+import medkit as mk
+
+ROOT = Path(__file__).parent.parent
+sys.path.insert(0, str(ROOT / "tools"))
+import run_notebooks  # noqa: E402
+
+NOTEBOOKS = run_notebooks.NOTEBOOKS
+ALL = [*NOTEBOOKS, ROOT / "version_check.ipynb"]
+SMALL = {"MODEL": "test_resnet", "IMAGE_SIZE": 32, "EPOCHS": 2, "BATCH_SIZE": 16, "N_PHOTOS": 2}
+
+
+def cells(path):
+    return json.loads(path.read_text(encoding="utf-8"))["cells"]
+
+
+def outputs(path):
+    """All that an executed notebook shows, as text."""
+    shown = []
+    for cell in nbformat.read(path, as_version=4).cells:
+        for output in cell.get("outputs", []):
+            data = output.get("data", {})
+            shown.append(output.get("text") or data.get("text/plain", ""))
+    return "\n".join(shown)
+
+
+@pytest.fixture(scope="module")
+def executed(drawn, tmp_path_factory):
+    """The four notebooks, run in order beside a practice leaderboard, without a network."""
+    folder = tmp_path_factory.mktemp("노트북")
+    task = mk.get_task("caries")
+    test = task.read(drawn, "test")
+    answers = mk.write_answers(task, test, folder / "answers.csv")
+    values = {**SMALL, "DATA": str(drawn), "RUNS": str(folder / "runs"), "SEND": True}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", str(ROOT / "tests" / "offline"))
+        patch.setenv("MEDKIT_CACHE", str(folder / "cache"))
+        board = mk.start_leaderboard(answers, folder / "board")
+        secrets = json.loads((folder / "board" / "credentials.json").read_text())
+        try:
+            for path in NOTEBOOKS:
+                run_notebooks.run_notebook(path, folder, values)
+        finally:
+            board.stop()
+    return folder, secrets
+
+
+def test_all_four_run_top_to_bottom(executed):
+    folder, _ = executed
+    for path in NOTEBOOKS:
+        notebook = nbformat.read(folder / path.name, as_version=4)
+        code = [cell for cell in notebook.cells if cell.cell_type == "code"]
+        assert all(cell.execution_count for cell in code), path.name
+    assert "next: 02_training.ipynb" in outputs(folder / "01_eda.ipynb")
+    receipt = json.loads((folder / "runs/quick/receipt.json").read_text(encoding="utf-8"))
+    assert "제출이 완료" in receipt["message"] and receipt["left"] == 9
+
+
+def test_every_figure_is_one_picture(executed):
+    folder, _ = executed
+    for path in NOTEBOOKS:
+        for cell in nbformat.read(folder / path.name, as_version=4).cells:
+            if cell.cell_type == "code" and cell.source.startswith("mk.show_"):
+                pictures = [o for o in cell.outputs if "image/png" in o.get("data", {})]
+                assert len(pictures) == 1 == len(cell.outputs), cell.source
+
+
+def test_training_tells_its_end_and_no_frozen_bar(executed):
+    shown = outputs(executed[0] / "02_training.ipynb")
+    assert "epoch 2/2" in shown and "finished after 2 epochs" in shown and "0%" not in shown
+
+
+def test_running_again_does_no_harm(executed, drawn, monkeypatch):
+    folder, _ = executed
+    log = (folder / "runs/quick/fold0/log.txt").read_text()
+    monkeypatch.setenv("MEDKIT_CACHE", str(folder / "cache"))
+    values = {**SMALL, "DATA": str(drawn), "RUNS": str(folder / "runs")}
+    run_notebooks.run_notebook(NOTEBOOKS[1], folder, values)
+    assert (folder / "runs/quick/fold0/log.txt").read_text() == log
+
+
+def test_no_secret_is_anywhere_in_what_is_left(executed):
+    folder, secrets = executed
+    hidden = [secrets["password"].encode(), secrets["contest_password"].encode()]
+    for path in folder.rglob("*"):
+        if path.is_file():
+            data = path.read_bytes()
+            assert not any(secret in data for secret in hidden), path
+
+
+def test_the_network_is_really_blocked(tmp_path):
+    script = "import requests; requests.get('http://192.0.2.1', timeout=1)"
+    env = {**os.environ, "PYTHONPATH": str(ROOT / "tests" / "offline")}
+    done = subprocess.run([sys.executable, "-c", script], env=env, capture_output=True, text=True)
+    assert "the network was asked for: '192.0.2.1'" in done.stderr
+
+
+@pytest.mark.parametrize("path", ALL, ids=lambda path: path.stem)
+def test_is_committed_without_outputs(path):
+    allowed = {"kernelspec", "language_info"}
+    content = json.loads(path.read_text(encoding="utf-8"))
+    assert set(content["metadata"]) <= allowed
+    for cell in content["cells"]:
+        assert not cell.get("outputs") and not cell.get("execution_count")
+        assert set(cell["metadata"]) <= {"tags"}
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_reads_like_prose(path):
+    code = ["".join(cell["source"]) for cell in cells(path) if cell["cell_type"] == "code"]
+    prose = " ".join("".join(c["source"]) for c in cells(path) if c["cell_type"] == "markdown")
+    lines = [line for cell in code for line in cell.splitlines() if line.strip()]
+    assert 10 <= len(cells(path)) <= 30 and max(len(c.splitlines()) for c in code) <= 14
+    assert 5 <= len(prose.split()) / len(lines) <= 15
+    assert all("!pip" not in cell and "%" not in cell.split("\n")[0][:1] for cell in code)
+    assert "import medkit as mk" in code[0] and code[-1].rstrip().rsplit("\n", 1)[-1].startswith(
+        "print("
+    )
+    for cell in code:
+        tree = ast.parse(cell)
+        assert not [n for n in ast.walk(tree) if isinstance(n, (ast.FunctionDef, ast.ClassDef))]
+        assert not any(
+            isinstance(n, ast.ImportFrom) and n.names[0].name == "*" for n in ast.walk(tree)
+        )
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_parameters_are_plain_assignments(path):
+    (cell,) = [c for c in cells(path) if "parameters" in c["metadata"].get("tags", [])]
+    for node in ast.parse("".join(cell["source"])).body:
+        assert isinstance(node, ast.Assign)
+        ast.literal_eval(node.value)
+    rest = "".join("".join(c["source"]) for c in cells(path) if c is not cell)
+    assert "password=" not in rest and '"/' not in rest
+
+
+def test_a_failing_notebook_leaves_its_copy_and_says_where(tmp_path):
+    notebook = nbformat.v4.new_notebook()
+    tagged = nbformat.v4.new_code_cell("X = 1", metadata={"tags": ["parameters"]})
+    notebook.cells = [tagged, nbformat.v4.new_code_cell("1 / (X - 2)")]
+    nbformat.write(notebook, tmp_path / "x.ipynb")
+    (tmp_path / "out").mkdir()
+    with pytest.raises(SystemExit, match=r"x\.ipynb failed; see .*out"):
+        run_notebooks.run_notebook(tmp_path / "x.ipynb", tmp_path / "out", {"X": 2})
+    assert "ZeroDivisionError" in (tmp_path / "out" / "x.ipynb").read_text()
