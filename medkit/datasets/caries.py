@@ -106,12 +106,13 @@ def to_units(cases: pd.DataFrame, predictions: pd.DataFrame | None = None) -> pd
         known = predictions.set_index("id")["decayed"]
         rows["y_prob"] = rows["id"].map(known).astype(float).fillna(rows["y_prob"])
     photos = rows.groupby("photo", sort=False)
+    is_whole = photos["y_prob"].count() == photos.size()  # a tooth without a prediction hides all
     return pd.DataFrame(
         {
             "id": photos["photo"].first(),
             "group": photos["group"].first(),
             "y_true": photos["photo_decayed"].first(),
-            "y_prob": photos["y_prob"].agg(lambda values: values.max(skipna=False)),
+            "y_prob": photos["y_prob"].max().where(is_whole),
             "seen": photos["seen"].first(),
         }
     ).reset_index(drop=True)

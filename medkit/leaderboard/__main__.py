@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import os
+import threading
 from pathlib import Path
 
 from medkit.leaderboard.serving import serve
@@ -16,8 +18,19 @@ def main() -> None:
     parser.add_argument(
         "--credentials", type=Path, help="make a practice team, and write its secrets here (0600)"
     )
+    parser.add_argument(
+        "--until-stdin-closes", action="store_true", help="end with the process that started it"
+    )
     arguments = parser.parse_args()
+    if arguments.until_stdin_closes:
+        threading.Thread(target=_end_with_stdin, daemon=True).start()
     serve(arguments.answers, arguments.folder, arguments.port, arguments.credentials)
+
+
+def _end_with_stdin() -> None:
+    while os.read(0, 1024):  # not sys.stdin: its lock would be held at exit
+        continue
+    os._exit(0)
 
 
 if __name__ == "__main__":

@@ -36,7 +36,7 @@ class Config:
     clip_norm: float = 1.0  # of the gradient; 0 does not clip
     ema_decay: float = 0.0  # of the averaged weights that are validated and kept; 0 keeps none
     # what the model sees
-    augment: str = "light"  # a recipe of loading.augment
+    augment: str = "medium"  # a recipe of loading.augment
     mixup: float = 0.0  # alpha of the Beta distribution; 0 does not mix
     cutmix: float = 0.0  # likewise; with both, each step draws one
     balanced: bool = False  # draw every class equally often

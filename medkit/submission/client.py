@@ -6,12 +6,13 @@ import html
 import json
 import logging
 import re
+import warnings
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Iterator
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 from medkit import files
 from medkit.submission.credentials import Credentials, load_credentials
@@ -21,6 +22,7 @@ SEOUL = timezone(timedelta(hours=9), "Asia/Seoul")  # no summer time since 1988
 LOCAL = ("127.0.0.1", "localhost", "::1")
 LEFT = re.compile(r"남은 일일 제출 횟수는\s*(\d+)회\s*/\s*(\d+)회")
 LONGEST_ANSWER = 65536  # bytes read of an answer
+HANDSHAKE = ("CERTIFICATE_VERIFY_FAILED", "WRONG_VERSION_NUMBER", "HANDSHAKE_FAILURE")
 
 
 class SubmitError(RuntimeError):
@@ -85,11 +87,11 @@ def submit(
     _check_address(who.url)
     data = csv.read_bytes()
     status, answer = _post(who, csv.name, data, timeout_s)
-    message = _accepted(status, answer, success)
+    message = _accepted(status, answer, success, who)
     left, limit = _quota(message)
     now = datetime.now(timezone.utc)
     receipt = Receipt(
-        message=message,
+        message=who.scrub(message),
         left=left,
         limit=limit,
         csv=csv.name,
@@ -98,15 +100,21 @@ def submit(
         time_seoul=now.astimezone(SEOUL).isoformat(timespec="seconds"),
         checks=tuple(checks),
     )
-    files.write_json(csv.parent / "receipt.json", asdict(receipt))
+    try:
+        files.write_json(csv.parent / "receipt.json", asdict(receipt))
+    except OSError as error:  # the slot is spent: an exception would look like a failure
+        warnings.warn(f"submit: accepted, but no receipt is kept. {error}", stacklevel=2)
     return receipt
 
 
 def _post(who: Credentials, name: str, data: bytes, timeout_s: float) -> tuple[int, str]:
-    """Status and answer of the one request; every error without address and secrets."""
+    """Status and answer of the one request; every error without address and secrets.
+
+    The answer may still repeat secrets: scrub what is shown of it.
+    """
     import requests
 
-    url = f"{who.url.rstrip('/')}/api/direct-report/{who.team}"
+    url = f"{who.url.rstrip('/')}/api/direct-report/{quote(who.team, safe='')}"
     with requests.Session() as session, _quiet_log(who):
         session.trust_env = False  # no proxy and no .netrc by accident
         try:
@@ -120,15 +128,11 @@ def _post(who: Credentials, name: str, data: bytes, timeout_s: float) -> tuple[i
                 stream=True,
             ) as response:
                 body = response.raw.read(LONGEST_ANSWER, decode_content=True)
-                return response.status_code, who.scrub(body.decode("utf-8", "replace"))
-        except (requests.ConnectTimeout, requests.exceptions.SSLError) as error:
-            failed, sent = type(error).__name__, False
-        except requests.ConnectionError as error:
-            failed, sent = type(error).__name__, "NewConnectionError" not in repr(error)
-        except (requests.RequestException, OSError) as error:
-            failed, sent = type(error).__name__, True
-        except Exception as error:  # urllib3's own, while the answer is read
-            failed, sent = type(error).__name__, True
+                return response.status_code, body.decode("utf-8", "replace")
+        except (
+            Exception
+        ) as error:  # requests' own, urllib3's while the answer is read, the socket's
+            failed, sent = _failure(error)
     host = urlsplit(who.url).netloc.rpartition("@")[2]
     if not sent:
         raise SubmitError(
@@ -141,6 +145,28 @@ def _post(who: Credentials, name: str, data: bytes, timeout_s: float) -> tuple[i
         "file: look at the leaderboard before you send it again.",
         outcome="unknown",
     )
+
+
+def _failure(error: Exception) -> tuple[str, bool]:
+    """What happened, in a word, and whether the server may have the file.
+
+    It surely has not where there was no address, no connection, or no server to be trusted.
+    """
+    import requests
+    from urllib3.exceptions import NewConnectionError
+
+    reason = getattr(error.args[0], "reason", None) if error.args else None
+    unsent = isinstance(
+        error,
+        (
+            requests.ConnectTimeout,
+            requests.exceptions.InvalidURL,
+            requests.exceptions.InvalidHeader,
+        ),
+    )
+    unsent = unsent or isinstance(reason, NewConnectionError)  # a name not resolved is one, too
+    unsent = unsent or any(word in str(reason) for word in HANDSHAKE)
+    return type(reason or error).__name__, not unsent
 
 
 @contextmanager
@@ -159,18 +185,19 @@ def _quiet_log(who: Credentials) -> Iterator[None]:
         log.removeFilter(scrub)
 
 
-def _accepted(status: int, answer: str, success: str) -> str:
-    """The server's message, when it says that the file was accepted."""
+def _accepted(status: int, answer: str, success: str, who: Credentials) -> str:
+    """The server's message as it came, when it says that the file was accepted."""
     try:
         message = json.loads(answer)["message"]
     except (ValueError, KeyError, TypeError):
         message = None
-    words = message if isinstance(message, str) else _plain(answer)
     if 200 <= status < 300 and isinstance(message, str) and success in message:
         return message
+    # scrubbed last: JSON may have written a secret as \uXXXX
+    words = who.scrub(message if isinstance(message, str) else _plain(answer))
     meaning, outcome = _meaning(status)
     raise SubmitError(
-        f"submit: {meaning} (HTTP {status}). The server said: {words or 'nothing'!s}",
+        f"submit: {meaning} (HTTP {status}). The server said: {words or 'nothing'}",
         outcome=outcome,
         status=status,
         answer=words,

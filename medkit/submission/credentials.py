@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import getpass
+import html
 import json
 import os
 import stat
@@ -10,7 +12,7 @@ import sys
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import quote
+from urllib.parse import quote, quote_plus
 
 from medkit import files
 
@@ -33,16 +35,21 @@ class Credentials:
         return f"Credentials(url={self.url!r}, team={self.team!r}, email={HIDDEN!r}, ...)"
 
     def scrub(self, text: str) -> str:
-        """A text without the secrets, as they are or as they stand in an address."""
+        """A text without the secrets, as they are or as address, header, JSON or HTML hold them."""
         secrets = [getattr(self, name) for name in SECRET]
-        for secret in sorted(filter(None, secrets), key=len, reverse=True):
-            for form in (secret, quote(secret), quote(secret, safe="")):
-                text = text.replace(form, HIDDEN)
+        forms = {base64.b64encode(f"{self.email}:{self.password}".encode()).decode()}
+        for secret in filter(None, secrets):
+            forms |= {secret, quote(secret), quote(secret, safe=""), quote_plus(secret)}
+            forms |= {json.dumps(secret)[1:-1], html.escape(secret)}
+        for form in sorted(forms, key=len, reverse=True):  # the longest first: it may hold others
+            text = text.replace(form, HIDDEN)
         return text
 
 
 def load_credentials() -> Credentials:
     """From `MEDKIT_URL`, `MEDKIT_TEAM`, ... ; else the file; else boxes.
+
+    A file for another address than `MEDKIT_URL` is not used: its secrets are that server's.
 
     Raises:
         RuntimeError: when nobody can be asked.
@@ -51,11 +58,13 @@ def load_credentials() -> Credentials:
     path = credentials_path()
     if not all(given.values()) and path.is_file():
         saved = _read(path)
-        given = {name: given[name] or saved.get(name, "") for name in NAMES}
+        if given["url"] in ("", saved.get("url")):
+            given = {name: given[name] or saved.get(name, "") for name in NAMES}
     missing = [name for name in NAMES if not given[name]]
     if missing and not _can_ask():
         raise RuntimeError(
-            f"submit: no {', '.join(missing)} (looked in MEDKIT_* and {path}). "
+            f"submit: no {', '.join(missing)} (looked in MEDKIT_* and, for this "
+            f"address, in {path}). "
             "Run mk.save_credentials() once, in a notebook of your own."
         )
     return Credentials(**{name: given[name] or _ask(name) for name in NAMES})

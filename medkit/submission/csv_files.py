@@ -15,6 +15,7 @@ from medkit import files, tables
 from medkit.datasets.task import Task
 
 NAMED = 3  # examples in a message
+TAKEN = ("cases", "config", "history", "machine", "predictions", "receipt", "run", "task")
 
 
 def write_submission(
@@ -34,8 +35,15 @@ def write_submission(
     Returns:
         The path of the CSV. `<name>.json` beside it holds task, ids in order, labels, hash, run
         and, where the cases have labels, the local score.
+
+    Raises:
+        ValueError: for a name that a run folder needs for itself.
     """
     path = Path(path)
+    if path.stem in TAKEN:
+        raise ValueError(
+            f"{path}: a run keeps its own {path.stem!r} file. Choose another name: submission.csv."
+        )
     table = task.submission_table(cases, predictions, threshold=threshold)
     text = table.to_csv(index=False, lineterminator="\n")
     units = task.to_units(cases, predictions)
@@ -141,8 +149,9 @@ def expected_path(csv: Path) -> Path:
 
 def _against(ids: list[str], body: Sequence[Sequence[str]], expected: dict) -> list[str]:
     problems, wanted = [], expected["ids"]
-    missing = [name for name in wanted if name not in set(ids)]
-    extra = [name for name in ids if name not in set(wanted)]
+    there, known = set(ids), set(wanted)
+    missing = [name for name in wanted if name not in there]
+    extra = [name for name in ids if name not in known]
     if missing:
         problems.append(f"{len(missing)} of {len(wanted)} ids are missing, e.g. {missing[:NAMED]}.")
     if extra:
@@ -175,7 +184,10 @@ def _rows(csv: Path) -> tuple[list[list[str]], list[str]]:
         return [], ["It is not utf-8 (cp949, perhaps); write it as utf-8."]
     if not text.strip():
         return [], ["It is empty."]
-    return [row for row in csv_reader.reader(io.StringIO(text)) if row], []
+    try:
+        return [row for row in csv_reader.reader(io.StringIO(text)) if row], []
+    except csv_reader.Error as error:
+        return [], [f"It is not a CSV ({error}); end its lines with \\n."]
 
 
 def _one_class(rows: Sequence[Sequence[str]]) -> str:
@@ -186,8 +198,20 @@ def _one_class(rows: Sequence[Sequence[str]]) -> str:
 
 
 def _expected(csv: Path) -> dict[str, Any] | None:
+    """What the JSON beside a CSV says that it must hold; None where there is none."""
     path = expected_path(csv)
-    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
+    if not path.is_file():
+        return None
+    try:
+        expected = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError:
+        expected = None
+    needed = {"task", "columns", "ids", "labels", "sha256", "filled"}
+    if not isinstance(expected, dict) or not needed <= set(expected):
+        raise ValueError(
+            f"{path}: not what write_submission writes beside a CSV. Write the CSV again."
+        )
+    return expected
 
 
 def _run_folder(path: Path) -> str | None:

@@ -12,6 +12,8 @@ from medkit import files, machine
 from medkit.datasets.task import Task
 
 WEIGHTS = (".safetensors", ".pth", ".pt", ".ckpt", ".bin", ".onnx", ".h5")
+FOLDERS = ("source_dir", "performance_metric_dir")
+MARKS = ("versions.txt", "f1_score.txt")  # what shows that a folder is of an earlier call
 ASKED = "f1_macro"  # the average that the teams quoted; the other three follow
 
 
@@ -31,7 +33,8 @@ def handin(
         sources: your own files (notebooks, config); medkit's sources are added.
 
     Raises:
-        ValueError: for weights among the sources, which the rules keep out.
+        ValueError: for weights among the sources, which the rules keep out, for two sources of
+            one name, and for folders there that are not of an earlier call.
         FileNotFoundError: for a source that is not there.
     Source: guide of the 2023 oral-image contest, section on handing in.
     """
@@ -45,11 +48,14 @@ def handin(
     lost = [path for path in paths if not path.is_file()]
     if lost:
         raise FileNotFoundError(f"handin: no such source {lost[0]}. Correct sources=[...].")
+    contents = {path.name: path.read_bytes() for path in paths}
+    if len(contents) < len(paths):
+        names = sorted(path.name for path in paths)
+        raise ValueError(f"handin: two sources have one name (found {names}). Rename one of them.")
     scores = task.score(cases, predictions, threshold=threshold)
-    for name in ("source_dir", "performance_metric_dir"):
-        shutil.rmtree(folder / name, ignore_errors=True)
-    for path in paths:
-        files.write_whole(folder / "source_dir" / path.name, path.read_bytes())
+    _clear(folder)
+    for name, content in contents.items():
+        files.write_whole(folder / "source_dir" / name, content)
     package = Path(machine.__file__).parent
     for path in sorted(package.rglob("*.py")):
         target = folder / "source_dir" / "medkit" / path.relative_to(package)
@@ -62,3 +68,16 @@ def handin(
     lines += [f"{name} {value:.16f}" for name, value in scores.items() if name != ASKED]
     files.write_whole(folder / "performance_metric_dir" / "f1_score.txt", "\n".join(lines) + "\n")
     return folder
+
+
+def _clear(folder: Path) -> None:
+    """Remove what an earlier call wrote, and nothing that a person did."""
+    old = [(folder / name, mark) for name, mark in zip(FOLDERS, MARKS) if (folder / name).exists()]
+    for path, mark in old:
+        if not (path / mark).is_file():
+            raise ValueError(
+                f"handin: {path} is there and not of an earlier handin (found "
+                f"{files.listing(path)}). Choose another folder."
+            )
+    for path, _ in old:
+        shutil.rmtree(path)
