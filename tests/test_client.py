@@ -13,6 +13,7 @@ from contextlib import contextmanager
 import pytest
 
 import medkit as mk
+from medkit.submission import client
 from medkit.submission.credentials import Credentials
 
 SECRETS = {"email": "me@x.kr", "password": "site-secret", "contest_password": "contest-secret"}
@@ -146,6 +147,41 @@ def test_a_server_that_repeats_secrets_is_scrubbed(csv):
         assert refused(csv, who).answer == "bad: *** ***"
 
 
+def test_secrets_that_json_or_html_hide_are_scrubbed(csv):
+    word = "비밀 & <x>"
+    for body in (json.dumps({"message": f"bad {word}"}), "<p>bad 비밀 &amp; &lt;x&gt;</p>"):
+        with serving(answer(400, body)) as (who, _):
+            who = Credentials(who.url, "42", "me@x.kr", "site-secret", word)
+            assert refused(csv, who).answer == "bad ***"
+
+
+def test_half_a_secret_is_not_shown_where_a_long_answer_is_cut(csv):
+    for n in range(480, 500):
+        shown = _accepted_words("x" * n + SECRETS["contest_password"])
+        assert "contest-" not in shown
+
+
+def _accepted_words(text):
+    who = Credentials("https://host", "42", **SECRETS)
+    with pytest.raises(mk.SubmitError) as caught:
+        client._accepted(400, text, "ok", who)
+    return caught.value.answer
+
+
+def test_an_accepted_file_stays_accepted_when_its_receipt_cannot_be_kept(csv):
+    (csv.parent / "receipt.json").mkdir()
+    with serving(answer(200, said(MESSAGE))) as (who, got):
+        with pytest.warns(UserWarning, match="accepted, but no receipt is kept"):
+            assert mk.submit(csv, credentials=who).left == 8
+    assert len(got) == 1
+
+
+def test_a_team_is_one_step_of_the_address(csv):
+    with serving(answer(200, said(MESSAGE))) as (who, got):
+        mk.submit(csv, credentials=Credentials(who.url, "4/2?x", **SECRETS))
+    assert got[0]["path"].startswith("/api/direct-report/4%2F2%3Fx?password=")
+
+
 def test_a_server_that_is_not_there_costs_nothing(csv):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -153,6 +189,27 @@ def test_a_server_that_is_not_there_costs_nothing(csv):
     error = refused(csv, Credentials(f"http://127.0.0.1:{port}", "42", **SECRETS))
     assert error.outcome == "not sent"
     assert f"127.0.0.1:{port} could not be reached" in str(error) and "no slot spent" in str(error)
+
+
+def test_a_name_that_is_not_known_costs_nothing(csv, monkeypatch):
+    def unknown(*args, **options):
+        raise socket.gaierror(-2, "Name or service not known")
+
+    monkeypatch.setattr(socket, "getaddrinfo", unknown)
+    error = refused(csv, Credentials("https://no.such.host", "42", **SECRETS))
+    assert error.outcome == "not sent" and "no.such.host could not be reached" in str(error)
+
+
+def test_an_address_that_is_none_costs_nothing(csv):
+    error = refused(csv, Credentials("http://127.0.0.1:99999", "42", **SECRETS))
+    assert error.outcome == "not sent" and "InvalidURL" in str(error)
+
+
+def test_a_server_without_tls_gets_nothing_over_https(csv):
+    with serving(answer(200, said(MESSAGE))) as (who, got):
+        safe = Credentials(who.url.replace("http:", "https:"), "42", **SECRETS)
+        error = refused(csv, safe)
+    assert error.outcome == "not sent" and got == []
 
 
 def test_a_time_out_after_sending_is_unknown(csv):
@@ -183,7 +240,8 @@ def test_debug_logs_show_no_secret(csv, caplog):
     caplog.set_level(logging.DEBUG)
     with serving(answer(200, said(MESSAGE))) as (who, _):
         mk.submit(csv, credentials=who)
-    assert "direct-report" in caplog.text
+        mk.submit(csv, credentials=Credentials(who.url, "42", "me@x.kr", "site-secret", "a b~비"))
+    assert caplog.text.count("direct-report/42?password=*** ") == 2
     assert all(secret not in caplog.text for secret in SECRETS.values())
 
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import base64
 import json
 import os
 import stat
@@ -74,6 +75,17 @@ def test_nobody_to_ask_is_a_clear_error(monkeypatch):
         save_credentials()
 
 
+def test_a_file_for_another_address_is_not_used(monkeypatch):
+    answer(monkeypatch, WHO.values())
+    save_credentials()
+    monkeypatch.setattr(module, "_can_ask", lambda: False)
+    monkeypatch.setenv("MEDKIT_URL", "https://elsewhere")
+    with pytest.raises(RuntimeError, match=r"no team, email, .*for this address, in "):
+        load_credentials()
+    monkeypatch.setenv("MEDKIT_URL", WHO["url"])
+    assert load_credentials() == Credentials(**WHO)
+
+
 def test_an_empty_answer_is_refused(monkeypatch):
     answer(monkeypatch, ["", "7"])
     with pytest.raises(ValueError, match="url is empty"):
@@ -98,8 +110,9 @@ def test_printing_shows_no_secret():
 
 def test_secrets_are_scrubbed_in_every_form():
     who = Credentials(**WHO)
-    text = "pä ss p%C3%A4%20ss 비밀 %EB%B9%84%EB%B0%80 me@x.kr me%40x.kr"
-    assert who.scrub(text) == " ".join([module.HIDDEN] * 6)
+    text = "pä ss p%C3%A4%20ss p%C3%A4+ss 비밀 %EB%B9%84%EB%B0%80 \\ube44\\ubc00 me@x.kr me%40x.kr"
+    text += " " + base64.b64encode("me@x.kr:pä ss".encode()).decode()
+    assert who.scrub(text) == " ".join([module.HIDDEN] * 9)
 
 
 def test_the_default_place_is_outside_any_project(monkeypatch):

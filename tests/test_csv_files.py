@@ -1,11 +1,13 @@
 from __future__ import annotations
 
 import json
+import time
 
 import pandas as pd
 import pytest
 
 import medkit as mk
+from medkit.submission.csv_files import check_rows
 
 TASK = mk.get_task("caries")
 COLUMNS = ["id", "photo", "path", "group", "view", "photo_decayed", "decayed"]
@@ -103,6 +105,34 @@ def test_other_encodings_are_named(csv, codec, words):
     csv.write_bytes("id,decayed\n앞니_1,0\n".encode(codec))
     with pytest.raises(ValueError, match=words):
         mk.check_submission(csv)
+
+
+def test_old_line_ends_are_named(csv):
+    csv.write_bytes(b"id,decayed\rfront_1,0\r")
+    with pytest.raises(ValueError, match=r"not a CSV \(.*\); end its lines with"):
+        mk.check_submission(csv)
+
+
+def test_a_json_of_something_else_is_named(csv):
+    for text in ("{}", "[1]", "half"):
+        csv.with_suffix(".json").write_text(text)
+        with pytest.raises(ValueError, match=r"submission\.json: not what write_submission"):
+            mk.check_submission(csv)
+
+
+@pytest.mark.parametrize("name", ["predictions.csv", "task.csv", "receipt.csv"])
+def test_files_of_a_run_are_not_overwritten(tmp_path, name):
+    with pytest.raises(ValueError, match="a run keeps its own .* Choose another name"):
+        mk.write_submission(TASK, TEST, GUESSED, tmp_path / name)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_hundred_thousand_rows_are_checked_at_once():
+    ids = [f"record_{k}" for k in range(100_000)]
+    expected = {"columns": ["id", "x"], "ids": ids, "labels": ["0"]}
+    began = time.monotonic()
+    assert check_rows([["id", "x"], *([name, "0"] for name in ids)], expected) == []
+    assert time.monotonic() - began < 5
 
 
 def test_one_class_only_is_a_warning_and_no_error(tmp_path):

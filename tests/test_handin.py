@@ -62,3 +62,27 @@ def test_writing_twice_leaves_nothing_old(photos, tmp_path):
     mk.handin(TASK, *photos, tmp_path / "handin", sources=[old])
     folder = mk.handin(TASK, *photos, tmp_path / "handin")
     assert not (folder / "source_dir/old.py").exists()
+
+
+def test_a_source_may_lie_in_an_earlier_folder(photos, tmp_path):
+    (tmp_path / "train.py").write_text("x = 1")
+    folder = mk.handin(TASK, *photos, tmp_path / "handin", sources=[tmp_path / "train.py"])
+    mk.handin(TASK, *photos, folder, sources=[folder / "source_dir" / "train.py"])
+    assert (folder / "source_dir" / "train.py").read_text() == "x = 1"
+
+
+def test_two_sources_of_one_name_are_refused(photos, tmp_path):
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "train.py").write_text(name)
+    with pytest.raises(ValueError, match=r"two sources have one name .*train\.py"):
+        mk.handin(TASK, *photos, tmp_path, sources=[tmp_path / n / "train.py" for n in "ab"])
+
+
+@pytest.mark.parametrize("name", ["source_dir", "performance_metric_dir"])
+def test_folders_of_a_person_are_left_alone(photos, tmp_path, name):
+    (tmp_path / name).mkdir()
+    (tmp_path / name / "mine.py").write_text("")
+    with pytest.raises(ValueError, match=rf"{name} is there and not of .*found mine\.py"):
+        mk.handin(TASK, *photos, tmp_path)
+    assert [path.name for path in tmp_path.rglob("*")] == [name, "mine.py"]

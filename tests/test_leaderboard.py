@@ -2,9 +2,14 @@ from __future__ import annotations
 
 import json
 import os
+import signal
+import socket
 import sqlite3
 import stat
+import subprocess
+import sys
 import threading
+import time
 from datetime import datetime, timedelta, timezone
 
 import pytest
@@ -195,6 +200,62 @@ def test_a_background_server_takes_a_submission(tmp_path):
     assert "POST /api/direct-report/999" in log and "password=" not in log
     assert secret["contest_password"] not in log and dict(os.environ) == before
     assert not (tmp_path / "board/credentials.json").exists()
+
+
+def test_a_cell_that_is_run_again_replaces_its_server(tmp_path):
+    (tmp_path / "answers.csv").write_text(table(TRUTH))
+    (tmp_path / "submission.csv").write_text(table(TRUTH))
+    before = dict(os.environ)
+    first = mk.start_leaderboard(tmp_path / "answers.csv", tmp_path / "board")
+    mk.submit(tmp_path / "submission.csv")
+    second = mk.start_leaderboard(tmp_path / "answers.csv", tmp_path / "board")
+    try:
+        assert not listening(first.url)
+        first.stop()  # has no effect any more
+        assert mk.submit(tmp_path / "submission.csv").left == 8
+    finally:
+        second.stop()
+    assert dict(os.environ) == before and not listening(second.url)
+
+
+def test_a_server_ends_with_the_process_that_started_it(tmp_path):
+    (tmp_path / "answers.csv").write_text(table(TRUTH))
+    code = f"""
+import medkit as mk, os, signal
+board = mk.start_leaderboard({str(tmp_path / "answers.csv")!r}, {str(tmp_path / "board")!r})
+print(board.url, flush=True)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+    done = subprocess.run([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+    assert done.returncode == -signal.SIGKILL
+    until = time.monotonic() + 10
+    while listening(done.stdout.strip()) and time.monotonic() < until:
+        time.sleep(0.05)
+    assert not listening(done.stdout.strip())
+
+
+def listening(url):
+    with socket.socket() as client:
+        return client.connect_ex(("127.0.0.1", int(url.rpartition(":")[2]))) == 0
+
+
+def test_requests_that_are_none_are_logged_without_the_password(tmp_path):
+    (tmp_path / "answers.csv").write_text(table(TRUTH))
+    board = mk.start_leaderboard(tmp_path / "answers.csv", tmp_path / "board")
+    try:
+        for line in (
+            b"POST /x?password=a hidden ' word HTTP/1.1",
+            b"POST /x?password=hidden HTTP/9",
+        ):
+            port = int(board.url.rpartition(":")[2])
+            with socket.create_connection(("127.0.0.1", port), timeout=10) as client:
+                client.sendall(line + b"\r\n\r\n")
+                assert client.recv(100)
+    finally:
+        board.stop()
+    log = (tmp_path / "board" / "server.log").read_text()
+    assert log.count("POST /x?...") >= 2 and "hidden" not in log and "word" not in log
+    assert "Traceback" not in log
 
 
 def test_a_server_that_does_not_start_says_why(tmp_path):

@@ -22,6 +22,7 @@ SEOUL = timezone(timedelta(hours=9), "Asia/Seoul")  # no summer time since 1988
 LOCAL = ("127.0.0.1", "localhost", "::1")
 LEFT = re.compile(r"남은 일일 제출 횟수는\s*(\d+)회\s*/\s*(\d+)회")
 LONGEST_ANSWER = 65536  # bytes read of an answer
+LONGEST_WORDS = 500  # characters shown of it
 HANDSHAKE = ("CERTIFICATE_VERIFY_FAILED", "WRONG_VERSION_NUMBER", "HANDSHAKE_FAILURE")
 
 
@@ -193,8 +194,8 @@ def _accepted(status: int, answer: str, success: str, who: Credentials) -> str:
         message = None
     if 200 <= status < 300 and isinstance(message, str) and success in message:
         return message
-    # scrubbed last: JSON may have written a secret as \uXXXX
-    words = who.scrub(message if isinstance(message, str) else _plain(answer))
+    words = message if isinstance(message, str) else _plain(answer)
+    words = who.scrub(words)[:LONGEST_WORDS]  # in this order: half a secret is one, too
     meaning, outcome = _meaning(status)
     raise SubmitError(
         f"submit: {meaning} (HTTP {status}). The server said: {words or 'nothing'}",
@@ -229,8 +230,8 @@ def _meaning(status: int) -> tuple[str, str]:
 
 
 def _plain(answer: str) -> str:
-    """An answer that is not JSON, short and without mark-up."""
-    return " ".join(re.sub(r"<[^>]*>", " ", answer).split())[:200]
+    """An answer that is not JSON, in one line without mark-up."""
+    return " ".join(re.sub(r"<[^>]*>", " ", answer).split())
 
 
 def _quota(message: str) -> tuple[int | None, int | None]:
