@@ -97,8 +97,7 @@ def serve(answers: Path, folder: Path, port: int, credentials: Path | None) -> N
     """Serve until the process ends; write a practice team's new credentials when ready."""
     store = Store(folder / "leaderboard.sqlite")
     app = make_app(store, Answers(answers))  # first, as it says which extra is missing
-    store = Store(folder / "leaderboard.sqlite")
-    app = make_app(store, Answers(answers))  # first, as it says which extra is missing
+    from werkzeug.serving import WSGIRequestHandler, make_server
 
     class Handler(WSGIRequestHandler):
         def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
