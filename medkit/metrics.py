@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Callable, Iterator, NamedTuple, Sequence
 
 import numpy as np
+import pandas as pd
 from sklearn import metrics as sk
 
 from medkit import seeding
@@ -34,6 +35,8 @@ class Metric:
             raise ValueError(
                 f"{self.name}: {len(y_true)} labels and {len(guess)} guesses. Pass one for each."
             )
+        for name, values in (("y_true", y_true), ("guess", guess)):
+            _check_no_gaps(self.name, name, values)
         if self.kind == "probabilities" and len(np.unique(y_true)) < 2:
             return float("nan")  # a ranking of one class has no score
         return float(self.function(y_true, guess))
@@ -163,6 +166,7 @@ def best_threshold(y_true: np.ndarray, y_prob: np.ndarray, *, metric: str = "f1_
     y_true, y_prob = np.asarray(y_true), np.asarray(y_prob, float)
     if score.kind != "labels":
         raise ValueError(f"best_threshold: {metric} needs no threshold. Use f1_macro, say.")
+    _check_no_gaps("best_threshold", "y_prob", y_prob)
     if len(np.unique(y_true)) < 2:
         raise ValueError(
             f"best_threshold: all {len(y_true)} cases are of one class ({np.unique(y_true)}). "
@@ -183,7 +187,14 @@ def _resamples(
     """Row numbers of each resample; one that lacks a class is left out, as it has no score."""
     rng = seeding.generator("bootstrap", seed)
     names = np.arange(len(y_true)) if groups is None else np.asarray(groups)
+    if len(names) != len(y_true):  # rows without a group would never be drawn
+        raise ValueError(f"groups: {len(names)} names for {len(y_true)} cases. Pass one for each.")
     _, codes = np.unique(names, return_inverse=True)
+    if codes.max(initial=0) < 1:
+        raise ValueError(
+            "groups: an interval needs 2 or more groups (found 1). "
+            "Score more groups, or report the score without an interval."
+        )
     order = np.argsort(codes, kind="stable")
     rows = np.split(order, np.flatnonzero(np.diff(codes[order])) + 1)
     n_classes = len(np.unique(y_true))
@@ -191,6 +202,15 @@ def _resamples(
         drawn = np.concatenate([rows[k] for k in rng.integers(0, len(rows), len(rows))])
         if len(np.unique(y_true[drawn])) == n_classes:
             yield drawn
+
+
+def _check_no_gaps(where: str, name: str, values: np.ndarray) -> None:
+    gaps = int(pd.isna(values).sum())
+    if gaps:
+        raise ValueError(
+            f"{where}: {gaps} of {len(values)} values of {name} are missing. "
+            "Leave out the cases without a label or a prediction first."
+        )
 
 
 def _ends(draws: Sequence[float], confidence: float) -> tuple[float, float]:

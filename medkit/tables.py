@@ -21,16 +21,34 @@ _EXACT = {} if pd.__version__ >= "3" else {"float_precision": "round_trip"}  # 3
 
 
 def read_csv(path: Path | str) -> pd.DataFrame:
-    """A CSV as it was written: ids stay text, "NA" stays "NA", floats keep their bits."""
-    header = list(pd.read_csv(path, nrows=0, encoding="utf-8-sig").columns)
-    return pd.read_csv(
-        path,
-        dtype={name: object for name in header if name in TEXT},
-        keep_default_na=False,
-        na_values={name: [""] for name in header},
-        encoding="utf-8-sig",
-        **_EXACT,
-    )
+    """A CSV as it was written: ids stay text, "NA" stays "NA", floats keep their bits.
+
+    Raises:
+        FileNotFoundError, ValueError: naming the file, and what is wrong with it.
+    """
+    if not Path(path).is_file():
+        raise FileNotFoundError(
+            f"{path}: no such table (found {files.listing(Path(path).parent)}). Check its name."
+        )
+    try:
+        header = list(pd.read_csv(path, nrows=0, encoding="utf-8-sig").columns)
+        return pd.read_csv(
+            path,
+            dtype={name: object for name in header if name in TEXT},
+            keep_default_na=False,
+            na_values={name: [""] for name in header},
+            encoding="utf-8-sig",
+            **_EXACT,
+        )
+    except UnicodeDecodeError as error:
+        raise ValueError(
+            f"{path}: not UTF-8 (found byte {error.object[error.start]:#x}). "
+            'Save it as "CSV UTF-8"; older Korean programs write cp949.'
+        ) from error
+    except (pd.errors.EmptyDataError, pd.errors.ParserError) as error:
+        raise ValueError(
+            f"{path}: not a table ({str(error).strip()}). Look at the file."
+        ) from error
 
 
 def write_csv(table: pd.DataFrame, path: Path | str) -> None:
@@ -108,8 +126,14 @@ def assign_folds(
         stratify: columns to balance; None takes those that look like labels (2 to 20 values).
 
     Raises:
-        ValueError: with fewer groups than folds.
+        ValueError: with fewer groups than folds, or cases without a group.
     """
+    lost = list(cases["id"][cases["group"].isna()])
+    if lost:
+        raise ValueError(
+            f"assign_folds: {len(lost)} of {len(cases)} cases have no group, e.g. {lost[:3]}. "
+            "Give each a group; its own id, if nothing is known."
+        )
     n_groups = cases["group"].nunique()
     if not 2 <= n_folds <= n_groups:
         raise ValueError(
@@ -118,7 +142,18 @@ def assign_folds(
         )
     columns = label_columns(cases) if stratify is None else list(stratify)
     labels = cases[columns].astype(object).where(cases[columns].notna(), "")
-    strata = labels.astype(str).agg("|".join, axis=1) if columns else pd.Series("", cases.index)
+    strata = pd.Series("", cases.index)
+    for column in columns:  # .agg("|".join, axis=1) takes seconds where this takes a moment
+        strata = strata + "|" + labels[column].astype(str)
+    if strata.value_counts().max() < n_folds:  # nothing to balance, which scikit-learn refuses
+        strata = pd.Series("", cases.index)
+    single = [c for c in cases if c not in NOT_LABELS and cases[c].nunique() == 1]
+    if single and not columns:
+        warnings.warn(
+            f"assign_folds: {single[0]!r} has one class only ({cases[single[0]].dropna().iloc[0]!r}"
+            "). A model needs two: check that all labels were read.",
+            stacklevel=2,
+        )
     # scikit-learn below 1.6 mixes groups up when it shuffles: shuffled names do it instead, alike
     # in every version
     _, codes = np.unique(cases["group"].astype(str), return_inverse=True)
@@ -222,7 +257,14 @@ def _equal_files(paths: list[str]) -> list[tuple[int, int]]:
 
 
 def _relative(path: Any, data: Path) -> str | None:
-    return None if _is_missing(path) else Path(path).relative_to(data).as_posix()
+    if _is_missing(path):
+        return None
+    try:
+        return Path(path).relative_to(data).as_posix()
+    except ValueError as error:
+        raise ValueError(
+            f"{path}: not below the data folder {str(data)!r}. Pass the folder above all pictures."
+        ) from error
 
 
 def _is_missing(value: Any) -> bool:

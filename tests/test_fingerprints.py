@@ -41,3 +41,11 @@ def test_a_fingerprint_is_a_unit_vector(tmp_path):
     assert abs(np.linalg.norm(found) - 1) < 1e-5 and abs(found.sum()) < 1e-3
     Image.new("RGB", (50, 50), (9, 9, 9)).save(tmp_path / "b.png")
     assert np.isfinite(fingerprint(str(tmp_path / "b.png"))).all()
+
+
+def test_a_copy_that_is_recoloured_and_cropped_a_little_is_found(tmp_path):
+    original = picture(3, (400, 300))
+    original.save(tmp_path / "a.png")
+    copy = ImageEnhance.Color(ImageEnhance.Contrast(original).enhance(0.7)).enhance(0.3)
+    copy.crop((12, 0, 400, 291)).resize((260, 200)).save(tmp_path / "b.jpg", quality=40)
+    assert find_similar([str(tmp_path / "a.png"), str(tmp_path / "b.jpg")]) == [(0, 1)]

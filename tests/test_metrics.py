@@ -128,3 +128,19 @@ def test_many_probabilities_are_searched_in_bounded_time():
     y = RNG.integers(0, 2, 6000)
     prob = np.where(y == 1, 0.6, 0.4) + RNG.random(6000) * 1e-3
     assert 0.401 < best_threshold(y, prob, metric="accuracy") < 0.6
+
+
+def test_groups_must_be_named_for_each_case_and_be_several():
+    with pytest.raises(ValueError, match=r"groups: 2 names for 300 cases\. Pass one for each"):
+        bootstrap_interval("accuracy", Y, GUESS, groups=["a", "b"])
+    with pytest.raises(ValueError, match=r"needs 2 or more groups \(found 1\)"):
+        compare("accuracy", Y, GUESS, GUESS, groups=["a"] * 300)
+
+
+def test_gaps_are_refused_before_they_become_a_score():
+    with pytest.raises(ValueError, match="f1_macro: 1 of 2 values of y_true are missing"):
+        METRICS["f1_macro"](np.array(["a", None], object), ["a", "a"])
+    with pytest.raises(ValueError, match="auc: 1 of 2 values of guess are missing"):
+        METRICS["auc"]([0, 1], [0.2, math.nan])
+    with pytest.raises(ValueError, match="best_threshold: 1 of 3 values of y_prob are missing"):
+        best_threshold([0, 1, 1], [0.2, math.nan, 0.9])

@@ -171,3 +171,45 @@ def test_on_one_side_nothing_leaks(twins):
 def test_teeth_of_one_photo_are_one_picture(twins):
     teeth = pd.concat([twins, twins.assign(id=[f"{k}2" for k in "abcdef"])], ignore_index=True)
     assert len(mk.find_leaks(teeth)) == 3
+
+
+def test_a_table_that_cannot_be_read_is_named(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"no\.csv: no such table \(found nothing\)"):
+        tables.read_csv(tmp_path / "no.csv")
+    (tmp_path / "k.csv").write_bytes("id,이\n1,빨\n".encode("cp949"))
+    with pytest.raises(ValueError, match=r"k\.csv: not UTF-8 \(found byte 0x.*cp949"):
+        tables.read_csv(tmp_path / "k.csv")
+    (tmp_path / "e.csv").write_text("")
+    with pytest.raises(ValueError, match=r"e\.csv: not a table \(No columns"):
+        tables.read_csv(tmp_path / "e.csv")
+
+
+def test_pictures_outside_the_data_folder_are_refused(tmp_path):
+    with pytest.raises(ValueError, match=r"0\.png: not below the data folder '/elsewhere'"):
+        tables.write_cases(make(2), tmp_path / "cases.csv", "/elsewhere")
+
+
+def test_a_case_without_a_group_is_refused():
+    cases = make(12)
+    cases.loc[3, "group"] = None
+    with pytest.raises(ValueError, match=r"1 of 12 cases have no group, e\.g\. \['000003'\]"):
+        mk.assign_folds(cases, n_folds=2)
+
+
+def test_one_class_only_is_told():
+    with pytest.warns(UserWarning, match=r"'decayed' has one class only \('sound'\)"):
+        mk.assign_folds(make(30).assign(decayed="sound"), n_folds=3)
+
+
+def test_labels_too_rare_to_balance_do_not_stop_the_split():
+    cases = make(6, per_group=1).assign(decayed=list("aabbcc"))
+    with pytest.warns(UserWarning, match="hold no decayed"):
+        assert set(mk.assign_folds(cases, n_folds=3)["fold"]) == {0, 1, 2}
+
+
+def test_a_broken_picture_does_not_stop_the_leak_check(twins):
+    path = twins["path"][2]
+    with open(path, "r+b") as file:
+        file.truncate(800)
+    with pytest.warns(UserWarning, match=r"1 of 6 pictures cannot be compared, e\.g\. .*2\.jpg"):
+        assert set(mk.find_leaks(twins)["kind"]) == {"same file", "same group"}
