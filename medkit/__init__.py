@@ -45,6 +45,7 @@ _HOMES = {  # public name: the module that holds it
     "check_submission": "submission.csv_files",
     "submit": "submission.client",
     "SubmitError": "submission.client",
+    "standing": "submission.standing",
     "save_credentials": "submission.credentials",
     "handin": "submission.handin",
     "start_leaderboard": "leaderboard.serving",

@@ -259,5 +259,5 @@ def test_requests_that_are_none_are_logged_without_the_password(tmp_path):
 
 
 def test_a_server_that_does_not_start_says_why(tmp_path):
-    with pytest.raises(RuntimeError, match=r"did not start \(.*No such file.*See .*server\.log"):
+    with pytest.raises(RuntimeError, match=r"did not start \(.*no such table.*See .*server\.log"):
         mk.start_leaderboard(tmp_path / "nothing.csv", tmp_path / "board")

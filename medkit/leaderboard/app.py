@@ -65,6 +65,12 @@ def make_app(
             row["time"] = datetime.fromisoformat(row["time"]).astimezone(SEOUL)
         return render_template("ranking.html", title=title, rows=rows, limit=limit)
 
+    @app.get("/api/ranking")
+    def ranking_as_json() -> Any:
+        rows = enumerate(store.ranking(), 1)
+        names = {"team": "team", "score": "score", "entries": "count", "time": "time"}
+        return jsonify([{"rank": k, **{a: row[b] for a, b in names.items()}} for k, row in rows])
+
     @app.errorhandler(413)
     def too_large(error: Any) -> Any:
         return say(f"파일이 너무 큽니다. (more than {MOST_BYTES // 1_000_000} MB)", 413)

@@ -85,7 +85,7 @@ def submit(
     csv = Path(csv)
     checks = check_submission(csv)
     who = load_credentials() if credentials is None else credentials
-    _check_address(who.url)
+    check_address(who.url)
     data = csv.read_bytes()
     status, answer = _post(who, csv.name, data, timeout_s)
     message = _accepted(status, answer, success, who)
@@ -239,7 +239,7 @@ def _quota(message: str) -> tuple[int | None, int | None]:
     return (int(found.group(1)), int(found.group(2))) if found else (None, None)
 
 
-def _check_address(url: str) -> None:
+def check_address(url: str) -> None:
     """https only, but for this machine: http would show the passwords to the network."""
     parts = urlsplit(url)
     if parts.scheme == "https" or (parts.scheme == "http" and parts.hostname in LOCAL):
