@@ -5,6 +5,7 @@ import subprocess
 import sys
 import textwrap
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -219,6 +220,26 @@ def test_the_initial_weights_can_be_recomputed(straight):
 
     model = new_model(straight.task, straight.config)
     assert weights_hash(model.state_dict()) == straight.machine["initial_weights"]
+
+
+@pytest.mark.parametrize(
+    ("name", "best", "value", "better"),
+    [
+        ("loss", None, 1.0, True),
+        ("loss", 0.5, 0.4, True),
+        ("loss", 0.5, 0.6, False),
+        ("auc", 0.5, 0.6, True),
+        ("tooth_auc", 0.5, 0.4, False),
+        ("a score of my own", 0.5, 0.6, True),
+        ("auc", None, float("nan"), True),
+        ("auc", float("nan"), 0.1, True),
+        ("auc", 0.5, float("nan"), False),
+        ("auc", float("nan"), float("nan"), False),
+    ],
+)
+def test_the_best_epoch_is_the_best(name, best, value, better):
+    holder = SimpleNamespace(best={"value": best}, config=SimpleNamespace(best_by=name))
+    assert loop._Loop.is_better(holder, value) is better
 
 
 def test_every_json_file_can_be_read_by_a_person(straight):

@@ -291,10 +291,11 @@ class _Loop:
 
     def is_better(self, value: float) -> bool:
         """Whether a value of `best_by` beats the best so far; not-a-number never does."""
-        best, name = self.best["value"], self.config.best_by.replace("tooth_", "")
-        if best is None or math.isnan(value):
-            return best is None
-        greater = name in METRICS and METRICS[name].greater_is_better
+        best, name = self.best["value"], self.config.best_by
+        if best is None or math.isnan(best) or math.isnan(value):
+            return best is None or not math.isnan(value)
+        metric = METRICS.get(name.replace("tooth_", ""))
+        greater = name != "loss" and (metric is None or metric.greater_is_better)
         return value > best if greater else value < best
 
     def is_stale(self) -> bool:
