@@ -180,6 +180,33 @@ def test_a_missing_class_is_refused(cases, tmp_path):
         mk.fit(CONFIG, lacking, tmp_path / "run", **QUIET)
 
 
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"model": "resnet81"}, r"unknown model 'resnet81'\. Near names: resnet"),
+        ({"augment": "wild"}, "unknown augmentation 'wild'"),
+        ({"facts": ("age",)}, "no fact 'age'"),
+        ({"weights": "nowhere.safetensors"}, "nowhere.safetensors: no such file"),
+        ({"task": "carries"}, r"unknown task 'carries' \(expected one of caries"),
+    ],
+)
+def test_a_wrong_name_leaves_no_folder_behind(cases, tmp_path, change, words):
+    with pytest.raises((ValueError, FileNotFoundError), match=words):
+        mk.fit(replace(CONFIG, **change), cases, tmp_path / "run", **QUIET)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_folder_in_which_nothing_was_trained_takes_new_settings(
+    straight, cases, tmp_path, monkeypatch
+):
+    with monkeypatch.context() as patched:
+        stop_at(patched, 0, 0)
+        with pytest.raises(Stop):
+            mk.fit(replace(CONFIG, seed=48), cases, tmp_path / "run", **QUIET)
+    run = mk.fit(CONFIG, cases, tmp_path / "run", **QUIET)
+    assert result(run) == result(straight) and run.machine == straight.machine
+
+
 def test_an_unknown_score_is_refused_before_training(cases, tmp_path):
     with pytest.raises(ValueError, match=r"no score 'acc' .*expected one of loss, f1_macro"):
         mk.fit(replace(CONFIG, best_by="acc"), cases, tmp_path / "run", **QUIET)

@@ -43,6 +43,11 @@ class Run:
         return self.path / "last.safetensors"
 
     @property
+    def is_begun(self) -> bool:
+        """Whether there is a state to go on from."""
+        return any(self.path.glob("last*.safetensors"))
+
+    @property
     def config(self) -> Config:
         return Config.from_dict(self._json("config.json"))
 
@@ -96,14 +101,17 @@ def open_folder(
 ) -> Run:
     """A run folder for these settings: made, or found with the same settings in it.
 
+    A folder in which nothing was trained yet takes the new settings.
+
     Raises:
         ValueError: when the folder holds a run of other settings, cases or fold (naming them).
     """
     facts = {"fold": fold, "cases": tables.cases_hash(cases), "data": str(data)}
-    if (path / "config.json").is_file():
+    is_run = (path / "config.json").is_file()
+    if is_run and Run(path).is_begun:
         _check_same(Run(path), config, facts)
         return Run(path)
-    if path.is_dir() and any(path.iterdir()):
+    if not is_run and path.is_dir() and any(path.iterdir()):
         raise ValueError(
             f"{path}: the folder is neither empty nor a run (found {files.listing(path)}). "
             "Choose another folder for this run."

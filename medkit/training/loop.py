@@ -132,6 +132,8 @@ class _Loop:
         self.loss_sum, self.best = 0.0, {"epoch": -1, "value": None}
         self.history: list[dict[str, Any]] = []
         self._check_best_by()
+        augment.make_transform(config.augment)  # a wrong name shows before the folder is made
+        self.model: CaseModel = new_model(task, config)
 
     def _check_best_by(self) -> None:
         """Score even chances, so that a wrong name shows before the first epoch."""
@@ -153,16 +155,15 @@ class _Loop:
         torch.backends.cudnn.benchmark = self.device.type == "cuda" and not config.deterministic
         if config.deterministic and self.device.type == "cuda":
             torch.use_deterministic_algorithms(True, warn_only=True)
-        model = new_model(self.task, config)
-        if not (run.path / "machine.json").is_file():
+        if not run.is_begun:
             facts = {
                 "device": self.device.type,
-                "initial_weights": weights_hash(model.state_dict()),
+                "initial_weights": weights_hash(self.model.state_dict()),
             }
             files.write_json(run.path / "machine.json", {**machine.describe(), **facts})
         on_gpu = self.device.type == "cuda" and config.channels_last
         layout = torch.channels_last if on_gpu else torch.contiguous_format
-        self.model: CaseModel = model.to(self.device, memory_format=layout)
+        self.model = self.model.to(self.device, memory_format=layout)
         self.ema = copy.deepcopy(self.model).eval() if config.ema_decay else None
         self.optimizer = make_optimizer(self.model, config)
         needs_scaler = config.amp and on_gpu and not torch.cuda.is_bf16_supported()
