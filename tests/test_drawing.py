@@ -7,8 +7,8 @@ import cv2
 import numpy as np
 import pytest
 
-from medkit.datasets.drawing import draw_caries, draw_photo
-from medkit.datasets.mouths import VIEWS, make_mouth
+from medkit.datasets.drawing.mouths import VIEWS, make_mouth
+from medkit.datasets.drawing.photos import draw_caries, draw_photo
 from medkit.images.decode import read_image
 
 SMALL = (120, 180)

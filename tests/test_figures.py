@@ -13,7 +13,7 @@ from matplotlib.patches import Polygon
 from PIL import Image
 
 from medkit.datasets import get_task
-from medkit.datasets.drawing import draw_caries
+from medkit.datasets.drawing.photos import draw_caries
 from medkit.show import canvas, fonts
 from medkit.show.figures import show_balance, show_folds, show_sizes
 from medkit.show.photos import show_photos

@@ -42,6 +42,7 @@ def run_notebook(path: Path, folder: Path, values: dict[str, Any], *, timeout_s:
         notebook,
         timeout=timeout_s,
         kernel_name="python3",
+        extra_arguments=["--IPKernelApp.log_level=ERROR"],  # it warns of TCP, on this machine alone
         resources={"metadata": {"path": str(folder)}},
     )
     copy = folder / path.name

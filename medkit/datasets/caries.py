@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 
 from medkit import files, tables
-from medkit.datasets import drawing
+from medkit.datasets.drawing.photos import draw_caries
 from medkit.datasets.task import Fact, Head, Task
 from medkit.images import decode
 from medkit.metrics import METRICS
@@ -325,7 +325,7 @@ TASK = Task(
     to_units=to_units,
     score=score,
     submission_table=submission_table,
-    draw=drawing.draw_caries,
+    draw=draw_caries,
     submission_labels=(0, 1),
     mirror=("horizontal",),
     facts=(

@@ -99,7 +99,7 @@ def check_submission(csv: Path | str) -> list[str]:
     notes = []
     expected = _expected(csv)
     if rows and not problems:
-        problems = check_rows(rows, expected)
+        problems = check_rows(rows, expected) or _out_of_order(rows, expected)
         notes.append(_one_class(rows))
     if problems:
         raise ValueError(f"{csv.name} would be refused: {' '.join(problems)}")
@@ -142,6 +142,15 @@ def check_rows(rows: Sequence[Sequence[str]], expected: dict[str, Any] | None) -
     return problems
 
 
+def _out_of_order(rows: Sequence[Sequence[str]], expected: dict[str, Any] | None) -> list[str]:
+    """The first row that is not where it belongs, as a sentence; for scorers that go by row."""
+    wanted = [] if expected is None else expected["ids"]
+    for row, name in zip(rows[1:], wanted):
+        if row[0] != name:
+            return [f"Its order is another, from {row[0]!r} on (expected {name!r})."]
+    return []
+
+
 def expected_path(csv: Path) -> Path:
     """Where the JSON of what a CSV must hold lies."""
     return csv.with_suffix(".json")
@@ -158,11 +167,6 @@ def _against(ids: list[str], body: Sequence[Sequence[str]], expected: dict) -> l
         problems.append(f"{len(extra)} ids are not of this contest, e.g. {extra[:NAMED]}.")
     if len(ids) != len(wanted):
         problems.append(f"It has {len(ids)} rows (expected {len(wanted)}).")
-    elif not missing and not extra and ids != wanted:
-        first = next(k for k, (a, b) in enumerate(zip(ids, wanted)) if a != b)
-        problems.append(
-            f"Its order is another, from {ids[first]!r} on (expected {wanted[first]!r})."
-        )
     labels = [str(label) for label in expected["labels"]]
     wrong = [row[1] for row in body if row[1] not in labels and row[1].strip()]
     if wrong:

@@ -12,8 +12,8 @@ import math
 import cv2
 import numpy as np
 
-from medkit.datasets.mouths import Mouth, Tooth
-from medkit.datasets.surfaces import mix, noise, relief, step
+from medkit.datasets.drawing.mouths import Mouth, Tooth
+from medkit.datasets.drawing.surfaces import mix, noise, relief, step
 
 STAIN = np.asarray([0.50, 0.33, 0.16])
 LESION = np.asarray([0.46, 0.27, 0.10])

@@ -8,9 +8,9 @@ from typing import Callable
 import cv2
 import numpy as np
 
-from medkit.datasets.crowns import enamel
-from medkit.datasets.mouths import Mouth, Tooth, place_teeth, rim
-from medkit.datasets.surfaces import mix, moist, noise, step
+from medkit.datasets.drawing.crowns import enamel
+from medkit.datasets.drawing.mouths import Mouth, Tooth, place_teeth, rim
+from medkit.datasets.drawing.surfaces import mix, moist, noise, step
 
 Places = Callable[[np.ndarray, np.ndarray], "tuple[np.ndarray, np.ndarray]"]
 

@@ -14,8 +14,8 @@ import cv2
 import numpy as np
 
 from medkit import files
-from medkit.datasets.mouths import VIEWS, Tooth, make_mouth
-from medkit.datasets.painting import paint_photo
+from medkit.datasets.drawing.mouths import VIEWS, Tooth, make_mouth
+from medkit.datasets.drawing.painting import paint_photo
 from medkit.progress import track
 from medkit.seeding import generator
 
