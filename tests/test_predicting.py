@@ -90,3 +90,15 @@ def test_each_head_adds_up_to_one():
     assert list(table) == ["id", "p", "q", "r", "s", "t"]
     assert np.allclose(table[["p", "q"]].sum(axis=1), 1)
     assert np.allclose(table[["r", "s", "t"]].sum(axis=1), 1)
+
+
+def test_whole_photos_are_a_unit_of_their_own(drawn, tmp_path):
+    photos = mk.assign_folds(TASK.read(drawn, "train", unit="image"), n_folds=2, seed=0)
+    config = mk.Config("caries", model="test_resnet", image_size=32, epochs=1, batch_size=4)
+    run = mk.fit(config, photos, tmp_path / "run", num_workers=0, device="cpu", progress=False)
+    assert "tooth_auc" not in run.history and "f1_macro" in run.history
+    test = TASK.read(drawn, "test", unit="image")
+    predictions = mk.predict(run, test)
+    assert list(predictions["id"]) == list(test["photo"])
+    csv = mk.write_submission(TASK, test, predictions, tmp_path / "submission.csv")
+    assert mk.check_submission(csv)[-1].startswith(f"All {len(test)} ids")

@@ -38,7 +38,8 @@ class Task:
         inspect(data, split, **options) -> (cases, quarantine): read the contest's folder.
         to_units(cases, predictions) -> table: one row for each thing that the contest scores, with
             `id`, `group`, `y_true` (the label, missing where it is unknown) and `y_prob`
-            (probability of the last class of a two-class head). An unseen unit has no `y_prob`.
+            (probability of the last class of a two-class head; missing without a prediction) and
+            `seen` (False when its picture could not be read).
         score(cases, predictions, threshold) -> {name: value}: the contest's own score first.
         submission_table(cases, predictions, threshold) -> the table that is handed in.
         draw(folder, seed, **options): write a drawn stand-in in the contest's layout.
