@@ -141,12 +141,7 @@ def assign_folds(
             f"Use 2 to {n_groups} folds."
         )
     columns = label_columns(cases) if stratify is None else list(stratify)
-    labels = cases[columns].astype(object).where(cases[columns].notna(), "")
-    strata = pd.Series("", cases.index)
-    for column in columns:  # .agg("|".join, axis=1) takes seconds where this takes a moment
-        strata = strata + "|" + labels[column].astype(str)
-    if strata.value_counts().max() < n_folds:  # nothing to balance, which scikit-learn refuses
-        strata = pd.Series("", cases.index)
+    strata = _strata(cases, columns, n_folds)
     single = [c for c in cases if c not in NOT_LABELS and cases[c].nunique() == 1]
     if single and not columns:
         warnings.warn(
@@ -164,9 +159,8 @@ def assign_folds(
         warnings.simplefilter("ignore", UserWarning)  # rare strata; those that matter are told here
         for fold, (_, rows) in enumerate(splitter.split(cases, strata, groups)):
             folds[rows] = fold
-    result = cases.assign(fold=folds)
     for column in columns:
-        counts = pd.crosstab(result["fold"], result[column]).reindex(range(n_folds), fill_value=0)
+        counts = pd.crosstab(folds, cases[column].to_numpy()).reindex(range(n_folds), fill_value=0)
         for name in counts.columns[(counts == 0).any()]:
             empty = [int(fold) for fold in counts.index[counts[name] == 0]]
             warnings.warn(
@@ -174,7 +168,18 @@ def assign_folds(
                 f"({int(counts[name].sum())} cases in all). Use fewer folds or another seed.",
                 stacklevel=2,
             )
-    return result
+    return cases.assign(fold=folds)
+
+
+def _strata(cases: pd.DataFrame, columns: Sequence[str], n_folds: int) -> pd.Series:
+    """The labels of each case as one text; all alike when there is nothing to balance."""
+    labels = cases[list(columns)].astype(object).where(cases[list(columns)].notna(), "")
+    strata = pd.Series("", cases.index)
+    for column in columns:  # .agg("|".join, axis=1) takes seconds where this takes a moment
+        strata = strata + "|" + labels[column].astype(str)
+    if strata.value_counts().max() < n_folds:  # every class rarer: scikit-learn refuses that
+        strata = pd.Series("", cases.index)
+    return strata
 
 
 def label_columns(cases: pd.DataFrame) -> list[str]:
