@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import re
+
 import pytest
 
 import medkit as mk
@@ -20,6 +22,7 @@ def test_the_practice_server_tells_its_ranking(board):
     assert mk.standing().empty
     mk.submit(csv)
     row = mk.standing().iloc[0]
+    assert re.fullmatch(r"\d{4}-\d\d-\d\d \d\d:\d\d", row["time"])
     assert (row["rank"], row["team"], row["score"], row["entries"]) == (1, "연습", 1.0, 1)
 
 
