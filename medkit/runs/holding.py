@@ -1,0 +1,216 @@
+"""Who holds a run folder, and how the run stands: `status.json`, rewritten every few seconds.
+
+One process at a time trains in a folder. A process that died is told from one that lives by its
+process id and start time on the same machine, and by its heartbeat on any other: containers share
+host names and use process ids again.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import json
+import os
+import secrets
+import socket
+import threading
+import time
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Iterator
+
+from medkit import files
+
+BEAT_S = 2.0  # between heartbeats
+STALE_S = 60.0  # without one, a holder on another machine counts as dead
+STATUS, STOP = "status.json", "stop"
+
+
+class Stopped(Exception):
+    """The run was asked to stop; its state is saved."""
+
+
+class Hold:
+    """A folder held by this process, from `with hold(folder) as it` to the end of the block.
+
+    Attributes:
+        facts: how far the run is; what is put here goes out with the next heartbeat.
+        stop_wanted: whether somebody asked for the end.
+        is_lost: whether another process has taken the folder over.
+    """
+
+    def __init__(self, folder: Path):
+        self.folder, self.facts = Path(folder), {}
+        self.me = {"token": secrets.token_hex(8), **identity(os.getpid())}
+        self.stop_wanted = self.is_lost = False
+        self._over, self._thread = threading.Event(), threading.Thread(target=self._beat_on)
+        self._thread.daemon = True
+
+    def take(self) -> None:
+        """Claim the folder.
+
+        Raises:
+            RuntimeError: while another process holds it.
+        """
+        with _alone(self.folder):
+            refuse_if_held(self.folder)
+            (self.folder / STOP).unlink(missing_ok=True)
+            self._write("running")
+        self._thread.start()
+
+    def release(self, state: str, reason: str = "") -> None:
+        """Say how it ended: "finished", "stopped" or "failed"."""
+        self._over.set()
+        self._thread.join()
+        (self.folder / STOP).unlink(missing_ok=True)
+        if not self.is_lost:
+            self._write(state, reason)
+
+    def check(self) -> None:
+        """Before anything is written in the folder.
+
+        Raises:
+            RuntimeError: when another process has taken the folder over.
+        """
+        if self.is_lost:
+            raise RuntimeError(
+                f"{self.folder}: another process trains in this folder now, since this one did not "
+                f"answer for {STALE_S:.0f} s. Nothing more is written from here."
+            )
+
+    def _beat_on(self) -> None:
+        while not self._over.wait(BEAT_S):
+            self._beat()
+
+    def _beat(self) -> None:
+        holder = read_status(self.folder).get("holder") or {}
+        if holder.get("token", self.me["token"]) != self.me["token"]:
+            self.is_lost = True
+            return
+        self.stop_wanted = self.stop_wanted or (self.folder / STOP).exists()
+        try:
+            self._write("running")
+        except OSError as error:  # a full disk ends the run where it matters: at its next save
+            self.facts["warning"] = str(error)
+
+    def _write(self, state: str, reason: str = "") -> None:
+        status = {"state": state, "reason": reason, "holder": self.me, "beat": time.time()}
+        files.write_json(self.folder / STATUS, {**status, "facts": dict(self.facts)})
+
+
+@contextmanager
+def hold(folder: Path) -> Iterator[Hold]:
+    """Hold a run folder, and say in `status.json` how the block ended.
+
+    Raises:
+        RuntimeError: while another process holds it.
+    """
+    held = Hold(folder)
+    held.take()
+    try:
+        yield held
+    except (KeyboardInterrupt, Stopped) as error:
+        held.release("stopped", str(error) or "interrupted")
+        raise
+    except BaseException as error:
+        held.release("failed", f"{type(error).__name__}: {error}")
+        raise
+    held.release("finished")
+
+
+def refuse_if_held(folder: Path) -> None:
+    """Raise a RuntimeError while a living process trains in the folder."""
+    status = read_status(folder)
+    if status.get("state") == "running" and is_alive(status):
+        holder = status["holder"]
+        raise RuntimeError(
+            f"{folder}: process {holder['pid']} on {holder['host']} trains in this folder. Look at "
+            "it with mk.watch(run), end it with mk.stop(run), or choose another folder."
+        )
+
+
+def state_of(folder: Path) -> str:
+    """How a run stands: "new", "running", "finished", "stopped", "failed", or "stale".
+
+    A stale one was running when its process died: call `fit` or `start` again to go on.
+    """
+    status = read_status(folder)
+    state = status.get("state", "new")
+    return "stale" if state == "running" and not is_alive(status) else state
+
+
+def read_status(folder: Path) -> dict[str, Any]:
+    """What `status.json` says; {} where there is none."""
+    try:
+        return json.loads((Path(folder) / STATUS).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+
+
+def ask_to_stop(folder: Path) -> None:
+    """Leave the wish to stop in the folder; its process sees it with its next heartbeat."""
+    files.write_whole(Path(folder) / STOP, "")
+
+
+def is_alive(status: dict[str, Any]) -> bool:
+    """Whether the process that wrote a status still lives."""
+    holder = status["holder"]
+    here = identity(holder["pid"])
+    if (holder["host"], holder["place"]) == (here["host"], here["place"]):
+        return here["started"] is not None and here["started"] == holder["started"]
+    return time.time() - status["beat"] < STALE_S
+
+
+def identity(pid: int) -> dict[str, Any]:
+    """What tells a process from all others: id, start, host name, and place.
+
+    The place is the machine since its start, and the process namespace: containers share the one,
+    and a restarted container has another of the other. `started` is None for a process that is not
+    there, or is dead and not yet buried.
+    """
+    place = ""
+    if os.path.isdir("/proc/self"):
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="utf-8").strip()
+        place = f"{boot} {os.readlink('/proc/self/ns/pid')}"
+    return {"pid": pid, "started": _started(pid), "host": socket.gethostname(), "place": place}
+
+
+def _started(pid: int) -> int | None:
+    """When a living process began, in clock ticks since the machine did."""
+    if not os.path.isdir("/proc/self"):
+        return _without_proc(pid)
+    try:
+        with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as file:
+            rest = file.read().rpartition(")")[2].split()  # the name before may hold anything
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+    return None if rest[0] in "ZX" else int(rest[19])
+
+
+def _without_proc(pid: int) -> int | None:
+    """0 for a process that is there, on a system without /proc; else None."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return None
+    except PermissionError:  # another user's
+        pass
+    return 0
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """One process at a time, for the moment in which a folder is looked at and taken.
+
+    Where a network disk has no locks, two starts within the same milliseconds are not told apart.
+    """
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        except OSError as error:
+            if error.errno not in (errno.ENOLCK, errno.ENOTSUP, errno.EBADF, errno.EINVAL):
+                raise
+        yield
+    finally:
+        os.close(handle)

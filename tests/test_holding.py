@@ -1,0 +1,158 @@
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from medkit.runs import holding
+from medkit.runs.holding import Stopped, hold, identity, read_status, refuse_if_held, state_of
+
+HOLDER = """
+import sys, time
+from pathlib import Path
+from medkit.runs.holding import hold
+with hold(Path(sys.argv[1])):
+    print("held", flush=True)
+    time.sleep(60)
+"""
+
+
+@pytest.fixture
+def other(tmp_path):
+    """A process that holds a folder."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", HOLDER, str(tmp_path)], stdout=subprocess.PIPE, text=True
+    )
+    assert process.stdout.readline() == "held\n"
+    yield process
+    process.kill()
+    process.wait()
+    process.stdout.close()
+
+
+def test_a_folder_is_held_until_the_end_of_the_block(tmp_path):
+    assert state_of(tmp_path) == "new"
+    with hold(tmp_path) as held:
+        held.facts["epoch"] = 3
+        assert state_of(tmp_path) == "running"
+        with pytest.raises(RuntimeError, match=r"process \d+ on .* trains in this folder\. Look"):
+            refuse_if_held(tmp_path)
+    status = read_status(tmp_path)
+    assert status["state"] == state_of(tmp_path) == "finished"
+    assert status["facts"] == {"epoch": 3}
+    refuse_if_held(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("error", "state", "reason"),
+    [
+        (KeyboardInterrupt(), "stopped", "interrupted"),
+        (Stopped("asked to stop"), "stopped", "asked to stop"),
+        (ValueError("no good"), "failed", "ValueError: no good"),
+    ],
+)
+def test_the_status_says_how_it_ended(tmp_path, error, state, reason):
+    with pytest.raises(type(error)):
+        with hold(tmp_path):
+            raise error
+    status = read_status(tmp_path)
+    assert (status["state"], status["reason"]) == (state, reason)
+
+
+def test_another_process_is_refused_while_the_first_lives(tmp_path, other):
+    with pytest.raises(RuntimeError, match=rf"process {other.pid} on"):
+        with hold(tmp_path):
+            raise AssertionError("two hold the folder")
+    assert state_of(tmp_path) == "running"
+
+
+def test_a_dead_holder_is_taken_over_at_once(tmp_path, other):
+    other.send_signal(signal.SIGKILL)
+    while identity(other.pid)["started"] is not None:
+        time.sleep(0.01)
+    assert state_of(tmp_path) == "stale"  # not buried yet: nobody has waited for it
+    with hold(tmp_path):
+        assert state_of(tmp_path) == "running"
+
+
+def test_a_process_id_that_was_used_again_is_another_process(tmp_path):
+    with hold(tmp_path):
+        status = read_status(tmp_path)
+    status["state"] = "running"
+    assert holding.is_alive(status)
+    status["holder"]["started"] -= 1
+    assert not holding.is_alive(status)
+
+
+@pytest.mark.parametrize("change", [{"host": "elsewhere"}, {"place": "another container"}])
+def test_a_holder_elsewhere_lives_as_long_as_its_heart_beats(tmp_path, change):
+    with hold(tmp_path):
+        status = read_status(tmp_path)
+    status.update(state="running", holder={**status["holder"], **change, "pid": 2**30})
+    (tmp_path / "status.json").write_text(json.dumps(status))
+    assert state_of(tmp_path) == "running"
+    status["beat"] -= holding.STALE_S + 1
+    (tmp_path / "status.json").write_text(json.dumps(status))
+    assert state_of(tmp_path) == "stale"
+    with hold(tmp_path):
+        assert read_status(tmp_path)["holder"]["pid"] == os.getpid()
+
+
+def test_who_was_taken_over_notices_and_writes_no_more(tmp_path):
+    first = holding.Hold(tmp_path)
+    first.take()
+    (tmp_path / "status.json").unlink()  # as if its heart had stood still
+    second = holding.Hold(tmp_path)
+    second.take()
+    first._beat()
+    with pytest.raises(RuntimeError, match="another process trains in this folder now"):
+        first.check()
+    first.release("finished")
+    assert read_status(tmp_path)["holder"]["token"] == second.me["token"]
+    second.check()
+    second.release("finished")
+
+
+def test_the_heart_beats_and_the_wish_to_stop_arrives(tmp_path, monkeypatch):
+    monkeypatch.setattr(holding, "BEAT_S", 0.02)
+    with hold(tmp_path) as held:
+        beat = read_status(tmp_path)["beat"]
+        holding.ask_to_stop(tmp_path)
+        until = time.monotonic() + 20
+        while not held.stop_wanted or read_status(tmp_path)["beat"] == beat:
+            assert time.monotonic() < until
+            time.sleep(0.01)
+    assert sorted(os.listdir(tmp_path)) == ["status.json"]
+
+
+def test_an_old_wish_to_stop_does_not_stop_a_new_run(tmp_path, monkeypatch):
+    monkeypatch.setattr(holding, "BEAT_S", 0.02)
+    holding.ask_to_stop(tmp_path)
+    with hold(tmp_path) as held:
+        time.sleep(0.1)
+        assert not held.stop_wanted
+
+
+def test_only_one_of_many_gets_the_folder(tmp_path):
+    script = """
+import sys, time
+from pathlib import Path
+from medkit.runs.holding import hold
+while time.time() < float(sys.argv[2]):
+    pass
+try:
+    with hold(Path(sys.argv[1])):
+        time.sleep(3)
+        print("held")
+except RuntimeError:
+    print("refused")
+"""
+    command = [sys.executable, "-c", script, str(tmp_path), str(time.time() + 2.0)]
+    processes = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(5)]
+    told = sorted(process.communicate(timeout=60)[0].strip() for process in processes)
+    assert told == ["held"] + 4 * ["refused"]
