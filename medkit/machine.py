@@ -28,6 +28,7 @@ PACKAGES = (  # those whose version may change a result
     "torch",
     "torchvision",
 )
+ARITHMETIC = ("torch", "timm", "albumentations", "opencv-python-headless", "numpy")  # in training
 
 
 def describe() -> dict[str, Any]:
@@ -43,6 +44,14 @@ def describe() -> dict[str, Any]:
         "memory_bytes": memory_limit(),
         **_torch(),
     }
+
+
+def describe_shape() -> dict[str, Any]:
+    """What the bits of a run depend on here, beside settings, cases, device and threads."""
+    import torch
+
+    shape = {name: _installed(name) for name in ARITHMETIC}
+    return {**shape, "cpu_capability": _cpu_capability(torch), "medkit": code_hash()[:12]}
 
 
 def code_hash() -> str:

@@ -69,10 +69,10 @@ def track(
         if status is None and elapsed > 1.0:
             status = Status(enabled=enabled)
         if status is not None:
-            left = f", {_clock(elapsed / done * (total - done))} left" if total else ""
+            left = f", {clock(elapsed / done * (total - done))} left" if total else ""
             status.update(f"{label}: {done:,}" + (f" of {total:,}" if total else "") + left)
     if status is not None:
-        status.line(f"{label}: {done:,} in {_clock(time.monotonic() - began)}")
+        status.line(f"{label}: {done:,} in {clock(time.monotonic() - began)}")
 
 
 class _Text:
@@ -96,7 +96,8 @@ def _display_handle() -> Any:
     return display(_Text(""), display_id=True)
 
 
-def _clock(seconds: float) -> str:
+def clock(seconds: float) -> str:
+    """Seconds as 1:05, or 1:00:05."""
     minutes, seconds = divmod(int(seconds + 0.5), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02d}:{seconds:02d}" if hours else f"{minutes}:{seconds:02d}"

@@ -26,13 +26,15 @@ def dataset(cases):
 
 
 def batches(dataset, workers, epoch=1, first=0):
-    sampler = KeyedSampler(np.arange(40), 5, count=40)
+    sampler = KeyedSampler(np.arange(40), 5, count=40, batch_size=16)
     sampler.epoch, sampler.first = epoch, first
     return list(make_loader(dataset, sampler, batch_size=16, num_workers=workers))
 
 
 def same(left, right):
-    return all(torch.equal(a, b) for x, y in zip(left, right) for a, b in zip(x, y))
+    return len(left) == len(right) and all(
+        torch.equal(a, b) for x, y in zip(left, right) for a, b in zip(x, y)
+    )
 
 
 @pytest.mark.parametrize("workers", [1, 2])
@@ -44,7 +46,7 @@ def test_batches_do_not_depend_on_workers(dataset, workers):
 
 
 def test_an_epoch_can_be_entered_in_the_middle(dataset):
-    assert same(batches(dataset, 0)[1:], batches(dataset, 0, first=16))
+    assert same(batches(dataset, 0)[1:], batches(dataset, 0, first=1))
 
 
 def test_epochs_differ(dataset):

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import subprocess
 import sys
 import textwrap
@@ -13,6 +15,7 @@ import pytest
 import torch
 
 import medkit as mk
+from medkit.runs.holding import Stopped
 from medkit.runs.state import load_state, weights_hash
 from medkit.training import loop
 
@@ -56,20 +59,20 @@ class Stop(Exception):
 
 def stop_at(monkeypatch, epoch, step):
     """Make `fit` stop dead right before a step."""
-    whole = loop._Loop.train_step
+    whole = loop.Loop.train_step
 
     def train_step(self, batch):
         if (self.epoch, self.step) == (epoch, step):
             raise Stop
         return whole(self, batch)
 
-    monkeypatch.setattr(loop._Loop, "train_step", train_step)
+    monkeypatch.setattr(loop.Loop, "train_step", train_step)
 
 
 def test_the_run_folder_holds_what_is_promised(straight, cases):
     names = {path.name for path in straight.path.iterdir()}
     wanted = "config.json task.json run.json cases.csv history.csv log.txt last.safetensors "
-    wanted += "last.previous.safetensors best.safetensors predictions.csv machine.json"
+    wanted += "last.previous.safetensors best.safetensors predictions.csv machine.json status.json"
     assert names == set(wanted.split())
     assert straight.config == CONFIG and straight.fold == 0
     assert list(straight.history["epoch"]) == [1, 2, 3]
@@ -215,8 +218,10 @@ def test_an_unknown_score_is_refused_before_training(cases, tmp_path):
 
 def test_a_loss_that_is_no_number_stops_the_run(cases, tmp_path):
     wild = replace(CONFIG, peak_lr=1e30, clip_norm=0.0, warmup_epochs=0.0, mixup=0.0, cutmix=0.0)
-    with pytest.raises(RuntimeError, match=r"the loss is (nan|inf) in epoch \d, by step \d"):
+    words = r"the loss is (nan|inf) in epoch 1, step 2 of 8 \(cases \w+, .* and 8 more\)\. The last"
+    with pytest.raises(RuntimeError, match=words):
         mk.fit(wild, cases, tmp_path / "run", **QUIET)
+    assert mk.Run(tmp_path / "run").state == "failed"
 
 
 def test_patience_stops_early(cases, tmp_path):
@@ -226,14 +231,42 @@ def test_patience_stops_early(cases, tmp_path):
     assert mk.fit(config, cases, tmp_path / "run", **QUIET).history.equals(run.history)
 
 
-def test_an_interrupt_is_logged_and_passed_on(cases, tmp_path, monkeypatch):
-    def interrupt(self, batch):
-        raise KeyboardInterrupt
+def signal_at(monkeypatch, number, step, times=1):
+    """Send this process a signal in the middle of a step of the second epoch."""
+    whole = loop.Loop.descend
 
-    monkeypatch.setattr(loop._Loop, "train_step", interrupt)
+    def descend(self):
+        if (self.epoch, self.step) == (1, step):
+            for _ in range(times):
+                os.kill(os.getpid(), number)
+        whole(self)
+
+    monkeypatch.setattr(loop.Loop, "descend", descend)
+
+
+@pytest.mark.parametrize(
+    ("number", "error"), [(signal.SIGINT, KeyboardInterrupt), (signal.SIGTERM, Stopped)]
+)
+def test_a_signal_lets_the_step_end_and_the_state_be_saved(
+    straight, cases, tmp_path, monkeypatch, number, error
+):
+    handlers = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
+    with monkeypatch.context() as patched:
+        signal_at(patched, number, 2)
+        with pytest.raises(error, match="stopped in epoch 2 after step 4; its state is saved"):
+            mk.fit(CONFIG, cases, tmp_path / "run", **{**QUIET, "num_workers": 1})
+    assert (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)) == handlers
+    run = mk.Run(tmp_path / "run")
+    assert run.state == "stopped" and load_state(run.last)[1]["step"] == 4
+    assert result(mk.fit(CONFIG, cases, run.path, **QUIET)) == result(straight)
+
+
+def test_a_second_interrupt_stops_at_once(cases, tmp_path, monkeypatch):
+    signal_at(monkeypatch, signal.SIGINT, 2, times=2)
     with pytest.raises(KeyboardInterrupt):
         mk.fit(CONFIG, cases, tmp_path / "run", **QUIET)
-    assert "interrupted in epoch 1; call fit again" in (tmp_path / "run/log.txt").read_text()
+    facts = load_state(mk.Run(tmp_path / "run").last)[1]
+    assert (facts["epoch"], facts["step"]) == (1, 0)
 
 
 def test_history_and_predictions_hold_no_clock_and_no_path(straight):
@@ -266,7 +299,7 @@ def test_the_initial_weights_can_be_recomputed(straight):
 )
 def test_the_best_epoch_is_the_best(name, best, value, better):
     holder = SimpleNamespace(best={"value": best}, config=SimpleNamespace(best_by=name))
-    assert loop._Loop.is_better(holder, value) is better
+    assert loop.Loop.is_better(holder, value) is better
 
 
 def test_every_json_file_can_be_read_by_a_person(straight):

@@ -21,6 +21,13 @@ from medkit.runs.config import Config
 from medkit.runs.folder import Run
 from medkit.runs.state import load_state
 
+OUT_OF_MEMORY = (  # as CUDA, cuDNN, cuBLAS and the CPU's allocator put it
+    "out of memory",
+    "CUDNN_STATUS_ALLOC_FAILED",
+    "CUBLAS_STATUS_ALLOC_FAILED",
+    "can't allocate memory",
+)
+
 
 def predict(
     run: Run,
@@ -168,6 +175,11 @@ def precision(device: torch.device, amp: bool) -> ContextManager[Any]:
     return torch.autocast("cuda", half)
 
 
+def is_out_of_memory(error: RuntimeError) -> bool:
+    """Whether a device, or a library on it, had no memory left."""
+    return any(words in str(error) for words in OUT_OF_MEMORY)
+
+
 def default_device() -> str:
     """ "cuda" where there is a GPU, else "cpu"."""
     return "cuda" if torch.cuda.is_available() else "cpu"
@@ -187,7 +199,7 @@ def _in_parts(
         batch = (part.to(device, non_blocking=True) for part in (images, facts, mirrored))
         return predict_views(model, *batch, views=views).cpu()
     except RuntimeError as error:
-        if "out of memory" not in str(error) or len(images) == 1:
+        if not is_out_of_memory(error) or len(images) == 1:
             raise
     torch.cuda.empty_cache()  # outside the handler: its traceback would hold the memory
     half = len(images) // 2

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import copy
-from typing import Iterator, NamedTuple, Sequence
+import signal
+from typing import Iterable, Iterator, NamedTuple, Sequence
 
 import numpy as np
 import pandas as pd
@@ -80,30 +81,59 @@ class CaseDataset(Dataset):
 class KeyedSampler(Sampler):
     """Yields (epoch, position, row) in an order set by (seed, epoch) alone.
 
-    `epoch` and `first` (the position to go on from) are set before each epoch.
+    `epoch` and `first` (the step to go on from) are set before each epoch.
 
     Args:
         count: rows an epoch, at most all of them.
+        batch_size: rows a step.
         weights: (rows,) chances to be drawn, with replacement; None shows no row twice.
+        part: which part of each step's rows is yielded: (rank, ranks).
     """
 
     def __init__(
-        self, rows: np.ndarray, seed: int, *, count: int, weights: np.ndarray | None = None
+        self,
+        rows: np.ndarray,
+        seed: int,
+        *,
+        count: int,
+        batch_size: int = 1,
+        weights: np.ndarray | None = None,
+        part: tuple[int, int] = (0, 1),
     ):
-        self.rows, self.seed, self.count, self.weights = rows, seed, count, weights
+        self.rows, self.seed, self.count, self.batch_size = rows, seed, count, batch_size
+        self.weights, self.part = weights, part
         self.epoch = self.first = 0
 
     def __len__(self) -> int:
-        return self.count - self.first
+        return sum(len(self._positions(step)) for step in range(self.first, self._steps()))
 
     def __iter__(self) -> Iterator[tuple[int, int, int]]:
-        rng = seeding.generator("order", self.seed, self.epoch)
+        order = self.order(self.epoch)
+        for step in range(self.first, self._steps()):
+            for position in self._positions(step):
+                yield self.epoch, position, int(order[position])
+
+    @property
+    def share(self) -> int:
+        """Rows of a step that are this part's."""
+        return len(self._positions(0))
+
+    def order(self, epoch: int) -> np.ndarray:
+        """All rows of an epoch; `batch_size` of them a step."""
+        rng = seeding.generator("order", self.seed, epoch)
         if self.weights is None:
-            order = rng.permutation(self.rows)
-        else:
-            order = rng.choice(self.rows, len(self.rows), p=self.weights / self.weights.sum())
-        for position in range(self.first, self.count):
-            yield self.epoch, position, int(order[position])
+            return rng.permutation(self.rows)
+        return rng.choice(self.rows, len(self.rows), p=self.weights / self.weights.sum())
+
+    def _steps(self) -> int:
+        return -(-self.count // self.batch_size)
+
+    def _positions(self, step: int) -> range:
+        """This part's positions of one step."""
+        first = step * self.batch_size
+        length = min(self.count - first, self.batch_size)
+        rank, ranks = self.part
+        return range(first + length * rank // ranks, first + length * (rank + 1) // ranks)
 
 
 def class_weights(labels: torch.Tensor) -> np.ndarray:
@@ -174,10 +204,26 @@ def make_loader(
         sampler=sampler,
         num_workers=num_workers,
         pin_memory=pin_memory,
+        persistent_workers=num_workers > 0,
         generator=torch.Generator(),  # else each iterator takes a seed from the global one
         worker_init_fn=_quiet_worker,
         collate_fn=_collate,
     )
+
+
+def on_device(batches: Iterable[Batch], device: torch.device) -> Iterator[Batch]:
+    """Batches on the device; a GPU takes the next one in while it computes on this one."""
+    if device.type != "cuda":
+        yield from batches
+        return
+    side, main = torch.cuda.Stream(device), torch.cuda.current_stream(device)
+    for batch in batches:
+        with torch.cuda.stream(side):
+            moved = Batch(*(part.to(device, non_blocking=True) for part in batch))
+        main.wait_stream(side)
+        for part in moved:
+            part.record_stream(main)
+        yield moved
 
 
 def _collate(items: list[Batch]) -> Batch:
@@ -185,8 +231,11 @@ def _collate(items: list[Batch]) -> Batch:
 
 
 def _quiet_worker(worker: int) -> None:
+    """Leave signals to the parent, which finishes its step and saves, and then ends its workers."""
     import cv2
 
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
     cv2.setNumThreads(0)  # not 1: that joins threads which a fork has left behind, and hangs
 
 

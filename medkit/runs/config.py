@@ -30,6 +30,8 @@ class Config:
     # steps
     epochs: int = 20
     batch_size: int = 32  # images a step, over all devices
+    micro_batch: int = 0  # images through the model at once, on each device; 0 takes all of them
+    sync_bn: bool = False  # BatchNorm over all GPUs, not on each
     peak_lr: float = 1e-3
     warmup_epochs: float = 1.0
     weight_decay: float = 0.05
@@ -56,6 +58,7 @@ class Config:
             "region_margin": 0 <= self.region_margin <= 2,
             "epochs": self.epochs >= 1,
             "batch_size": self.batch_size >= 1,
+            "micro_batch": self.micro_batch >= 0,
             "peak_lr": self.peak_lr > 0,
             "warmup_epochs": self.warmup_epochs >= 0,
             "ema_decay": 0 <= self.ema_decay < 1,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from medkit import files, tables
 from medkit.datasets import get_task
 from medkit.datasets.task import Task
 from medkit.runs.config import Config, differences
+from medkit.runs.holding import read_status, state_of
 
 
 class Run:
@@ -75,6 +77,11 @@ class Run:
         """Of the held-out cases, by the best epoch's weights."""
         return tables.read_csv(self._existing("predictions.csv"))
 
+    @property
+    def state(self) -> str:
+        """How it stands: see `holding.state_of`."""
+        return state_of(self.path)
+
     def cases(self, data: Path | str | None = None) -> pd.DataFrame:
         """The cases that it was trained and validated on.
 
@@ -135,6 +142,42 @@ def _check_same(run: Run, config: Config, facts: dict[str, Any]) -> None:
             f"{run.path}: this run was begun with other settings ({'; '.join(changed)}). "
             "Choose another folder for the new settings, or the old settings for this folder."
         )
+
+
+def list_runs(folder: Path | str) -> pd.DataFrame:
+    """The runs in a folder and below it, a row each, the newest first.
+
+    Returns:
+        `run` (path below the folder), `state` ("new", "running", "finished", "stopped", "failed",
+        or "stale": its process died), `epoch` (done) of `epochs`, `left_s`, `best_by`, `best`,
+        `reason` of a failure or stop, `seen` (local time of its last sign of life).
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise FileNotFoundError(f"{folder}: no such folder (found {files.listing(folder.parent)}).")
+    rows = [_row(Run(path.parent), folder) for path in folder.rglob("config.json")]
+    rows.sort(key=lambda row: (row["seen"], row["run"]), reverse=True)
+    return pd.DataFrame(rows, columns=_COLUMNS)
+
+
+_COLUMNS = ["run", "state", "epoch", "epochs", "left_s", "best_by", "best", "reason", "seen"]
+
+
+def _row(run: Run, folder: Path) -> dict[str, Any]:
+    status = read_status(run.path)
+    facts, seen = status.get("facts", {}), status.get("beat", run.path.stat().st_mtime)
+    state = state_of(run.path)
+    return {
+        "run": str(run.path.relative_to(folder)),
+        "state": state,
+        "epoch": facts.get("epochs_done", 0),
+        "epochs": run.config.epochs,
+        "left_s": facts.get("left_s") if state == "running" else None,
+        "best_by": run.config.best_by,
+        "best": facts.get("best"),
+        "reason": status.get("reason", ""),
+        "seen": datetime.fromtimestamp(int(seen)),
+    }
 
 
 def data_folder(cases: pd.DataFrame) -> Path:

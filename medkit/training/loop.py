@@ -1,84 +1,39 @@
-"""fit: the loop. A run is a function of its config and its cases; stopped, it goes on exactly."""
+"""The loop: a run is a function of its config and its cases; stopped at any step, it goes on."""
 
 from __future__ import annotations
 
 import copy
 import math
 import time
-from pathlib import Path
+import warnings
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
 
-from medkit import files, machine, seeding, tables
-from medkit.datasets import get_task
+from medkit import files, machine, tables
 from medkit.datasets.task import Task
-from medkit.inference.predicting import (
-    default_device,
-    make_dataset,
-    new_model,
-    precision,
-    predict_rows,
-    to_table,
-)
+from medkit.inference.predicting import make_dataset, new_model, predict_rows, to_table
 from medkit.loading import augment
-from medkit.loading.loader import Batch, KeyedSampler, class_weights, make_loader
+from medkit.loading.loader import Batch, KeyedSampler, class_weights, make_loader, on_device
 from medkit.metrics import METRICS
 from medkit.models.factory import CaseModel
-from medkit.progress import Status
+from medkit.progress import Status, clock
 from medkit.runs.config import Config
-from medkit.runs.folder import Run, data_folder, open_folder
+from medkit.runs.folder import Run
+from medkit.runs.holding import Hold, Stopped
 from medkit.runs.state import load_newest, save_generation, save_state, weights_hash
+from medkit.training import neighbours
 from medkit.training.losses import task_loss
 from medkit.training.optimizing import average, load_optimizer, make_optimizer, optimizer_tensors
+from medkit.training.ranks import Ranks
 from medkit.training.schedules import warmup_cosine
+from medkit.training.stepping import Stepper
 
 LOG_EVERY_S = 10.0
-
-
-def fit(
-    config: Config,
-    cases: pd.DataFrame,
-    folder: Path | str,
-    *,
-    fold: int = 0,
-    num_workers: int = 2,
-    save_every_s: float = 60.0,
-    device: str | None = None,
-    cache_folder: Path | str | None = None,
-    progress: bool = True,
-) -> Run:
-    """Train on all folds but one, and validate on that one after each epoch.
-
-    Called again with the same folder it goes on from the last saved state, to the same bits as
-    without the stop; a finished run is returned as it is.
-
-    Args:
-        cases: labelled, with `fold` (see `assign_folds`).
-        folder: the run folder, made when it is not there.
-        fold: the fold that is held out.
-        num_workers: processes that load pictures; any number gives the same result.
-        save_every_s: how often the state is saved within an epoch; each epoch's end saves it too.
-        device: "cuda" or "cpu"; None takes the GPU where there is one.
-        cache_folder: where decoded pictures lie; see `loading.cache.default_folder`.
-
-    Raises:
-        ValueError: before the first step, when settings, cases and folder do not fit together.
-        RuntimeError: when the loss is no longer a number; the last good state is kept.
-    """
-    task = get_task(config.task)
-    seen, held_out = split(task, cases, fold)
-    loop = _Loop(task, config, seen, cases[cases["fold"] == fold], held_out, num_workers)
-    run = open_folder(Path(folder), task, config, cases, data=data_folder(cases), fold=fold)
-    loop.prepare(run, device or default_device(), cache_folder, progress)
-    try:
-        loop.train(save_every_s)
-    except KeyboardInterrupt:
-        loop.log(f"interrupted in epoch {loop.epoch + 1}; call fit again to go on")
-        raise
-    return run
+SHOW_EVERY_S = 0.5
+SAVES_APART = 50  # times the last save's duration, at least: saving takes 2 % of the time at most
 
 
 def split(task: Task, cases: pd.DataFrame, fold: int) -> tuple[pd.DataFrame, np.ndarray]:
@@ -112,25 +67,22 @@ def split(task: Task, cases: pd.DataFrame, fold: int) -> tuple[pd.DataFrame, np.
     return seen, held_out
 
 
-class _Loop:
-    """What one run holds while it trains; `state` and `restore` are all that a stop needs."""
+class Loop:
+    """What one process of a run holds while it trains.
 
-    def __init__(
-        self,
-        task: Task,
-        config: Config,
-        seen: pd.DataFrame,
-        held_out_cases: pd.DataFrame,
-        held_out: np.ndarray,
-        num_workers: int,
-    ):
-        self.task, self.config, self.num_workers = task, config, num_workers
-        self.seen, self.held_out_cases = seen, held_out_cases
+    Made from settings and cases alone, it touches no folder: what is wrong with them shows first.
+    """
+
+    def __init__(self, task: Task, config: Config, cases: pd.DataFrame, fold: int):
+        self.task, self.config = task, config
+        self.seen, held_out = split(task, cases, fold)
+        self.held_out_cases = cases[cases["fold"] == fold]
         self.valid_rows, self.train_rows = np.flatnonzero(held_out), np.flatnonzero(~held_out)
         self.steps = max(1, len(self.train_rows) // config.batch_size)  # of an epoch
         self.epoch = self.step = 0
         self.loss_sum, self.best = 0.0, {"epoch": -1, "value": None}
         self.history: list[dict[str, Any]] = []
+        self.is_exact = True  # the whole way in one shape
         self._check_best_by()
         augment.make_transform(config.augment)  # a wrong name shows before the folder is made
         self.model: CaseModel = new_model(task, config)
@@ -146,73 +98,151 @@ class _Loop:
                 f"(expected one of {', '.join(names)})."
             )
 
-    def prepare(self, run: Run, device: str, cache_folder: Any, progress: bool) -> None:
+    # before the first step
+
+    def prepare(
+        self,
+        run: Run,
+        held: Hold,
+        ranks: Ranks,
+        *,
+        device: torch.device,
+        cache_folder: Any,
+        wait_s: float,
+        progress: bool,
+    ) -> None:
         """Load pictures and weights, and what an earlier call has left."""
-        config, self.run, self.device = self.config, run, torch.device(device)
-        places = {"cache_folder": cache_folder, "progress": progress}
+        config, self.run, self.held, self.ranks = self.config, run, held, ranks
+        self.place = machine.describe_shape()
+        self.device, self.status = device, Status(enabled=progress and ranks.is_first)
+        least = min(config.batch_size, len(self.train_rows), len(self.valid_rows))
+        if least < ranks.size:
+            raise ValueError(
+                f"fit: {ranks.size} devices share {least} images of a step or of validation "
+                "(expected at least one each). Take a larger batch_size or fewer devices."
+            )
+        if ranks.local_rank > 0:
+            ranks.wait_for_all()  # the first process of each machine builds the cache
+        places = {"cache_folder": cache_folder, "progress": progress and ranks.is_first}
         self.valid_set = make_dataset(self.task, config, self.seen, **places)
         self.train_set = self.valid_set.augmented(config.augment)
-        torch.backends.cudnn.benchmark = self.device.type == "cuda" and not config.deterministic
-        if config.deterministic and self.device.type == "cuda":
-            torch.use_deterministic_algorithms(True, warn_only=True)
-        if not run.is_begun:
-            facts = {
-                "device": self.device.type,
-                "initial_weights": weights_hash(self.model.state_dict()),
-            }
+        if ranks.local_rank == 0:
+            ranks.wait_for_all()
+        if device.type == "cuda":
+            images = config.micro_batch or -(-config.batch_size // ranks.size)
+            neighbours.wait_for_room(
+                neighbours.training_bytes(self.model, config, images) + neighbours.CUDA_BYTES,
+                lambda: torch.cuda.mem_get_info(device)[0],
+                limit_s=wait_s,
+                log=self.log,
+            )
+        if not run.is_begun and ranks.is_first:
+            facts = {"initial_weights": weights_hash(self.model.state_dict())}
+            facts.update(device=device.type, world_size=ranks.size)
             files.write_json(run.path / "machine.json", {**machine.describe(), **facts})
-        on_gpu = self.device.type == "cuda" and config.channels_last
-        layout = torch.channels_last if on_gpu else torch.contiguous_format
+        self._place_model()
+        self.optimizer = make_optimizer(self.model, config)
+        self.stepper = Stepper(self.task, config, self.model, ranks, self.log)
+        self.restore()
+        if self.epoch == self.step == 0:
+            self.rehearse()
+
+    def _place_model(self) -> None:
+        config, on_gpu = self.config, self.device.type == "cuda"
+        if config.sync_bn and self.ranks.size > 1:
+            if not on_gpu:
+                raise ValueError("fit: sync_bn needs GPUs. Leave it off on a CPU.")
+            self.model = torch.nn.SyncBatchNorm.convert_sync_batchnorm(self.model)
+        layout = torch.contiguous_format
+        if on_gpu and config.channels_last:
+            layout = torch.channels_last
         self.model = self.model.to(self.device, memory_format=layout)
         self.ema = copy.deepcopy(self.model).eval() if config.ema_decay else None
-        self.optimizer = make_optimizer(self.model, config)
-        needs_scaler = config.amp and on_gpu and not torch.cuda.is_bf16_supported()
-        self.scaler = torch.cuda.amp.GradScaler(enabled=needs_scaler) if needs_scaler else None
-        self.status = Status(enabled=progress)
-        self.restore()
 
-    def train(self, save_every_s: float) -> None:
-        """All epochs that are left."""
-        config, saved_at = self.config, time.monotonic()
-        weights = class_weights(self.train_set.labels)[self.train_rows] if config.balanced else None
-        count = min(len(self.train_rows), self.steps * config.batch_size)
-        sampler = KeyedSampler(self.train_rows, config.seed, count=count, weights=weights)
+    def rehearse(self) -> None:
+        """Pull one batch of each side through model and loss, and leave no trace of it.
+
+        A mistake shows in seconds here, and not after an epoch.
+        """
+        buffers = {name: value.clone() for name, value in self.model.named_buffers()}
+        sampler = self._sampler()
+        keys = [key for _, key in zip(range(sampler.share), sampler)]
+        batch = next(iter(make_loader(self.train_set, keys, batch_size=len(keys))))
+        self.model.train()
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            for _ in range(2):  # the first one warms up
+                began = time.monotonic()
+                float(self.stepper.gradients(batch, 0, 0)[0])
+                if self.device.type == "cuda":
+                    torch.cuda.synchronize(self.device)
+                step_s = time.monotonic() - began
+        self._tell_kernels(caught)
+        for name, value in self.model.named_buffers():
+            value.copy_(buffers[name])
+        self.optimizer.zero_grad(set_to_none=True)
+        rows = self.valid_rows[self.ranks.share(len(self.valid_rows))][: 2 * len(keys)]
+        logits, labels = self._predict(self.model, rows)
+        task_loss(self.task, logits, labels)
+        count = sum(p.numel() for p in self.stepper.parameters) / 1e6
+        self.log(
+            f"{self.config.model}: {count:.1f} million weights; {self.steps} steps of "
+            f"{min(self.config.batch_size, len(self.train_rows))} images an epoch, about "
+            f"{clock(self.steps * step_s)} an epoch and {clock(self.left_s(step_s))} in all"
+        )
+
+    def _tell_kernels(self, caught: list[warnings.WarningMessage]) -> None:
+        """Log the operations that repeat no bits on this device; pass other warnings on."""
+        for warning in caught:
+            text = str(warning.message)
+            if "does not have a deterministic implementation" in text:
+                self.log(f"not bit-exact on this device: {text.split(' does not')[0]}")
+            else:
+                warnings.warn_explicit(
+                    warning.message, warning.category, warning.filename, warning.lineno
+                )
+
+    # training
+
+    def train(self, num_workers: int, save_every_s: float) -> None:
+        """All epochs that are left.
+
+        Raises:
+            Stopped: when somebody asked for it; the state is saved.
+            RuntimeError: when the loss is no longer a number; the last good state is kept.
+        """
+        config, sampler = self.config, self._sampler()
         loader = make_loader(
             self.train_set,
             sampler,
-            batch_size=config.batch_size,
-            num_workers=self.num_workers,
+            batch_size=sampler.share,
+            num_workers=num_workers,
             pin_memory=self.device.type == "cuda",
         )
-        while self.epoch < config.epochs and not self.is_stale():
-            sampler.epoch, sampler.first = self.epoch, self.step * config.batch_size
-            losses = torch.tensor(self.loss_sum, dtype=torch.float64, device=self.device)
-            shown_at = logged_at = time.monotonic()
-            self.model.train()
-            for batch in loader:
-                losses += self.train_step(batch)
-                self.step += 1
-                now = time.monotonic()
-                if now - saved_at > save_every_s and self.step < self.steps:
-                    self.loss_sum = self.finite(losses)
-                    self.save()
-                    saved_at = time.monotonic()
-                if now - shown_at > 0.5:
-                    text = f"step {self.step}/{self.steps}  loss {float(losses) / self.step:.4f}"
-                    self.status.update(f"epoch {self.epoch + 1}/{config.epochs}  {text}")
-                    shown_at = now
-                    if now - logged_at > LOG_EVERY_S:
-                        self.log(f"epoch {self.epoch + 1}  {text}", show=False)
-                        logged_at = now
-            self.end_epoch(self.finite(losses) / self.steps)
-            saved_at = time.monotonic()
-        if not self.history_is_told():
-            self.log(self.summary())
+        self.pending: list[torch.Tensor] = []  # losses of steps, still on the device
+        self.began = self.saved_at = self.shown_at = self.logged_at = time.monotonic()
+        self.save_s = self.last_save_s = 0.0
+        self.steps_done = 0
+        try:
+            while self.epoch < config.epochs and not self.is_stale():
+                sampler.epoch, sampler.first = self.epoch, self.step
+                self.model.train()
+                for batch in on_device(loader, self.device):
+                    stop = self.train_step(batch)
+                    self.step, self.steps_done = self.step + 1, self.steps_done + 1
+                    self.between_steps(save_every_s, stop)
+                self.settle()
+                self.end_epoch()
+        except RuntimeError as error:
+            _explain_worker(error, num_workers)
+            raise
+        finally:
+            del loader  # ends its processes, even while a notebook keeps the traceback
+        self.log(self.summary())
 
-    def train_step(self, batch: Batch) -> torch.Tensor:
-        """One step of the optimizer; returns the loss, on the device."""
-        config, key = self.config, (self.config.seed, self.epoch, self.step)
-        done = self.epoch * self.steps + self.step
+    def train_step(self, batch: Batch) -> bool:
+        """One step of the optimizer; says whether any process wants to stop."""
+        config, done = self.config, self.epoch * self.steps + self.step
         lr = warmup_cosine(
             done,
             total=config.epochs * self.steps,
@@ -221,74 +251,145 @@ class _Loop:
         )
         for group in self.optimizer.param_groups:
             group["lr"] = lr
-        images, labels, facts = (
-            part.to(self.device, non_blocking=True)
-            for part in (batch.images, batch.labels, batch.facts)
+        before = self.stepper.micro_batch
+        loss, stop = self.stepper.gradients(
+            batch, self.epoch, self.step, stop=self.held.stop_wanted
         )
-        mix = augment.draw_mix(config.mixup, config.cutmix, len(images), images.shape[-1], *key)
-        share, partner = 1.0, None
-        if mix is not None:
-            share, partner, images, facts = augment.blend(images, facts, mix)
-        smoothing = config.label_smoothing
-        with seeding.keyed("dropout", *key, 0, 0), precision(self.device, config.amp):
-            logits = self.model(images, facts)
-        loss = task_loss(self.task, logits, labels, label_smoothing=smoothing)
-        if partner is not None:
-            other = task_loss(self.task, logits, labels[partner], label_smoothing=smoothing)
-            loss = share * loss + (1 - share) * other
-        self.optimizer.zero_grad(set_to_none=True)
-        self.descend(loss)
+        self.is_exact = self.is_exact and self.stepper.micro_batch == before
+        self.descend()
         if self.ema is not None:
             average(self.ema, self.model, min(config.ema_decay, (1 + done) / (10 + done)))
-        return loss.detach().double()
+        self.pending.append(loss)
+        return stop
 
-    def descend(self, loss: torch.Tensor) -> None:
-        """Backward, clip, step."""
-        scaler = self.scaler
-        (loss if scaler is None else scaler.scale(loss)).backward()
+    def descend(self) -> None:
+        """Clip the gradients and take the step."""
+        scaler = self.stepper.scaler
         if self.config.clip_norm:
             if scaler is not None:
                 scaler.unscale_(self.optimizer)
-            torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.config.clip_norm)
+            torch.nn.utils.clip_grad_norm_(self.stepper.parameters, self.config.clip_norm)
         if scaler is None:
             self.optimizer.step()
         else:
             scaler.step(self.optimizer)
             scaler.update()
 
-    def end_epoch(self, train_loss: float) -> None:
+    def between_steps(self, save_every_s: float, stop: bool) -> None:
+        """Save, show, log or stop when it is time; mostly it is not."""
+        now, is_last = time.monotonic(), self.step == self.steps
+        due = now - self.saved_at > max(save_every_s, SAVES_APART * self.last_save_s)
+        if (due or stop) and not is_last:
+            self.settle()
+            self.save()
+        if stop and not is_last:
+            words = f"stopped in epoch {self.epoch + 1} after step {self.step}"
+            self.log(f"{words}; call fit again to go on")
+            raise Stopped(f"{words}; its state is saved. Call fit again to go on.")
+        if now - self.shown_at > SHOW_EVERY_S:
+            self.settle()
+            self.shown_at = now
+            self.show(now)
+
+    def show(self, now: float) -> None:
+        """How far it is: on the screen, with the heartbeat, and now and then in the log."""
+        step_s = (now - self.began) / self.steps_done
+        text = f"step {self.step}/{self.steps}  loss {self.loss_sum / self.step:.4f}"
+        self.held.facts.update(
+            epoch=self.epoch + 1,
+            epochs=self.config.epochs,
+            step=self.step,
+            steps=self.steps,
+            loss=self.loss_sum / self.step,
+            images_per_s=self.config.batch_size / step_s,
+            left_s=self.left_s(step_s),
+            micro_batch=self.stepper.micro_batch,
+            saving_share=self.save_s / (now - self.began),
+        )
+        if self.device.type == "cuda":
+            free, total = torch.cuda.mem_get_info(self.device)
+            own = torch.cuda.max_memory_allocated(self.device)
+            self.held.facts.update(gpu_free=free, gpu_total=total, gpu_peak_own=own)
+        self.status.update(f"epoch {self.epoch + 1}/{self.config.epochs}  {text}")
+        if now - self.logged_at > LOG_EVERY_S:
+            self.log(f"epoch {self.epoch + 1}  {text}", show=False)
+            self.logged_at = now
+
+    def left_s(self, step_s: float) -> float:
+        """Seconds until the end, when all steps take `step_s`."""
+        done = self.epoch * self.steps + self.step
+        return (self.config.epochs * self.steps - done) * step_s
+
+    def settle(self) -> None:
+        """Add the losses of the last steps up, one by one, so that it does not matter when.
+
+        Raises:
+            RuntimeError: when one is not a number, naming its step and cases.
+        """
+        values = torch.stack(self.pending).tolist() if self.pending else []
+        for number, value in enumerate(values, self.step - len(values)):
+            if not math.isfinite(value):
+                rows = self._sampler().order(self.epoch)
+                size = self.config.batch_size
+                ids = list(self.seen["id"].iloc[rows[number * size : (number + 1) * size]])
+                more = f" and {len(ids) - 8} more" if len(ids) > 8 else ""
+                raise RuntimeError(
+                    f"fit: the loss is {value} in epoch {self.epoch + 1}, step {number + 1} of "
+                    f"{self.steps} (cases {', '.join(ids[:8])}{more}). The last good state is "
+                    "kept; look at these cases, or try a smaller peak_lr in a new folder."
+                )
+            self.loss_sum += value
+        self.pending.clear()
+
+    # the end of an epoch
+
+    def end_epoch(self) -> None:
         """Validate, keep the best weights, save the state, tell."""
         model = self.ema if self.ema is not None else self.model
-        logits, labels = predict_rows(
+        self.ranks.copy_first([b for b in model.buffers() if b.is_floating_point()])
+        share = self.ranks.share(len(self.valid_rows))
+        parts = self._predict(model, self.valid_rows[share])
+        logits, labels = (torch.cat(self.ranks.gather(part)) for part in parts)
+        predictions = to_table(self.task, self.seen["id"].iloc[self.valid_rows], logits)
+        scores = self.task.score(self.held_out_cases, predictions)
+        row = {"epoch": self.epoch + 1, "lr": self.optimizer.param_groups[0]["lr"]}
+        row.update(micro_batch=self.stepper.micro_batch, bit_exact=self.is_exact)
+        row.update(train_loss=self.loss_sum / self.steps)
+        row.update(valid_loss=float(task_loss(self.task, logits, labels)))
+        row.update({name: float(value) for name, value in scores.items()})
+        self.history.append(row)
+        value = row["valid_loss" if self.config.best_by == "loss" else self.config.best_by]
+        is_best = self.is_better(value)
+        self.epoch, self.step, self.loss_sum = self.epoch + 1, 0, 0.0
+        if is_best:
+            self.best = {"epoch": self.epoch, "value": value}
+        if self.ranks.is_first:
+            if is_best:
+                self.held.check()
+                save_state(self.run.best, model.state_dict(), {"epoch": self.epoch})
+                tables.write_csv(predictions, self.run.path / "predictions.csv")
+            self.save()
+            self.write_history()
+        self.held.facts.update(epochs_done=self.epoch, best=self.best["value"])
+        self._tell_epoch(row, next(iter(scores)), is_best)
+
+    def _tell_epoch(self, row: dict[str, Any], first: str, is_best: bool) -> None:
+        told = {"train": row["train_loss"], "valid": row["valid_loss"], first: row[first]}
+        if self.config.best_by not in ("loss", first):
+            told[self.config.best_by] = row[self.config.best_by]
+        text = "  ".join(f"{name} {figure:.4f}" for name, figure in told.items())
+        self.log(f"epoch {self.epoch}/{self.config.epochs}  {text}{'  *' if is_best else ''}")
+
+    def _predict(self, model: CaseModel, rows: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
+        return predict_rows(
             model,
             self.valid_set,
-            self.valid_rows,
+            rows,
             mirrored_facts=self.valid_set.mirrored_facts,
             batch_size=2 * self.config.batch_size,
             num_workers=0,
             amp=self.config.amp,
         )
-        predictions = to_table(self.task, self.seen["id"].iloc[self.valid_rows], logits)
-        scores = self.task.score(self.held_out_cases, predictions)
-        row = {"epoch": self.epoch + 1, "lr": self.optimizer.param_groups[0]["lr"]}
-        row.update(train_loss=train_loss, valid_loss=float(task_loss(self.task, logits, labels)))
-        row.update({name: float(value) for name, value in scores.items()})
-        self.history.append(row)
-        value = row["valid_loss" if self.config.best_by == "loss" else self.config.best_by]
-        is_best = self.is_better(value)
-        if is_best:
-            self.best = {"epoch": self.epoch + 1, "value": value}
-            save_state(self.run.best, model.state_dict(), {"epoch": self.epoch + 1})
-            tables.write_csv(predictions, self.run.path / "predictions.csv")
-        self.epoch, self.step, self.loss_sum = self.epoch + 1, 0, 0.0
-        self.save()
-        tables.write_csv(pd.DataFrame(self.history), self.run.path / "history.csv")
-        first = next(iter(scores))
-        told = {"train": train_loss, "valid": row["valid_loss"], first: row[first]}
-        if self.config.best_by not in ("loss", first):
-            told[self.config.best_by] = value
-        text = "  ".join(f"{name} {figure:.4f}" for name, figure in told.items())
-        self.log(f"epoch {self.epoch}/{self.config.epochs}  {text}{'  *' if is_best else ''}")
 
     def is_better(self, value: float) -> bool:
         """Whether a value of `best_by` beats the best so far; not-a-number never does."""
@@ -304,36 +405,53 @@ class _Loop:
         patience = self.config.patience
         return bool(patience) and self.epoch - max(0, self.best["epoch"]) >= patience
 
-    def finite(self, losses: torch.Tensor) -> float:
-        """The sum of losses.
+    def summary(self) -> str:
+        value = f"{self.config.best_by} {self.best['value']:.4f}"
+        share = self.save_s / max(1e-9, time.monotonic() - self.began)
+        return (
+            f"finished after {self.epoch} epochs; best is epoch {self.best['epoch']} ({value}); "
+            f"saving took {self.save_s:.1f} s ({share:.1%})"
+        )
 
-        Raises:
-            RuntimeError: when it is not a number.
-        """
-        value = float(losses)
-        if not math.isfinite(value):
-            raise RuntimeError(
-                f"fit: the loss is {value} in epoch {self.epoch + 1}, by step {self.step} of "
-                f"{self.steps}. The last good state is kept; try a smaller peak_lr in a new folder."
-            )
-        return value
+    # the state
+
+    def shape(self) -> dict[str, Any]:
+        """What the bits of a run depend on, beside its settings and cases."""
+        name = torch.cuda.get_device_name(self.device) if self.device.type == "cuda" else "cpu"
+        return {
+            **self.place,
+            "device": name,
+            "threads": torch.get_num_threads(),
+            "world_size": self.ranks.size,
+            "micro_batch": self.stepper.micro_batch,
+        }
 
     def save(self) -> None:
-        """The whole state: tensors by name, and facts."""
+        """The whole state: tensors by name, and facts. Only rank 0 writes."""
+        if not self.ranks.is_first:
+            return
+        began = time.monotonic()
+        self.held.check()
         tensors = {f"model.{name}": value for name, value in self.model.state_dict().items()}
         if self.ema is not None:
             tensors.update({f"ema.{name}": v for name, v in self.ema.state_dict().items()})
         for name, value in optimizer_tensors(self.optimizer, self.model).items():
             tensors[f"optimizer.{name}"] = value
+        scaler = self.stepper.scaler
         facts = {
             "epoch": self.epoch,
             "step": self.step,
             "loss_sum": self.loss_sum,
             "best": self.best,
             "history": self.history,
-            "scaler": None if self.scaler is None else self.scaler.state_dict(),
+            "scaler": None if scaler is None else scaler.state_dict(),
+            "shape": self.shape(),
+            "bit_exact": self.is_exact,
         }
         save_generation(self.run.last, tensors, facts)
+        self.saved_at = time.monotonic()
+        self.last_save_s = self.saved_at - began
+        self.save_s += self.last_save_s
 
     def restore(self) -> None:
         """Go on from the newest whole state, if there is one."""
@@ -350,29 +468,64 @@ class _Loop:
         load_optimizer(self.optimizer, self.model, part.get("optimizer", {}))
         self.epoch, self.step, self.loss_sum = facts["epoch"], facts["step"], facts["loss_sum"]
         self.best, self.history = facts["best"], facts["history"]
-        if self.scaler is not None and facts["scaler"]:
-            self.scaler.load_state_dict(facts["scaler"])
+        self.is_exact = facts["bit_exact"]
+        self.held.facts.update(epochs_done=self.epoch, best=self.best["value"])
+        if self.stepper.scaler is not None and facts["scaler"]:
+            self.stepper.scaler.load_state_dict(facts["scaler"])
+        self._take_shape(facts["shape"])
+        if self.ranks.is_first and self.history:
+            self.write_history()  # a kill between state and history is made good here
         if self.epoch < self.config.epochs and not self.is_stale():
             self.log(f"going on from epoch {self.epoch + 1}, step {self.step + 1}")
 
-    def summary(self) -> str:
-        value = f"{self.config.best_by} {self.best['value']:.4f}"
-        return f"finished after {self.epoch} epochs; best is epoch {self.best['epoch']} ({value})"
+    def _take_shape(self, saved: dict[str, Any]) -> None:
+        """Take over what can be taken over of a run's shape, and name what cannot."""
+        torch.set_num_threads(saved["threads"])
+        self.stepper.micro_batch = saved["micro_batch"]
+        now = self.shape()
+        changed = [
+            f"{name} {saved[name]} -> {now[name]}" for name in now if now[name] != saved[name]
+        ]
+        if changed:
+            self.is_exact = False
+            self.log(f"not bit-exact from here: {', '.join(changed)}")
 
-    def history_is_told(self) -> bool:
-        """Whether the log ends with the summary: a finished run is called again."""
-        log = self.run.path / "log.txt"
-        told = log.is_file() and log.read_text(encoding="utf-8").rstrip().endswith(self.summary())
-        if told:
-            self.status.line(self.summary())
-        return told
+    def write_history(self) -> None:
+        tables.write_csv(pd.DataFrame(self.history), self.run.path / "history.csv")
 
     def log(self, text: str, *, show: bool = True) -> None:
         """A line in log.txt, with the time, and on the screen without it."""
+        if not self.ranks.is_first:
+            return
         stamp = time.strftime("%Y-%m-%d %H:%M:%S")
         files.append_line(self.run.path / "log.txt", f"{stamp}  {text}")
         if show:
             self.status.line(text)
+
+    def _sampler(self) -> KeyedSampler:
+        config = self.config
+        weights = class_weights(self.train_set.labels)[self.train_rows] if config.balanced else None
+        return KeyedSampler(
+            self.train_rows,
+            config.seed,
+            count=min(len(self.train_rows), self.steps * config.batch_size),
+            batch_size=config.batch_size,
+            weights=weights,
+            part=(self.ranks.rank, self.ranks.size),
+        )
+
+
+def _explain_worker(error: RuntimeError, num_workers: int) -> None:
+    """Raise what the death of a loading process means; return for any other error."""
+    text = str(error)
+    if "DataLoader worker" not in text and "shared memory" not in text:
+        return
+    memory = "shared memory (/dev/shm)" if "shared memory" in text or "Bus" in text else "memory"
+    raise RuntimeError(
+        f"fit: one of {num_workers} loading processes died, most likely for want of {memory} "
+        f"({text.splitlines()[0]}). Call fit again with num_workers=0: it goes on from the last "
+        "saved state, to the same result."
+    ) from error
 
 
 def _parts(tensors: dict[str, torch.Tensor]) -> dict[str, dict[str, torch.Tensor]]:

@@ -1,0 +1,229 @@
+"""fit: train here. start: train in a process of its own."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Iterator, Sequence
+
+import pandas as pd
+import torch
+
+from medkit.datasets import get_task
+from medkit.inference.predicting import default_device
+from medkit.progress import Status
+from medkit.runs.config import Config
+from medkit.runs.folder import Run, data_folder, open_folder
+from medkit.runs.holding import Hold, Stopped, hold, refuse_if_held, state_of
+from medkit.training import launching
+from medkit.training.loop import Loop
+from medkit.training.ranks import Ranks
+
+
+def fit(
+    config: Config,
+    cases: pd.DataFrame,
+    folder: Path | str,
+    *,
+    fold: int = 0,
+    num_workers: int = 2,
+    save_every_s: float = 60.0,
+    device: str | None = None,
+    devices: int = 1,
+    cache_folder: Path | str | None = None,
+    wait_s: float = 600.0,
+    progress: bool = True,
+) -> Run:
+    """Train on all folds but one, and validate on that one after each epoch.
+
+    Called again with the same folder it goes on from the last saved state, to the same bits as
+    without the stop; a finished run is returned as it is. An interrupt (the stop button) finishes
+    the step and saves; a second one stops at once.
+
+    Args:
+        cases: labelled, with `fold` (see `assign_folds`).
+        folder: the run folder, made when it is not there.
+        fold: the fold that is held out.
+        num_workers: processes that load pictures; any number gives the same result.
+        save_every_s: seconds between saves within an epoch, stretched where a save takes more than
+            a fiftieth of that; each epoch's end saves too.
+        device: "cuda" or "cpu"; None takes the GPU where there is one.
+        devices: more than 1 trains on so many GPUs of this machine, in a process for each.
+        cache_folder: where decoded pictures lie; see `loading.cache.default_folder`.
+        wait_s: seconds to wait for GPU memory that neighbours use.
+
+    Raises:
+        ValueError: before the first step, when settings, cases and folder do not fit together.
+        RuntimeError: when another process trains in the folder, memory is too short, or the loss is
+            no longer a number; the last good state is kept.
+    """
+    options = {
+        "num_workers": num_workers,
+        "save_every_s": save_every_s,
+        "device": device,
+        "cache_folder": cache_folder,
+        "wait_s": wait_s,
+    }
+    run, loop = _open(config, cases, folder, fold)
+    if state_of(run.path) == "finished":
+        Status(enabled=progress).line(_last_line(run))
+    elif devices > 1:
+        launching.launch(run, options, devices=devices)
+        launching.follow(run, progress=progress)
+    else:
+        train(run, loop, progress=progress, **options)
+    return run
+
+
+def start(
+    config: Config,
+    cases: pd.DataFrame,
+    folder: Path | str,
+    *,
+    fold: int = 0,
+    num_workers: int = 2,
+    save_every_s: float = 60.0,
+    device: str | None = None,
+    devices: int = 1,
+    torchrun: Sequence[str] = (),
+    cache_folder: Path | str | None = None,
+    wait_s: float = 600.0,
+) -> Run:
+    """`fit` in a process of its own, which outlives this kernel and the browser.
+
+    Returns when the first step is done, or after a minute. Look at it with `mk.watch(run)`, end it
+    with `mk.stop(run)`; `mk.list_runs(folder)` lists what runs. When the server itself is stopped,
+    call this again: the run goes on.
+
+    Args:
+        torchrun: arguments of `torch.distributed.run` for more machines than this one, such as
+            `("--nnodes=2", "--rdzv_backend=c10d", "--rdzv_endpoint=host:29400")`. Call it on each
+            machine with the same folder, which all of them can read and write.
+
+    Raises:
+        RuntimeError: when the run failed at once, with the end of its log; see also `fit`.
+    """
+    options = {
+        "num_workers": num_workers,
+        "save_every_s": save_every_s,
+        "device": device,
+        "cache_folder": cache_folder,
+        "wait_s": wait_s,
+    }
+    run, _ = _open(config, cases, folder, fold, is_alone=not torchrun)
+    if state_of(run.path) != "finished":
+        launching.launch(run, options, devices=devices, torchrun=torchrun)
+        launching.wait_for_first_step(run)
+    return run
+
+
+def _open(
+    config: Config, cases: pd.DataFrame, folder: Path | str, fold: int, *, is_alone: bool = True
+) -> tuple[Run, Loop]:
+    """The run folder, and the loop made of its settings: what is wrong shows before any write."""
+    folder, task = Path(folder), get_task(config.task)
+    loop = Loop(task, config, cases, fold)
+    if is_alone:
+        refuse_if_held(folder)
+    return open_folder(folder, task, config, cases, data=data_folder(cases), fold=fold), loop
+
+
+def train(
+    run: Run,
+    loop: Loop,
+    *,
+    num_workers: int,
+    save_every_s: float,
+    device: str | None,
+    cache_folder: Any,
+    wait_s: float,
+    progress: bool = False,
+) -> None:
+    """Train in this process: alone, or as one rank of those that torchrun started."""
+    ranks = Ranks()
+    place = torch.device(device or default_device())
+    if place.type == "cuda" and ranks.size > 1:
+        place = torch.device("cuda", ranks.local_rank % torch.cuda.device_count())
+        torch.cuda.set_device(place)
+    ranks.join(place)
+    try:
+        with _held(run, ranks) as held, _torch_settings(loop.config, place):
+            loop.prepare(
+                run,
+                held,
+                ranks,
+                device=place,
+                cache_folder=cache_folder,
+                wait_s=wait_s,
+                progress=progress,
+            )
+            with _signals(held):
+                loop.train(num_workers, save_every_s)
+    finally:
+        ranks.leave()
+
+
+@contextmanager
+def _held(run: Run, ranks: Ranks) -> Iterator[Hold]:
+    """The run folder, held by rank 0."""
+    if not ranks.is_first:
+        yield Hold(run.path)
+        return
+    with hold(run.path) as held:
+        yield held
+
+
+@contextmanager
+def _torch_settings(config: Config, device: torch.device) -> Iterator[None]:
+    """Settings of torch that hold for the whole process, given back after the run."""
+    threads = torch.get_num_threads()
+    benchmark = torch.backends.cudnn.benchmark
+    was_deterministic = torch.are_deterministic_algorithms_enabled()
+    torch.backends.cudnn.benchmark = device.type == "cuda" and not config.deterministic
+    if config.deterministic:
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS asks for it
+        torch.use_deterministic_algorithms(True, warn_only=True)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+        torch.backends.cudnn.benchmark = benchmark
+        torch.use_deterministic_algorithms(was_deterministic)
+
+
+@contextmanager
+def _signals(held: Hold) -> Iterator[None]:
+    """An interrupt, or the end of the server, lets the step end and the state be saved first.
+
+    Raises:
+        KeyboardInterrupt: after an interrupt.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield  # signals reach the main thread only
+        return
+    seen = []
+
+    def note(number: int, frame: Any) -> None:
+        if number == signal.SIGINT and seen:
+            raise KeyboardInterrupt
+        seen.append(number)
+        held.stop_wanted = True
+
+    before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    except Stopped as stopped:
+        if signal.SIGINT in seen:
+            raise KeyboardInterrupt(str(stopped)) from None
+        raise
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _last_line(run: Run) -> str:
+    lines = (run.path / "log.txt").read_text(encoding="utf-8").splitlines()
+    return lines[-1].split("  ", 1)[1]

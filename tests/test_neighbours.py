@@ -1,0 +1,99 @@
+from __future__ import annotations
+
+import pytest
+import torch
+
+import medkit as mk
+from medkit.inference.predicting import new_model
+from medkit.training import neighbours
+from medkit.training.neighbours import (
+    activation_bytes,
+    gpu_users,
+    parse_users,
+    training_bytes,
+    wait_for_room,
+)
+
+LINES = """\
+GPU-1a2b, 4211, /opt/conda/bin/python, 20480
+GPU-1a2b, 977, python train.py --size 3,4, 100
+GPU-1a2b, 12, "python, again", [N/A]
+"""
+
+
+def test_the_drivers_lines_are_read():
+    first, last = parse_users(LINES)
+    assert first == {
+        "gpu": "GPU-1a2b",
+        "pid": 4211,
+        "name": "/opt/conda/bin/python",
+        "memory_bytes": 20480 * 2**20,
+    }
+    assert last["name"] == "python, again" and last["memory_bytes"] is None
+    assert parse_users("No running processes found\n") == []
+
+
+@pytest.mark.parametrize(
+    ("script", "found"), [("echo '%s'" % LINES, 2), ("exit 9", None), ("", 0)], ids=str
+)
+def test_a_driver_may_tell_fail_or_show_nobody(tmp_path, monkeypatch, script, found):
+    tool = tmp_path / "nvidia-smi"
+    tool.write_text(f"#!/bin/sh\n{script}\n")
+    tool.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/bin:/usr/bin")
+    users = gpu_users()
+    assert users == found if found is None else len(users) == found
+
+
+def test_no_driver_tells_nothing(tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert gpu_users() is None
+
+
+def test_waiting_ends_when_there_is_room(monkeypatch):
+    monkeypatch.setattr(neighbours, "LOOK_EVERY_S", 0.0)
+    free, told = iter([1e9, 1e9, 2e9, 5e9, 5e9]), []
+    wait_for_room(4e9, lambda: next(free), limit_s=60, log=told.append, users=lambda: None)
+    assert told == [
+        "waiting up to 60 s for 4.0 GB of GPU memory (1.0 GB are free; "
+        "the driver does not tell who is there)",
+        "there is room now",
+    ]
+
+
+def test_nobody_waits_where_there_is_room():
+    def users():
+        raise AssertionError("asked the driver for nothing")
+
+    wait_for_room(1e9, lambda: 2e9, limit_s=0, log=pytest.fail, users=users)
+
+
+def test_waiting_gives_up_and_says_who_is_there():
+    words = r"1\.0 GB of GPU memory are free after 0 s \(expected 4\.0 GB; /opt/conda/bin/python "
+    words += r"\(4211\) 21\.5 GB, python, again \(12\) \?\)\. Wait longer with wait_s"
+    with pytest.raises(RuntimeError, match=words):
+        wait_for_room(4e9, lambda: 1e9, limit_s=0, log=print, users=lambda: parse_users(LINES))
+
+
+@pytest.mark.parametrize("name", ["test_resnet", "test_vit", "resnet18"])
+def test_memory_is_estimated_from_what_autograd_keeps(name):
+    config = mk.Config("caries", model=name, image_size=64, amp=False)
+    model = new_model(mk.get_task("caries"), config)
+    before = {key: value.clone() for key, value in model.state_dict().items()}
+    small, large = (
+        (activation_bytes(model, size) for size in (64, 128))
+        if name != "test_vit"
+        else (activation_bytes(model, 64), 5 * activation_bytes(model, 64))
+    )
+    assert all(torch.equal(value, before[key]) for key, value in model.state_dict().items())
+    assert 3 < large / small < 6  # four times the pixels
+    weights = sum(p.numel() * 4 for p in model.parameters())
+    assert training_bytes(model, config, 8) == pytest.approx(4 * weights + 8 * small, rel=0.01)
+    assert model.training
+
+
+def test_the_estimate_is_that_of_a_well_known_network():
+    """resnet18 keeps about 22 MB an image at 224 px: the sum of its feature maps by hand."""
+    model = new_model(mk.get_task("caries"), mk.Config("caries"))
+    maps = 112**2 * 64 * 2 + 56**2 * 64 * 9 + 28**2 * 128 * 9 + 14**2 * 256 * 9 + 7**2 * 512 * 9
+    assert activation_bytes(model, 224) == pytest.approx(4 * maps, rel=0.35)

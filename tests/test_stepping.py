@@ -1,0 +1,203 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+import medkit as mk
+from medkit.inference.predicting import is_out_of_memory, new_model
+from medkit.loading.loader import UNLABELLED, Batch
+from medkit.runs.state import load_state
+from medkit.training import loop, stepping
+from medkit.training.ranks import Ranks
+from medkit.training.stepping import Stepper
+
+TASK = mk.get_task("caries")
+CONFIG = mk.Config("caries", model="test_vit", image_size=32, batch_size=8, mixup=0.3, seed=4)
+QUIET = {"num_workers": 0, "device": "cpu", "progress": False}
+
+
+@pytest.fixture(autouse=True)
+def no_waiting(monkeypatch):
+    monkeypatch.setattr(stepping, "WAIT_S", 0.0)
+
+
+def make_batch(count=8):
+    rng = torch.Generator().manual_seed(1)
+    images = torch.randint(0, 256, (count, 3, 32, 32), generator=rng, dtype=torch.uint8)
+    labels = torch.arange(count).remainder(2)[:, None]
+    labels[0] = UNLABELLED
+    return Batch(images, labels, torch.zeros(count, 0), torch.arange(count))
+
+
+def make_stepper(config=CONFIG, told=None):
+    log = print if told is None else told.append
+    return Stepper(TASK, config, new_model(TASK, config), Ranks(), log)
+
+
+def gradient(stepper, batch=None, step=0):
+    loss, stop = stepper.gradients(batch or make_batch(), 0, step)
+    assert not stop
+    return loss, torch.cat([p.grad.flatten() for p in stepper.parameters])
+
+
+def run_out(monkeypatch, times, *, above=0):
+    """Fail as a GPU does: so many times, with more images at once than `above`."""
+    left, whole = [times], stepping.task_loss
+
+    def task_loss(task, logits, labels, **options):
+        if left[0] > 0 and len(labels) > above:
+            left[0] -= 1
+            raise RuntimeError("CUDA out of memory. Tried to allocate 2.00 GiB")
+        return whole(task, logits, labels, **options)
+
+    monkeypatch.setattr(stepping, "task_loss", task_loss)
+    return left
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 4, 7])
+def test_micro_batches_add_up_to_the_whole(size):
+    """A model without BatchNorm and dropout: the same gradient, but for the last bits."""
+    loss, whole = gradient(make_stepper())
+    parts = make_stepper(replace(CONFIG, micro_batch=size))
+    loss_of_parts, sum_of_parts = gradient(parts)
+    assert torch.allclose(loss, loss_of_parts, atol=1e-6)
+    assert torch.allclose(whole, sum_of_parts, atol=1e-5)
+
+
+def test_each_micro_batch_has_its_own_dropout():
+    stepper = make_stepper(replace(CONFIG, drop_rate=0.5, micro_batch=4, mixup=0.0))
+    twice = make_batch(4)
+    twice = Batch(*(torch.cat([part, part]) for part in twice))
+    seen = []
+    stepper.model.dropout.register_forward_hook(lambda module, x, y: seen.append(y == 0))
+    stepper.model.train()
+    gradient(stepper, twice)
+    first, second = seen
+    assert not torch.equal(first, second)
+
+
+def test_a_step_that_ran_out_of_memory_is_tried_again_to_the_same_bits(monkeypatch):
+    told, config = [], replace(CONFIG, model="test_resnet", drop_rate=0.3)
+    straight = make_stepper(config)
+    loss, wanted = gradient(straight)
+    run_out(monkeypatch, 2)
+    stepper = make_stepper(config, told)
+    retried, found = gradient(stepper)
+    assert torch.equal(wanted, found) and torch.equal(loss, retried)
+    for name, value in straight.model.state_dict().items():  # BatchNorm has seen the batch once
+        assert torch.equal(value, stepper.model.state_dict()[name]), name
+    assert stepper.micro_batch == 8 and len(told) == 2
+    assert told[0] == "memory ran out with 8 images at once; the same step again in 0 s"
+
+
+def test_then_the_micro_batch_is_halved_and_stays_so(monkeypatch):
+    told = []
+    run_out(monkeypatch, 10**6, above=2)
+    stepper = make_stepper(told=told)
+    gradient(stepper)
+    assert stepper.micro_batch == 2
+    assert "memory is short: from here 2 images at once, the same 8 a step" in told[-1]
+    told.clear()
+    gradient(stepper, step=1)
+    assert not told
+
+
+def test_batchnorm_refuses_a_micro_batch_of_one(monkeypatch):
+    told, config = [], replace(CONFIG, model="test_resnet")
+    run_out(monkeypatch, 10**6, above=1)
+    with pytest.raises(RuntimeError, match="memory ran out with 2 images at once, and BatchNorm"):
+        gradient(make_stepper(config, told))
+    assert "BatchNorm now sees fewer images at once" in told[-3]
+
+
+def test_no_try_goes_on_for_ever(monkeypatch):
+    left = run_out(monkeypatch, 10**6)
+    with pytest.raises(RuntimeError, match="with 1 images at once, and there is no smaller"):
+        gradient(make_stepper())
+    assert 10**6 - left[0] == 4 * stepping.TRIES  # at 8, 4, 2 and 1 images
+
+
+def test_what_a_failed_try_held_is_given_back(monkeypatch):
+    """The traceback of the failure must not keep the activations."""
+    import gc
+    import weakref
+
+    kept, whole = [], stepping.task_loss
+
+    def task_loss(task, logits, labels, **options):
+        if len(kept) == 0:
+            kept.append(weakref.ref(logits))
+            raise RuntimeError("CUDA out of memory")
+        gc.disable()
+        assert kept[0]() is None
+        return whole(task, logits, labels, **options)
+
+    monkeypatch.setattr(stepping, "task_loss", task_loss)
+    try:
+        gradient(make_stepper())
+    finally:
+        gc.enable()
+    assert len(kept) == 1
+
+
+def test_other_errors_are_passed_on(monkeypatch):
+    def task_loss(*args, **options):
+        raise RuntimeError("mat1 and mat2 shapes cannot be multiplied")
+
+    monkeypatch.setattr(stepping, "task_loss", task_loss)
+    with pytest.raises(RuntimeError, match="cannot be multiplied"):
+        gradient(make_stepper())
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "CUDA out of memory. Tried to allocate 20.00 MiB",
+        "cuDNN error: CUDNN_STATUS_ALLOC_FAILED",
+        "CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`",
+        "[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes",
+    ],
+)
+def test_every_way_of_running_out_of_memory_is_known(text):
+    assert is_out_of_memory(RuntimeError(text))
+    assert not is_out_of_memory(RuntimeError("CUDA error: device-side assert triggered"))
+
+
+RUN = mk.Config(
+    "caries", model="test_resnet", image_size=32, epochs=3, batch_size=16, augment="light", seed=2
+)
+
+
+def test_a_run_short_of_memory_says_so_and_remembers(cases, tmp_path, monkeypatch):
+    whole, count = loop.Loop.train_step, [0]
+
+    def train_step(self, batch):
+        count[0] += 1
+        if count[0] == 10:  # in the second epoch a neighbour comes
+            run_out(monkeypatch, 10**6, above=8)
+        if count[0] == 20:
+            raise KeyboardInterrupt
+        return whole(self, batch)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(loop.Loop, "train_step", train_step)
+        with pytest.raises(KeyboardInterrupt):
+            mk.fit(RUN, cases, tmp_path / "run", **QUIET)
+    monkeypatch.undo()
+    facts = load_state(mk.Run(tmp_path / "run").last)[1]
+    assert facts["shape"]["micro_batch"] == 8 and not facts["bit_exact"]
+    run = mk.fit(RUN, cases, tmp_path / "run", **QUIET)
+    assert list(run.history["micro_batch"]) == [16, 8, 8]
+    assert list(run.history["bit_exact"]) == [True, False, False]
+    log = (run.path / "log.txt").read_text()
+    assert log.count("memory is short: from here 8 images at once, the same 16 a step") == 1
+
+
+def test_gradients_are_accumulated_by_a_setting_exactly(cases, tmp_path):
+    config = replace(RUN, micro_batch=8, epochs=1)
+    first = mk.fit(config, cases, tmp_path / "a", **QUIET)
+    second = mk.fit(config, cases, tmp_path / "b", **QUIET)
+    assert first.last.read_bytes() == second.last.read_bytes()
+    assert list(first.history["micro_batch"]) == [8] and first.history["bit_exact"].all()
