@@ -1,64 +1,141 @@
-"""A run that is killed again and again ends with the bits of one that was not."""
+"""A run that is killed again and again ends with the bits of one that was not.
+
+    python tests/test_kills.py --kills 200
+
+is what `make soak` calls: more kills than a test run has time for.
+"""
 
 from __future__ import annotations
 
+import argparse
+import os
 import random
+import signal
 import subprocess
 import sys
-import textwrap
+import tempfile
 import time
+from pathlib import Path
 
 import pytest
 
 import medkit as mk
+from medkit.runs.folder import data_folder, open_folder
 from medkit.runs.state import load_state, weights_hash
-from medkit.tables import write_cases
 
-KILLS = 6
+CONFIG = mk.Config(
+    "caries",
+    model="test_resnet",
+    image_size=32,
+    epochs=12,
+    batch_size=8,
+    seed=17,
+    augment="light",
+    mixup=0.2,
+    cutmix=0.5,
+    balanced=True,
+    ema_decay=0.9,
+    drop_rate=0.2,
+    drop_path_rate=0.1,
+)
+PER_RUN = 20  # kills before a run may end
+TRAIN = """
+import sys, warnings
+warnings.simplefilter("ignore")
+import medkit as mk
+from medkit.training import loop
+loop.SAVES_APART = 0  # as often as it can: every step
+run, workers = mk.Run(sys.argv[1]), int(sys.argv[2])
+import torch
+torch.set_num_threads(int(sys.argv[3]))
+mk.fit(run.config, run.cases(), run.path, save_every_s=0.0, num_workers=workers, device="cpu",
+       progress=False)
+"""
 
 
-def start(config, folder, cases, data, workers):
+def start(run, workers, threads=1):
     """`fit` in a process of its own."""
-    script = f"""
-        import medkit as mk, torch
-        from medkit.tables import read_cases
-        torch.set_num_threads(1)
-        cases = read_cases({str(cases)!r}, {str(data)!r})
-        mk.fit(mk.Config(**{config.to_dict()!r}), cases, {str(folder)!r}, save_every_s=0,
-               num_workers={workers}, device="cpu", progress=False)
-    """
-    return subprocess.Popen([sys.executable, "-c", textwrap.dedent(script)])
+    command = [sys.executable, "-c", TRAIN, str(run.path), str(workers), str(threads)]
+    return subprocess.Popen(command, start_new_session=True)
 
 
-def result(folder):
-    run = mk.Run(folder)
+def begin(folder, cases):
+    """A run folder in which nothing is trained yet."""
+    task = mk.get_task("caries")
+    return open_folder(Path(folder), task, CONFIG, cases, data=data_folder(cases), fold=0)
+
+
+def result(run):
+    """All that must be equal bit for bit."""
     names = ("history.csv", "predictions.csv", "best.safetensors")
     weights = weights_hash(load_state(run.last)[0])
     return weights, [(run.path / name).read_bytes() for name in names]
 
 
+def train_and_kill(run, kills, moments):
+    """Kill it so often at random moments, with 0 to 3 workers in turn, then let it end.
+
+    Returns:
+        How many kills found it training (the others, at its start or between two saves, count too).
+    """
+    hit = 0
+    for number in range(kills):
+        process = start(run, number % 4, threads=2 if run.is_begun else 1)
+        until = time.monotonic() + 120
+        while run.state != "running":  # the imports are over
+            assert time.monotonic() < until and process.poll() in (None, 0)
+            if process.poll() == 0:
+                return hit  # it was faster than its killer
+            time.sleep(0.005)
+        time.sleep(moments.uniform(0.0, 1.2))
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+            hit += run.is_begun
+        process.wait()
+    assert start(run, 0).wait(300) == 0
+    return hit
+
+
+def soak(cases, folder, kills, seed=0):
+    """Runs killed until there were `kills`, each compared with the one that was not killed."""
+    moments = random.Random(seed)
+    straight = begin(folder / "straight", cases)
+    assert start(straight, 0).wait(300) == 0
+    wanted, done = result(straight), 0
+    for number in range(10**6):
+        run = begin(folder / f"killed-{number}", cases)
+        done += train_and_kill(run, min(PER_RUN, kills - done), moments)
+        assert result(run) == wanted, f"{run.path}: other bits than the run that was not killed"
+        assert run.history["bit_exact"].all()
+        if done >= kills:
+            return done
+
+
+def test_kills_at_random_moments_do_not_change_a_bit(cases, tmp_path):
+    assert soak(cases, tmp_path, 3) == 3
+
+
 @pytest.mark.slow
-def test_kills_at_random_moments_do_not_change_a_bit(cases, drawn, tmp_path):
-    config = mk.Config(
-        "caries", model="test_resnet", image_size=32, epochs=6, batch_size=8, ema_decay=0.9
-    )
-    write_cases(cases, tmp_path / "cases.csv", drawn)
-    straight = start(config, tmp_path / "straight", tmp_path / "cases.csv", drawn, 0)
-    assert straight.wait(300) == 0
-    moments, kills = random.Random(0), 0
-    while True:
-        killed = start(config, tmp_path / "killed", tmp_path / "cases.csv", drawn, kills % 3)
-        if kills < KILLS:
-            until = time.monotonic() + 120  # the first state shows that the steps have begun
-            while not (tmp_path / "killed" / "last.safetensors").exists():
-                assert time.monotonic() < until and killed.poll() is None
-                time.sleep(0.01)
-            time.sleep(moments.uniform(0.0, 6.0))
-            killed.kill()
-            killed.wait()
-            kills += 1
-        elif killed.wait(300) == 0:
-            break
-        else:
-            raise AssertionError("the last start did not end well")
-    assert result(tmp_path / "killed") == result(tmp_path / "straight")
+def test_many_kills_do_not_change_a_bit(cases, tmp_path):
+    kills = 10 if sys.version_info < (3, 9) else 40
+    assert soak(cases, tmp_path, kills, seed=1) == kills
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--kills", type=int, default=200)
+    parser.add_argument("--seed", type=int, default=2)
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        folder = Path(folder)
+        os.environ["MEDKIT_CACHE"] = str(folder / "cache")
+        task, small = mk.get_task("caries"), {"widths": (240, 320), "decayed_share": 0.2}
+        task.draw(folder / "data", seed=3, n_train=18, n_test=12, **small)
+        cases = mk.assign_folds(task.read(folder / "data", "train"), n_folds=3, seed=0)
+        began = time.monotonic()
+        done = soak(cases, folder, arguments.kills, arguments.seed)
+        print(f"{done} kills in {time.monotonic() - began:.0f} s: every run ended in the same bits")
+
+
+if __name__ == "__main__":
+    main()

@@ -483,9 +483,7 @@ class Loop:
         torch.set_num_threads(saved["threads"])
         self.stepper.micro_batch = saved["micro_batch"]
         now = self.shape()
-        changed = [
-            f"{name} {saved[name]} -> {now[name]}" for name in now if now[name] != saved[name]
-        ]
+        changed = [f"{k} {saved.get(k)} -> {now[k]}" for k in now if now[k] != saved.get(k)]
         if changed:
             self.is_exact = False
             self.log(f"not bit-exact from here: {', '.join(changed)}")
