@@ -28,11 +28,14 @@ def explain(error: OSError, path: Path) -> OSError:
     return type(error)(error.errno, f"{path}: not written, {advice}", str(path))
 
 
-def write_whole(path: Path, data: bytes | str, *, mode: int = 0o644) -> None:
+def write_whole(
+    path: Path, data: bytes | str, *, mode: int = 0o644, keep: Path | None = None
+) -> None:
     """Write `data` so that `path` holds all of it or what it held before.
 
     Args:
         mode: permission bits of the new file, before the umask; 0o600 for what is private.
+        keep: where the old file goes, in the same folder. Between two renames only `keep` is there.
 
     Raises:
         OSError: with the file's name and a next step; the file at `path` is then untouched.
@@ -48,6 +51,8 @@ def write_whole(path: Path, data: bytes | str, *, mode: int = 0o644) -> None:
             file.flush()
             os.fchmod(file.fileno(), mode & ~_umask())
             os.fsync(file.fileno())
+        if keep is not None and path.exists():
+            os.replace(path, keep)
         os.replace(temporary, path)
         sync_folder(path.parent)
     except OSError as error:
@@ -55,6 +60,12 @@ def write_whole(path: Path, data: bytes | str, *, mode: int = 0o644) -> None:
     finally:
         if temporary is not None and os.path.exists(temporary):
             os.unlink(temporary)
+
+
+def clear_leftovers(path: Path) -> None:
+    """Remove what killed processes left of `path`; only for who knows that nobody writes it."""
+    for temporary in Path(path).parent.glob(f".{Path(path).name}.*"):
+        temporary.unlink()
 
 
 def write_json(path: Path, value: Any, *, mode: int = 0o644) -> None:

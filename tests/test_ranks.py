@@ -183,3 +183,16 @@ def test_gradients_of_the_parts_are_the_gradient_of_the_whole(tmp_path):
         told, stop, gradient = torch.load(f"{out}-{rank}")
         assert stop and torch.allclose(told, loss, atol=1e-6)
         assert torch.allclose(gradient, whole, atol=1e-5)
+
+
+def test_two_machines_meet_by_the_arguments_of_torchrun(both, cases, tmp_path, monkeypatch):
+    """Two agents on this machine, as `mk.start(..., torchrun=...)` starts one on each of two."""
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")  # as torchrun does for two processes of a machine
+    task, data = mk.get_task("caries"), both._json("run.json")["data"]
+    run = open_folder(tmp_path / "run", task, CONFIG, cases, data=data, fold=0)
+    meeting = f"--rdzv_endpoint=127.0.0.1:{launching._free_port()}"
+    torchrun = ("--nnodes=2", "--rdzv_backend=c10d", meeting, "--rdzv_id=7")
+    agents = [launching.launch(run, QUICK, torchrun=torchrun) for _ in range(2)]
+    assert [agent.wait(180) for agent in agents] == [0, 0]
+    assert run.state == "finished" and run.machine["world_size"] == 2
+    assert result(run) == result(both)

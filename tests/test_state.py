@@ -51,8 +51,33 @@ def test_a_pickle_is_refused_by_name_and_never_read(tmp_path):
     with pytest.raises(ValueError, match=r"model\.pth: a pickled file can run any code"):
         load_state(path)
     path = path.rename(tmp_path / "model.safetensors")
-    with pytest.raises(ValueError, match=r"model\.safetensors: not a whole safetensors file"):
+    with pytest.raises(ValueError, match=r"model\.safetensors: a pickled file can run any code"):
         load_state(path)
+    for is_zip in (True, False):
+        torch.save({"a": torch.ones(3)}, path, _use_new_zipfile_serialization=is_zip)
+        with pytest.raises(ValueError, match=r"never read\. Convert it on a machine of your own"):
+            load_state(path)
+
+
+def test_a_header_that_looks_like_a_pickle_is_read(tmp_path):
+    """A safetensors file begins with the length of its header, here in the bytes of a pickle."""
+    header = b'{"a":{"dtype":"U8","shape":[0],"data_offsets":[0,0]}}'.ljust(0x280)
+    (tmp_path / "x").write_bytes(len(header).to_bytes(8, "little") + header)
+    assert (tmp_path / "x").read_bytes()[:2] == b"\x80\x02"
+    assert list(load_state(tmp_path / "x")[0]) == ["a"]
+
+
+def test_tied_weights_are_written_twice(tmp_path):
+    weight = torch.arange(4.0)
+    save_state(tmp_path / "x", {"a": weight, "b": weight}, {})
+    tensors, _ = load_state(tmp_path / "x")
+    assert torch.equal(tensors["a"], weight) and torch.equal(tensors["b"], weight)
+
+
+def test_weights_of_others_are_no_state(tmp_path):
+    save_state(tmp_path / "last.safetensors", TENSORS, {})
+    with pytest.raises(ValueError, match="not the state of a run, but other weights. Choose"):
+        load_newest(tmp_path / "last.safetensors")
 
 
 def test_a_missing_state_says_what_is_there(tmp_path):

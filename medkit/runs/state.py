@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Mapping
 
@@ -25,9 +26,7 @@ def save_state(path: Path, tensors: Mapping[str, torch.Tensor], facts: Mapping[s
 
     All facts are one metadata key, since safetensors writes several in random order.
     """
-    plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    text = json.dumps(facts)  # in the order of its making, which is the same each time
-    files.write_whole(path, safetensors.torch.save(plain, metadata={"state": text}))
+    files.write_whole(path, _packed(tensors, facts))
 
 
 def load_state(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
@@ -39,7 +38,7 @@ def load_state(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such file (found {files.listing(path.parent)}).")
-    if path.suffix.lower() in PICKLES:
+    if _is_pickle(path):
         raise ValueError(
             f"{path}: a pickled file can run any code and is never read. Convert it on a machine "
             "of your own: safetensors.torch.save_file(model.state_dict(), 'weights.safetensors')."
@@ -50,7 +49,9 @@ def load_state(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
             tensors = {name: file.get_tensor(name) for name in file.keys()}
         return tensors, json.loads(metadata.get("state", "{}"))
     except (SafetensorError, ValueError, OSError) as error:
-        raise ValueError(f"{path}: not a whole safetensors file ({error}).") from error
+        raise ValueError(
+            f"{path}: not a whole safetensors file ({error}). Copy it anew, or train it again."
+        ) from error
 
 
 def weights_hash(tensors: Mapping[str, torch.Tensor]) -> str:
@@ -67,13 +68,14 @@ def save_generation(
     path: Path, tensors: Mapping[str, torch.Tensor], facts: Mapping[str, Any]
 ) -> None:
     """Save a state, and keep the one before it beside it."""
-    if path.is_file():
-        os.replace(path, previous(path))
-    save_state(path, tensors, {**facts, "tensors": weights_hash(tensors)})
+    facts = {**facts, "tensors": weights_hash(tensors)}
+    files.write_whole(path, _packed(tensors, facts), keep=previous(path))
 
 
 def load_newest(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any], list[str]] | None:
-    """The newest whole state of two generations, with notes on those passed over.
+    """The newest whole state of two generations, with notes on one passed over.
+
+    That one is put aside: the next save would keep it in place of the whole one.
 
     Raises:
         ValueError: when there are states and none of them is whole.
@@ -84,16 +86,46 @@ def load_newest(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any], li
             continue
         try:
             tensors, facts = load_state(candidate)
-            if weights_hash(tensors) != facts.get("tensors"):
-                raise ValueError(f"{candidate}: its tensors are not those that were saved.")
-            return tensors, facts, notes
+            _check_whole(candidate, tensors, facts)
         except ValueError as error:
             notes.append(f"passed over a damaged state: {error}")
+            continue
+        if notes:
+            with suppress(FileNotFoundError):  # another process of this run was faster
+                os.replace(path, path.with_name(f"{path.stem}.damaged{path.suffix}"))
+        return tensors, facts, notes
     if notes:
-        raise ValueError(f"{'; '.join(notes)}. Choose another folder to begin anew.")
+        raise ValueError(f"{' '.join(notes)} Choose another folder to begin anew.")
     return None
 
 
 def previous(path: Path) -> Path:
     """Where the state before the newest lies."""
     return path.with_name(f"{path.stem}.previous{path.suffix}")
+
+
+def _check_whole(path: Path, tensors: Mapping[str, torch.Tensor], facts: Mapping[str, Any]) -> None:
+    if "tensors" not in facts:
+        raise ValueError(f"{path}: not the state of a run, but other weights.")
+    if weights_hash(tensors) != facts["tensors"]:
+        raise ValueError(f"{path}: its tensors are not those that were saved.")
+
+
+def _packed(tensors: Mapping[str, torch.Tensor], facts: Mapping[str, Any]) -> bytes:
+    """A safetensors file; tied weights, which it does not know, are written twice."""
+    plain, seen = {}, set()
+    for name, tensor in tensors.items():
+        plain[name] = tensor.detach().cpu().contiguous()
+        if plain[name].data_ptr() in seen:
+            plain[name] = plain[name].clone()
+        seen.add(plain[name].data_ptr())
+    text = json.dumps(facts)  # in the order of its making, which is the same each time
+    return safetensors.torch.save(plain, metadata={"state": text})
+
+
+def _is_pickle(path: Path) -> bool:
+    """By its name, or as torch.save begins a file: a zip, or a pickle of protocol 2 to 5."""
+    with open(path, "rb") as file:
+        head = file.read(8)
+    is_bare = head[:1] == b"\x80" and head[1:2] in b"\2\3\4\5" and head[2:] != bytes(6)
+    return path.suffix.lower() in PICKLES or head[:4] == b"PK\3\4" or is_bare

@@ -455,6 +455,9 @@ class Loop:
 
     def restore(self) -> None:
         """Go on from the newest whole state, if there is one."""
+        if self.ranks.is_first:
+            for name in (self.run.last, self.run.best):
+                files.clear_leftovers(name)  # of a killed process, each as large as a state
         found = load_newest(self.run.last)
         if found is None:
             return
