@@ -44,6 +44,7 @@ _HOMES = {  # public name: the module that holds it
     "show_teeth": "show.teeth",
     "show_threshold": "show.scores",
     "tooth_table": "show.teeth",
+    "watch": "show.live",
     "write_submission": "submission.csv_files",
     "write_answers": "submission.csv_files",
     "check_submission": "submission.csv_files",

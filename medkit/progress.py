@@ -24,7 +24,7 @@ class Status:
         self.enabled, self.quiet_s = enabled, quiet_s
         self._lines: list[str] = []
         self._current, self._shown_at = "", 0.0
-        self._handle = _display_handle() if enabled else None
+        self._handle = new_output(_Text("")) if enabled else None
 
     def line(self, text: str) -> None:
         """Add a line that stays."""
@@ -85,15 +85,15 @@ class _Text:
         return self.text
 
 
-def _display_handle() -> Any:
-    """IPython's handle for one rewritable output; None outside a notebook kernel."""
+def new_output(first: Any) -> Any:
+    """IPython's handle of a new output that `update` rewrites; None outside a notebook kernel."""
     ipython = sys.modules.get("IPython")
     shell = ipython.get_ipython() if ipython is not None else None
     if shell is None or not hasattr(shell, "kernel"):
         return None
     from IPython.display import display
 
-    return display(_Text(""), display_id=True)
+    return display(first, display_id=True)
 
 
 def clock(seconds: float) -> str:

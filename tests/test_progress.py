@@ -23,10 +23,13 @@ def notebook(monkeypatch):
     shown = []
 
     class Handle:
+        def __init__(self, first):
+            shown.append(repr(first))
+
         def update(self, text):
             shown.append(repr(text))
 
-    monkeypatch.setattr(progress, "_display_handle", Handle)
+    monkeypatch.setattr(progress, "new_output", Handle)
     return shown
 
 
@@ -79,4 +82,4 @@ def test_it_can_be_silent(capsys, clock):
 
 
 def test_outside_a_kernel_there_is_no_display():
-    assert progress._display_handle() is None
+    assert progress.new_output("x") is None

@@ -93,15 +93,15 @@ def follow(run: Run, *, progress: bool = True) -> None:
         Stopped: when somebody stopped it.
         RuntimeError: when the run failed, with its reason and the end of its log.
     """
-    status, shown = Status(enabled=progress), _log_length(run)
+    status, shown = Status(enabled=progress), len(log_lines(run))
     try:
-        while _is_going(run):
-            shown = _show_news(run, status, shown)
+        while is_going(run):
+            shown = show_news(run, status, shown)
             time.sleep(LOOK_EVERY_S)
     except KeyboardInterrupt:
         stop(run)
         raise
-    _show_news(run, status, shown)
+    show_news(run, status, shown)
     raise_if_failed(run)
     if state_of(run.path) == "stopped":
         raise Stopped(read_status(run.path)["reason"])
@@ -110,7 +110,7 @@ def follow(run: Run, *, progress: bool = True) -> None:
 def wait_for_first_step(run: Run) -> None:
     """Return when a started run has made a step, has ended, or a minute has passed."""
     until = time.monotonic() + FIRST_STEP_S
-    while _is_going(run) and time.monotonic() < until:
+    while is_going(run) and time.monotonic() < until:
         if state_of(run.path) == "running" and "step" in read_status(run.path)["facts"]:
             break
         time.sleep(LOOK_EVERY_S)
@@ -124,7 +124,7 @@ def raise_if_failed(run: Run) -> None:
         RuntimeError: for a run that failed or died, with the end of its log and output.
     """
     state = state_of(run.path)
-    if state not in ("failed", "stale", "new") or _is_going(run):
+    if state not in ("failed", "stale", "new") or is_going(run):
         return
     reason = read_status(run.path).get("reason") or "its process died"
     tails = [
@@ -135,7 +135,7 @@ def raise_if_failed(run: Run) -> None:
     raise RuntimeError("\n".join([f"{run.path}: the run failed. {reason}", *tails]))
 
 
-def _is_going(run: Run) -> bool:
+def is_going(run: Run) -> bool:
     """Whether a run's process lives, or is still on its way to take the folder."""
     child = _children.get(str(run.path.resolve()))
     if child is not None:
@@ -143,9 +143,9 @@ def _is_going(run: Run) -> bool:
     return state_of(run.path) == "running"
 
 
-def _show_news(run: Run, status: Status, shown: int) -> int:
+def show_news(run: Run, status: Status, shown: int) -> int:
     """Show the log from its line `shown` on, and how far the run is; returns the new length."""
-    lines = _lines(run.path / "log.txt")
+    lines = log_lines(run)
     for line in lines[shown:]:
         status.line(line.split("  ", 1)[-1])
     facts = read_status(run.path).get("facts", {})
@@ -156,15 +156,20 @@ def _show_news(run: Run, status: Status, shown: int) -> int:
 
 def describe(facts: Mapping[str, Any]) -> str:
     """How far a run is, in a line."""
+    gpu = ""
+    if "gpu_total" in facts:
+        used = (facts["gpu_total"] - facts["gpu_free"]) / 1e9
+        gpu = f"  GPU {used:.1f} of {facts['gpu_total'] / 1e9:.1f} GB"
+        gpu += f" (ours at most {facts['gpu_peak_own'] / 1e9:.1f})"
     return (
         f"epoch {facts['epoch']}/{facts['epochs']}  step {facts['step']}/{facts['steps']}  "
         f"loss {facts['loss']:.4f}  {facts['images_per_s']:.0f} images/s  "
-        f"{clock(facts['left_s'])} left"
+        f"{clock(facts['left_s'])} left{gpu}"
     )
 
 
-def _log_length(run: Run) -> int:
-    return len(_lines(run.path / "log.txt"))
+def log_lines(run: Run) -> list[str]:
+    return _lines(run.path / "log.txt")
 
 
 def _lines(path: Path) -> list[str]:

@@ -1,0 +1,59 @@
+"""watch: a run that trains in another process, as it goes."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+from medkit.progress import Status, new_output
+from medkit.runs.folder import Run
+from medkit.show.scores import show_history
+from medkit.training.launching import is_going, log_lines, raise_if_failed, show_news
+
+LINES = 8  # of the log that are shown of what was before
+
+
+def watch(run: Run | Path | str, *, every_s: float = 2.0) -> Run:
+    """Show a run's log, progress and curves until it ends; a finished one at once.
+
+    Call it from any notebook or terminal, as often as you like. An interrupt (the stop button) ends
+    the watching, not the run.
+
+    Raises:
+        RuntimeError: when the run failed, with its reason and the end of its log.
+    """
+    run = run if isinstance(run, Run) else Run(run)
+    status, curves = Status(), _Curves(run)
+    shown = max(0, len(log_lines(run)) - LINES)
+    try:
+        while True:
+            goes_on = is_going(run)  # before the log, whose last lines are then seen
+            shown = show_news(run, status, shown)
+            curves.update()
+            if not goes_on:
+                break
+            time.sleep(every_s)
+    except KeyboardInterrupt:
+        status.line(f"{run.path}: it goes on without being watched. mk.watch(run) shows it again.")
+        return run
+    status.line(f"{run.path}: {run.state}")
+    raise_if_failed(run)
+    return run
+
+
+class _Curves:
+    """The figure of a run's history, drawn anew when there is a new epoch."""
+
+    def __init__(self, run: Run):
+        self.run, self.seen, self.output = run, None, None
+
+    def update(self) -> None:
+        path = self.run.path / "history.csv"
+        changed = path.stat().st_mtime_ns if path.is_file() else None
+        if changed == self.seen:
+            return
+        self.seen, picture = changed, show_history(self.run)
+        if self.output is None:
+            self.output = new_output(picture)
+        else:
+            self.output.update(picture)
