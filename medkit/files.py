@@ -10,8 +10,9 @@ import hashlib
 import json
 import os
 import tempfile
+from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, Iterable
 
 ADVICE = {
     errno.ENOSPC: "the disk is full; free some space or choose another folder, then run it again",
@@ -29,11 +30,12 @@ def explain(error: OSError, path: Path) -> OSError:
 
 
 def write_whole(
-    path: Path, data: bytes | str, *, mode: int = 0o644, keep: Path | None = None
+    path: Path, data: bytes | str | Iterable[bytes], *, mode: int = 0o644, keep: Path | None = None
 ) -> None:
     """Write `data` so that `path` holds all of it or what it held before.
 
     Args:
+        data: bytes, text, or what is too large for the memory piece by piece.
         mode: permission bits of the new file, before the umask; 0o600 for what is private.
         keep: where the old file goes, in the same folder. Between two renames only `keep` is there.
 
@@ -41,25 +43,28 @@ def write_whole(
         OSError: with the file's name and a next step; the file at `path` is then untouched.
     """
     path = Path(path)
-    payload = data.encode("utf-8") if isinstance(data, str) else data
+    data = data.encode("utf-8") if isinstance(data, str) else data
     temporary = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
         with os.fdopen(handle, "wb") as file:
-            file.write(payload)
+            for piece in [data] if isinstance(data, bytes) else data:
+                file.write(piece)
             file.flush()
             os.fchmod(file.fileno(), mode & ~_umask())
             os.fsync(file.fileno())
         if keep is not None and path.exists():
             os.replace(path, keep)
         os.replace(temporary, path)
+        temporary = None
         sync_folder(path.parent)
     except OSError as error:
         raise explain(error, path) from error
     finally:
-        if temporary is not None and os.path.exists(temporary):
-            os.unlink(temporary)
+        if temporary is not None:
+            with suppress(OSError):  # the disk's first error is the one to tell
+                os.unlink(temporary)
 
 
 def clear_leftovers(path: Path) -> None:

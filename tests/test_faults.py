@@ -18,27 +18,23 @@ import pytest
 import torch
 
 from medkit import files
+from medkit.runs import state
 from medkit.runs.state import load_newest, previous, save_generation
 
-SEEN = ("mkstemp", "fdopen", "fchmod", "fsync", "replace", "open", "close")
+SEEN = ("fdopen", "fchmod", "fsync", "replace", "open", "close", "unlink")
 ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EIO)
 ADVICE = "disk is full|quota is used up|disk is read-only|may not write here|Input/output error"
 
 
-class Killed(BaseException):
-    """The process is gone."""
-
-
 class Watched:
-    """Stands for `os` and `tempfile` in medkit.files; notes each call, and may end one badly."""
+    """Notes each call to the disk that medkit.files makes, and may end some badly."""
 
-    def __init__(self, folder):
-        self.folder, self.calls, self.wrong = Path(folder), [], {}
-        self.torn = None
+    def __init__(self):
+        self.calls, self.wrong, self.torn = [], {}, None
 
     def install(self, monkeypatch):
-        for name in SEEN:
-            home = files.tempfile if name == "mkstemp" else files.os
+        homes = [(files.os, name) for name in SEEN]
+        for home, name in [*homes, (files.tempfile, "mkstemp"), (files.Path, "mkdir")]:
             monkeypatch.setattr(home, name, self._watch(name, getattr(home, name)))
         return self
 
@@ -82,6 +78,10 @@ class _File:
         self.watched.note("write")
         return self.file.write(data)
 
+    def flush(self):
+        self.watched.note("flush")
+        self.file.flush()
+
     def __getattr__(self, name):
         return getattr(self.file, name)
 
@@ -121,44 +121,62 @@ def saved(tmp_path):
 def record(saved, monkeypatch):
     """The calls of one save."""
     with monkeypatch.context() as patched:
-        watched = Watched(saved.parent).install(patched)
+        watched = Watched().install(patched)
         save_generation(saved, tensors(2), {"epoch": 2})
     return watched.calls
 
 
 def test_a_state_is_on_the_disk_before_it_has_its_name(saved, monkeypatch):
     calls = record(saved, monkeypatch)
-    wanted = ["write", "fsync file", "replace last.safetensors last.previous.safetensors"]
+    wanted = ["mkdir", "mkstemp", "write", "write", "write", "flush", "fchmod", "fsync file"]
+    wanted += ["replace last.safetensors last.previous.safetensors"]
     wanted += ["replace temporary last.safetensors", "fsync folder"]
-    assert [call for call in calls if call in wanted] == wanted
+    assert [call for call in calls if call not in ("open", "close")] == wanted
     assert sorted(os.listdir(saved.parent)) == ["last.previous.safetensors", "last.safetensors"]
 
 
+@pytest.mark.parametrize("stays", [False, True], ids=["once", "stays"])
 @pytest.mark.parametrize("number", ERRORS, ids=lambda number: errno.errorcode[number])
-def test_no_error_of_the_disk_loses_a_state(saved, monkeypatch, number):
-    """Each call of a save fails in turn: a clear error, and a whole state to go on from."""
+def test_no_error_of_the_disk_loses_a_state(saved, monkeypatch, number, stays):
+    """Each call of a save fails, alone or with all after it: a clear error, and a whole state."""
     count = len(record(saved, monkeypatch))
     for call in range(count):
         for k in (0, 1):
             save_generation(saved, tensors(k), {"epoch": k})
         with monkeypatch.context() as patched:
-            watched = Watched(saved.parent).install(patched)
-            watched.wrong[call] = OSError(number, os.strerror(number))
+            watched = Watched().install(patched)
+            for wrong in range(call, count + 9 if stays else call + 1):
+                watched.wrong[wrong] = OSError(number, os.strerror(number))
             with pytest.raises(OSError, match=rf"last\.safetensors: not written, .*({ADVICE})"):
                 save_generation(saved, tensors(2), {"epoch": 2})
         assert epoch_of(saved) in (1, 2), watched.calls
-        if "replace temporary last.safetensors" not in watched.calls[:-1]:
+        if "replace temporary last.safetensors" not in watched.calls[:call]:
             assert epoch_of(saved) == 1
+        if stays:
+            files.clear_leftovers(saved)
         assert not list(saved.parent.glob(".*")), "a temporary file was left behind"
         save_generation(saved, tensors(3), {"epoch": 3})  # and it goes on when the disk is well
         assert epoch_of(saved) == 3
+
+
+def test_an_interrupt_at_any_call_loses_nothing(saved, monkeypatch):
+    """The stop button of a notebook, which no `except OSError` sees."""
+    for call in range(len(record(saved, monkeypatch))):
+        save_generation(saved, tensors(1), {"epoch": 1})
+        with monkeypatch.context() as patched:
+            watched = Watched().install(patched)
+            watched.wrong[call] = KeyboardInterrupt()
+            with pytest.raises(KeyboardInterrupt):
+                save_generation(saved, tensors(2), {"epoch": 2})
+        is_in_place = "replace temporary last.safetensors" in watched.calls[:call]
+        assert epoch_of(saved) == 1 + is_in_place and not list(saved.parent.glob(".*"))
 
 
 def test_a_write_that_stops_half_way_loses_nothing(saved, monkeypatch):
     calls = record(saved, monkeypatch)
     for call in [k for k, name in enumerate(calls) if name == "write"]:
         with monkeypatch.context() as patched:
-            watched = Watched(saved.parent).install(patched)
+            watched = Watched().install(patched)
             watched.torn = call
             with pytest.raises(OSError, match="the disk is full; free some space"):
                 save_generation(saved, tensors(3), {"epoch": 3})
@@ -180,7 +198,7 @@ def test_a_kill_between_any_two_calls_loses_nothing(tmp_path):
             if pid == 0:
                 for k in (0, 1):
                     save_generation(path, tensors(k), {{"epoch": k}})
-                watched = Watched(path.parent).install(pytest.MonkeyPatch())
+                watched = Watched().install(pytest.MonkeyPatch())
                 real = watched.note
                 def note(label):
                     if len(watched.calls) == call:
@@ -212,7 +230,7 @@ def test_a_kill_between_any_two_calls_loses_nothing(tmp_path):
 
 
 def history_of(saved, monkeypatch, first, last):
-    """What some saves did to the folder, in order: ("write", name, bytes), ("rename", a, b) ..."""
+    """What a restart and some saves did to the folder, in order: ("rename", from, to) and so on."""
     effects, real_replace, real_fsync = [], os.replace, os.fsync
 
     def replace(source, target):
@@ -230,6 +248,7 @@ def history_of(saved, monkeypatch, first, last):
     with monkeypatch.context() as patched:
         patched.setattr(files.os, "replace", replace)
         patched.setattr(files.os, "fsync", fsync)
+        load_newest(saved)
         for number in range(first, last):
             save_generation(saved, tensors(number), {"epoch": number})
             effects.append(("returned", number))
@@ -254,7 +273,13 @@ def after_a_cut(start, effects):
         yield folder
 
 
-def test_a_power_cut_after_any_call_loses_no_state_that_was_saved(saved, tmp_path, monkeypatch):
+@pytest.mark.parametrize("is_damaged", [False, True])
+def test_a_power_cut_after_any_call_loses_no_state_that_was_saved(
+    saved, tmp_path, monkeypatch, is_damaged
+):
+    """Also when the newest state is damaged at first, so that only the one before it is left."""
+    if is_damaged:
+        saved.write_bytes(saved.read_bytes()[:-1])
     start = {path.name: path.read_bytes() for path in saved.parent.iterdir()}
     effects = history_of(saved, monkeypatch, 2, 6)
     assert [effect[0] for effect in effects].count("sync file") == 4
@@ -266,7 +291,9 @@ def test_a_power_cut_after_any_call_loses_no_state_that_was_saved(saved, tmp_pat
             (tmp_path / "cut").mkdir()
             for name, data in folder.items():
                 (tmp_path / "cut" / name).write_bytes(data)
-            assert epoch_of(tmp_path / "cut" / saved.name) >= max(returned, default=1)
+            assert epoch_of(tmp_path / "cut" / saved.name) >= max(
+                returned, default=0 if is_damaged else 1
+            )
             tried += 1
     assert tried > len(effects)
 
@@ -284,11 +311,38 @@ def test_a_damaged_newest_state_never_pushes_out_the_good_one(saved):
     data[-1] ^= 1
     saved.write_bytes(bytes(data))
     found, facts, notes = load_newest(saved)
-    assert facts["epoch"] == 0 and "its tensors are not those that were saved" in notes[0]
+    assert facts["epoch"] == 0 and "its tensors or facts are not those" in notes[0]
     assert not saved.exists() and previous(saved).exists()
     assert (saved.parent / "last.damaged.safetensors").read_bytes() == bytes(data)
+    assert notes[1] == "the damaged state is now last.damaged.safetensors"
     save_generation(saved, tensors(1), {"epoch": 1})
     assert epoch_of(previous(saved)) == 0 and epoch_of(saved) == 1
+
+
+def test_a_damaged_state_in_a_folder_that_is_read_only_gives_a_clear_error(saved, monkeypatch):
+    """Going on from the one before it would end in the same error at the first save."""
+    saved.write_bytes(b"")
+    with monkeypatch.context() as patched:
+        watched = Watched().install(patched)
+        watched.wrong = {k: OSError(errno.EROFS, os.strerror(errno.EROFS)) for k in range(9)}
+        with pytest.raises(
+            OSError, match=r"last\.damaged\.safetensors: not written, the disk is r"
+        ):
+            load_newest(saved)
+    assert epoch_of(saved) == 0
+
+
+def test_a_state_that_cannot_be_read_is_passed_over(saved, monkeypatch):
+    real = state.safe_open
+
+    def fail(path, **options):
+        if path == str(saved):
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        return real(path, **options)
+
+    monkeypatch.setattr(state, "safe_open", fail)
+    found, facts, notes = load_newest(saved)
+    assert facts["epoch"] == 0 and "Input/output error" in notes[0]
 
 
 def test_a_disk_that_is_really_full_gives_a_clear_error(tmp_path):

@@ -57,6 +57,26 @@ def test_what_is_written_is_on_the_disk_before_it_has_its_name(tmp_path, monkeyp
     assert calls == ["fsync", "replace", "fsyncfolder"]
 
 
+def test_only_what_a_killed_process_left_is_cleared(tmp_path):
+    for name in ("x.txt", ".x.txt.ab12", ".x.txt.cd34", ".y.txt.ab12"):
+        (tmp_path / name).write_text("1")
+    files.clear_leftovers(tmp_path / "x.txt")
+    assert sorted(os.listdir(tmp_path)) == [".y.txt.ab12", "x.txt"]
+
+
+def test_what_is_large_is_written_piece_by_piece(tmp_path):
+    path = tmp_path / "x"
+
+    def pieces():
+        yield b"ab"
+        (temporary,) = tmp_path.iterdir()
+        assert temporary.name.startswith(".x.")
+        yield memoryview(b"cd")
+
+    files.write_whole(path, pieces())
+    assert path.read_bytes() == b"abcd" and os.listdir(tmp_path) == ["x"]
+
+
 def test_lines_are_added_one_by_one(tmp_path):
     for line in ("하나", "둘\n"):
         files.append_line(tmp_path / "log.txt", line)

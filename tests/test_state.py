@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+import json
 import pickle
 
 import pytest
+import safetensors.torch
 import torch
 
 from medkit.runs.state import (
+    DTYPES,
     load_newest,
     load_state,
     previous,
@@ -28,6 +31,24 @@ def test_the_same_state_is_the_same_file(tmp_path):
     for name in "xy":
         save_state(tmp_path / name, TENSORS, {str(i): i for i in range(12)})
     assert (tmp_path / "x").read_bytes() == (tmp_path / "y").read_bytes()
+
+
+def test_a_state_is_written_as_the_library_writes_it(tmp_path):
+    """In each dtype, with names out of order, nothing, one number, and one that is not in order."""
+    tensors = {f"{name}{dtype}": torch.ones(2, 3).to(dtype) for dtype in DTYPES for name in "z가a"}
+    tensors.update(TENSORS, none=torch.zeros(0, 3), turned=torch.rand(2, 3).t())
+    plain = {name: tensor.contiguous() for name, tensor in tensors.items()}
+    for length in range(8):  # the header is filled up to a multiple of 8
+        facts = {"실행": '"\\\n' + "x" * length, "x": [1.5, None]}
+        save_state(tmp_path / "x", tensors, facts)
+        wanted = safetensors.torch.save(plain, metadata={"state": json.dumps(facts)})
+        assert (tmp_path / "x").read_bytes() == wanted
+
+
+def test_a_dtype_that_safetensors_does_not_know_is_named(tmp_path):
+    with pytest.raises(ValueError, match=r"cannot hold w \(torch\.complex64\)\. Change"):
+        save_state(tmp_path / "x", {"w": torch.ones(2, dtype=torch.complex64)}, {})
+    assert not list(tmp_path.iterdir())
 
 
 def test_memory_format_does_not_change_the_hash():
@@ -69,15 +90,23 @@ def test_a_header_that_looks_like_a_pickle_is_read(tmp_path):
 
 def test_tied_weights_are_written_twice(tmp_path):
     weight = torch.arange(4.0)
-    save_state(tmp_path / "x", {"a": weight, "b": weight}, {})
+    shared = {"a": weight, "b": weight, "part": weight[1:3], "across": weight[2:]}
+    save_state(tmp_path / "x", shared, {})
     tensors, _ = load_state(tmp_path / "x")
-    assert torch.equal(tensors["a"], weight) and torch.equal(tensors["b"], weight)
+    assert all(torch.equal(tensors[name], shared[name]) for name in shared)
 
 
 def test_weights_of_others_are_no_state(tmp_path):
     save_state(tmp_path / "last.safetensors", TENSORS, {})
     with pytest.raises(ValueError, match="not the state of a run, but other weights. Choose"):
         load_newest(tmp_path / "last.safetensors")
+
+
+@pytest.mark.parametrize("note", [None, {"format": "pt"}, {"state": "ready"}, {"state": "[1]"}])
+def test_weights_of_others_may_note_what_they_like(tmp_path, note):
+    safetensors.torch.save_file(TENSORS, str(tmp_path / "x.safetensors"), metadata=note)
+    tensors, facts = load_state(tmp_path / "x.safetensors")
+    assert weights_hash(tensors) == weights_hash(TENSORS) and facts == {}
 
 
 def test_a_missing_state_says_what_is_there(tmp_path):
@@ -100,11 +129,17 @@ def test_two_generations_are_kept(tmp_path):
         load_newest(path)
 
 
-def test_a_flipped_bit_is_noticed(tmp_path):
+def test_a_flipped_bit_is_noticed_wherever_it_is(tmp_path):
+    """In the length, the header, the facts, the hash and the tensors."""
     path = tmp_path / "last.safetensors"
-    save_generation(path, TENSORS, {"epoch": 0})
-    data = bytearray(path.read_bytes())
-    data[-1] ^= 1
-    path.write_bytes(bytes(data))
-    with pytest.raises(ValueError, match="its tensors are not those that were saved"):
-        load_newest(path)
+    for epoch in (0, 1):
+        save_generation(path, TENSORS, {"epoch": epoch, "loss_sum": 0.1})
+    whole = path.read_bytes()
+    for place in range(len(whole)):
+        data = bytearray(whole)
+        data[place] ^= 1 << place % 8
+        path.write_bytes(bytes(data))
+        tensors, facts, notes = load_newest(path)
+        assert facts == {"epoch": 0, "loss_sum": 0.1} and len(notes) == 2, data
+        assert weights_hash(tensors) == weights_hash(TENSORS)
+    assert "not those that were saved" in notes[0] and "now last.damaged.safetensors" in notes[1]

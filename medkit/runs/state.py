@@ -10,23 +10,31 @@ import json
 import os
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Mapping
+from typing import Any, Iterator, Mapping
 
-import safetensors.torch
 import torch
 from safetensors import SafetensorError, safe_open
 
 from medkit import files
 
 PICKLES = (".pth", ".pt", ".ckpt", ".bin", ".pkl", ".pickle")
+DTYPES = {  # as safetensors names and orders them, the most aligned first
+    torch.int64: "I64",
+    torch.float64: "F64",
+    torch.float32: "F32",
+    torch.int32: "I32",
+    torch.bfloat16: "BF16",
+    torch.float16: "F16",
+    torch.int16: "I16",
+    torch.int8: "I8",
+    torch.uint8: "U8",
+    torch.bool: "BOOL",
+}
 
 
 def save_state(path: Path, tensors: Mapping[str, torch.Tensor], facts: Mapping[str, Any]) -> None:
-    """Write tensors and facts, whole or not at all.
-
-    All facts are one metadata key, since safetensors writes several in random order.
-    """
-    files.write_whole(path, _packed(tensors, facts))
+    """Write tensors and facts, whole or not at all."""
+    files.write_whole(path, _pieces(tensors, facts))
 
 
 def load_state(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
@@ -38,29 +46,28 @@ def load_state(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such file (found {files.listing(path.parent)}).")
-    if _is_pickle(path):
-        raise ValueError(
-            f"{path}: a pickled file can run any code and is never read. Convert it on a machine "
-            "of your own: safetensors.torch.save_file(model.state_dict(), 'weights.safetensors')."
-        )
     try:
-        with safe_open(str(path), framework="pt") as file:
-            metadata = file.metadata() or {}
-            tensors = {name: file.get_tensor(name) for name in file.keys()}
-        return tensors, json.loads(metadata.get("state", "{}"))
+        if not _is_pickle(path):
+            with safe_open(str(path), framework="pt") as file:
+                facts = _facts(file.metadata() or {})
+                return {name: file.get_tensor(name) for name in file.keys()}, facts
     except (SafetensorError, ValueError, OSError) as error:
         raise ValueError(
             f"{path}: not a whole safetensors file ({error}). Copy it anew, or train it again."
         ) from error
+    raise ValueError(
+        f"{path}: a pickled file can run any code and is never read. Convert it on a machine "
+        "of your own: safetensors.torch.save_file(model.state_dict(), 'weights.safetensors')."
+    )
 
 
 def weights_hash(tensors: Mapping[str, torch.Tensor]) -> str:
     """SHA-256 over the sorted (name, dtype, shape, bytes) of tensors, in hex."""
     digest = hashlib.sha256()
     for name in sorted(tensors):
-        tensor = tensors[name].detach().cpu().contiguous()
+        tensor = tensors[name]
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
-        digest.update(tensor.reshape(-1).view(torch.uint8).numpy().tobytes())
+        digest.update(_raw(tensor))
     return digest.hexdigest()
 
 
@@ -68,8 +75,8 @@ def save_generation(
     path: Path, tensors: Mapping[str, torch.Tensor], facts: Mapping[str, Any]
 ) -> None:
     """Save a state, and keep the one before it beside it."""
-    facts = {**facts, "tensors": weights_hash(tensors)}
-    files.write_whole(path, _packed(tensors, facts), keep=previous(path))
+    facts = {**facts, "sha256": _whole_hash(tensors, facts)}
+    files.write_whole(path, _pieces(tensors, facts), keep=previous(path))
 
 
 def load_newest(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any], list[str]] | None:
@@ -91,8 +98,7 @@ def load_newest(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any], li
             notes.append(f"passed over a damaged state: {error}")
             continue
         if notes:
-            with suppress(FileNotFoundError):  # another process of this run was faster
-                os.replace(path, path.with_name(f"{path.stem}.damaged{path.suffix}"))
+            notes.append(f"the damaged state is now {_put_aside(path).name}")
         return tensors, facts, notes
     if notes:
         raise ValueError(f"{' '.join(notes)} Choose another folder to begin anew.")
@@ -104,23 +110,65 @@ def previous(path: Path) -> Path:
     return path.with_name(f"{path.stem}.previous{path.suffix}")
 
 
-def _check_whole(path: Path, tensors: Mapping[str, torch.Tensor], facts: Mapping[str, Any]) -> None:
-    if "tensors" not in facts:
+def _put_aside(path: Path) -> Path:
+    damaged = path.with_name(f"{path.stem}.damaged{path.suffix}")
+    try:
+        with suppress(FileNotFoundError):  # another process of this run was faster
+            os.replace(path, damaged)
+    except OSError as error:
+        raise files.explain(error, damaged) from error
+    return damaged
+
+
+def _check_whole(path: Path, tensors: Mapping[str, torch.Tensor], facts: dict[str, Any]) -> None:
+    kept = facts.pop("sha256", None)
+    if kept is None:
         raise ValueError(f"{path}: not the state of a run, but other weights.")
-    if weights_hash(tensors) != facts["tensors"]:
-        raise ValueError(f"{path}: its tensors are not those that were saved.")
+    if _whole_hash(tensors, facts) != kept:
+        raise ValueError(f"{path}: its tensors or facts are not those that were saved.")
 
 
-def _packed(tensors: Mapping[str, torch.Tensor], facts: Mapping[str, Any]) -> bytes:
-    """A safetensors file; tied weights, which it does not know, are written twice."""
-    plain, seen = {}, set()
-    for name, tensor in tensors.items():
-        plain[name] = tensor.detach().cpu().contiguous()
-        if plain[name].data_ptr() in seen:
-            plain[name] = plain[name].clone()
-        seen.add(plain[name].data_ptr())
-    text = json.dumps(facts)  # in the order of its making, which is the same each time
-    return safetensors.torch.save(plain, metadata={"state": text})
+def _whole_hash(tensors: Mapping[str, torch.Tensor], facts: Mapping[str, Any]) -> str:
+    return files.sha256(f"{weights_hash(tensors)} {json.dumps(facts)}".encode())
+
+
+def _facts(metadata: Mapping[str, str]) -> dict[str, Any]:
+    """What `save_state` was given; nothing for the weights of others, whatever they note."""
+    try:
+        facts = json.loads(metadata.get("state", "{}"))
+    except ValueError:
+        return {}
+    return facts if isinstance(facts, dict) else {}
+
+
+def _pieces(tensors: Mapping[str, torch.Tensor], facts: Mapping[str, Any]) -> Iterator[bytes]:
+    """The bytes that safetensors.torch.save gives, one tensor after the other.
+
+    Its own are all in memory, two or three times. All facts are one metadata key, since it writes
+    several in random order; tied weights, which it refuses, are written twice.
+    """
+    unknown = [f"{name} ({t.dtype})" for name, t in tensors.items() if t.dtype not in DTYPES]
+    if unknown:
+        raise ValueError(f"safetensors cannot hold {', '.join(unknown[:3])}. Change their dtype.")
+    ranks = list(DTYPES)
+    names = sorted(tensors, key=lambda name: (ranks.index(tensors[name].dtype), name))
+    header: dict[str, Any] = {"__metadata__": {"state": json.dumps(facts)}}
+    end = 0
+    for name in names:
+        tensor = tensors[name]
+        begin, end = end, end + tensor.numel() * tensor.element_size()
+        shape = {"shape": list(tensor.shape), "data_offsets": [begin, end]}
+        header[name] = {"dtype": DTYPES[tensor.dtype], **shape}
+    text = json.dumps(header, ensure_ascii=False, separators=(",", ":")).encode("utf-8")
+    text += b" " * (-len(text) % 8)
+    yield len(text).to_bytes(8, "little") + text
+    for name in names:
+        yield _raw(tensors[name])
+
+
+def _raw(tensor: torch.Tensor) -> memoryview:
+    """The bytes of a tensor; a copy only of what is on a device or not contiguous."""
+    return tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data
 
 
 def _is_pickle(path: Path) -> bool:
