@@ -6,6 +6,7 @@ holds the last line and never a bar frozen at 0 %.
 
 from __future__ import annotations
 
+import shutil
 import sys
 import time
 from typing import Any, Iterable, Iterator, TypeVar
@@ -18,10 +19,13 @@ class Status:
 
     In a notebook the whole text is one output. In a terminal the last line is rewritten in place.
     Elsewhere (a log file) the rewritten line is written at most every `quiet_s` seconds.
+
+    Args:
+        keep: lines that a notebook's output shows, the newest; 0 for all.
     """
 
-    def __init__(self, *, quiet_s: float = 30.0, enabled: bool = True):
-        self.enabled, self.quiet_s = enabled, quiet_s
+    def __init__(self, *, quiet_s: float = 30.0, enabled: bool = True, keep: int = 0):
+        self.enabled, self.quiet_s, self.keep = enabled, quiet_s, keep
         self._lines: list[str] = []
         self._current, self._shown_at = "", 0.0
         self._handle = new_output(_Text("")) if enabled else None
@@ -47,12 +51,14 @@ class Status:
         if self._handle is not None:
             self._show()
         elif sys.stdout.isatty():
-            print("\r\x1b[K" + text, end="", flush=True)
+            width = shutil.get_terminal_size().columns - 1  # a broken line could not be rewritten
+            print("\r\x1b[K" + text[:width], end="", flush=True)
         else:
             print(text, flush=True)
 
     def _show(self) -> None:
-        text = "\n".join([*self._lines, *([self._current] if self._current else [])])
+        lines = self._lines[-self.keep :]  # all of them with 0
+        text = "\n".join([*lines, *([self._current] if self._current else [])])
         self._handle.update(_Text(text))
 
 
@@ -85,11 +91,16 @@ class _Text:
         return self.text
 
 
-def new_output(first: Any) -> Any:
-    """IPython's handle of a new output that `update` rewrites; None outside a notebook kernel."""
+def in_notebook() -> bool:
+    """Whether a notebook's kernel runs this."""
     ipython = sys.modules.get("IPython")
     shell = ipython.get_ipython() if ipython is not None else None
-    if shell is None or not hasattr(shell, "kernel"):
+    return hasattr(shell, "kernel")
+
+
+def new_output(first: Any) -> Any:
+    """IPython's handle of a new output that `update` rewrites; None outside a notebook kernel."""
+    if not in_notebook():
         return None
     from IPython.display import display
 

@@ -7,10 +7,11 @@ from types import SimpleNamespace
 import pytest
 
 import medkit as mk
-from medkit import progress
+from medkit import files, progress
 from medkit.runs.folder import open_folder
-from medkit.runs.holding import Hold, Stopped, hold
+from medkit.runs.holding import Hold, Stopped, hold, read_status
 from medkit.show import live
+from medkit.training import launching
 
 CONFIG = mk.Config(
     "caries", model="test_resnet", image_size=32, epochs=2, batch_size=16, augment="light"
@@ -23,6 +24,7 @@ FACTS = {
     "loss": 0.51234,
     "images_per_s": 321.4,
     "left_s": 75,
+    "micro_batch": 8,
 }
 
 
@@ -51,12 +53,17 @@ def notebook(monkeypatch):
     notebook = Notebook()
     for module in (progress, live):
         monkeypatch.setattr(module, "new_output", notebook.display)
+    monkeypatch.setattr(live, "in_notebook", lambda: True)
     return notebook
 
 
 def write_history(run, epochs):
     rows = "".join(f"{k},0.001,{1 / k},{1.2 / k}\n" for k in range(1, epochs + 1))
     (run.path / "history.csv").write_text("epoch,lr,train_loss,valid_loss\n" + rows)
+
+
+def _height(text):
+    return len(text.splitlines())
 
 
 def test_a_run_is_watched_from_its_first_step_to_its_end(run, notebook, monkeypatch):
@@ -77,24 +84,30 @@ def test_a_run_is_watched_from_its_first_step_to_its_end(run, notebook, monkeypa
             held.release("finished")
 
     monkeypatch.setattr(live, "time", SimpleNamespace(sleep=next_moment))
+    clock = SimpleNamespace(monotonic=lambda: 100.0 + len(steps))
+    monkeypatch.setattr(progress, "time", clock)
     held = Hold(run.path)
     held.take()
-    assert live.watch(run, every_s=7).path == run.path
+    live.watch(run, every_s=7)
     assert steps == [7, 7, 7, 7]
     text, figure = notebook.outputs
-    assert "줄 1\n" not in text.shown[-1].text and "줄 2\n줄 3" in text.shown[-1].text
-    progress = "epoch 3/9  step 5/12  loss 0.5123  321 images/s  1:15 left  "
-    progress += "GPU 21.0 of 51.0 GB (ours at most 9.0)"
-    assert any(progress in shown.text for shown in text.shown)
-    assert text.shown[-1].text.endswith(f"epoch 2/9  끝\n{run.path}: finished")
+    texts = [shown.text for shown in text.shown]
+    assert texts[9].endswith("\n줄 8\n줄 9\nrunning, before its first step")
+    assert not any("줄 1\n" in shown for shown in texts) and max(map(_height, texts)) == 9
+    line = "running: epoch 3/9  step 5/12  loss 0.5123  321 images/s  1:15 left  "
+    line += "8 of 16 images at once  GPU 21.0 of 51.0 GB (ours at most 9.0)"
+    assert any(line in shown for shown in texts)
+    assert texts[-1].endswith(f"epoch 2/9  끝\n{run.path}: finished")
     assert len(figure.shown) == 2  # drawn when there is a new epoch, and not each time
 
 
-def test_a_finished_run_is_shown_at_once_and_again(cases, tmp_path, notebook, monkeypatch):
-    done = mk.fit(CONFIG, cases, tmp_path / "run", num_workers=0, device="cpu", progress=False)
+def test_a_finished_run_is_shown_at_once_and_again(run, notebook, monkeypatch):
+    with hold(run.path):
+        write_history(run, 2)
+        (run.path / "log.txt").write_text("2026-01-01 00:00:00  finished after 2 epochs\n")
     monkeypatch.setattr(live, "time", SimpleNamespace(sleep=pytest.fail))
     for _ in range(2):
-        mk.watch(str(done.path))
+        mk.watch(str(run.path))
     assert len(notebook.outputs) == 4
     assert "finished after 2 epochs" in notebook.outputs[2].shown[-1].text
     assert notebook.outputs[3].shown[0]._repr_png_()[:4] == b"\x89PNG"
@@ -105,8 +118,10 @@ def test_a_failed_run_is_raised_with_its_reason(run, capsys):
     with pytest.raises(ValueError):
         with hold(run.path):
             raise ValueError("no picture")
-    with pytest.raises(RuntimeError, match="failed. ValueError: no picture\n--- log.txt\n.*last w"):
+    words = "failed. ValueError: no picture\n--- log.txt\n.*last w"
+    with pytest.raises(RuntimeError, match=words) as caught:
         live.watch(run)
+    assert caught.value._render_traceback_() == [str(caught.value)]  # what a notebook shows
     assert "the last words" in capsys.readouterr().out
 
 
@@ -127,6 +142,39 @@ def test_an_interrupt_ends_the_watching_alone(run, capsys, monkeypatch):
         live.watch(run)
         assert run.state == "running"
     assert "it goes on without being watched. mk.watch(run)" in capsys.readouterr().out
+
+
+def test_a_dead_process_is_told_with_a_next_step(run, capsys):
+    held = Hold(run.path)
+    held.take()
+    held._over.set()
+    status = {**read_status(run.path), "holder": {**held.me, "started": 1}}
+    files.write_json(run.path / "status.json", status)
+    with pytest.raises(RuntimeError, match="Its process died; call mk.start again and it goes on"):
+        live.watch(run)
+    assert capsys.readouterr().out.endswith("충치: stale\n")
+
+
+def test_a_run_that_another_notebook_just_started_is_waited_for(run, capsys, monkeypatch):
+    def begin(seconds):
+        with hold(run.path):
+            held.append(run.state)
+
+    held = []
+    live.watch(run)
+    assert "충치: never started. mk.start(config, cases, folder)" in capsys.readouterr().out
+    (run.path / "output.txt").touch()
+    monkeypatch.setattr(live, "time", SimpleNamespace(sleep=begin))
+    live.watch(run)
+    assert held == ["running"] and capsys.readouterr().out.endswith("충치: finished\n")
+
+
+def test_a_run_that_another_notebook_started_again_is_followed(run, monkeypatch):
+    over = SimpleNamespace(poll=lambda: 0)  # this kernel's process, long ended
+    monkeypatch.setitem(launching._children, str(run.path.resolve()), over)
+    with hold(run.path):
+        assert launching.is_going(run)
+    assert not launching.is_going(run)
 
 
 def test_what_is_no_run_is_said(tmp_path):

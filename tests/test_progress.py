@@ -65,10 +65,20 @@ def test_a_notebook_keeps_one_output_that_ends_with_the_result(notebook, clock, 
     assert notebook[-1] == "epoch 1\nepoch 2" and capsys.readouterr().out == ""
 
 
+def test_a_notebook_can_keep_the_newest_lines_alone(notebook, clock):
+    status = Status(keep=2)
+    for word in ("a", "b", "c"):
+        status.line(word)
+    clock.s += 1
+    status.update("d")
+    assert notebook[-1] == "b\nc\nd"
+
+
 def test_a_terminal_is_rewritten_in_place(capsys, clock, monkeypatch):
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
+    monkeypatch.setenv("COLUMNS", "5")
     status = Status()
-    status.update("half")
+    status.update("half, and wider than the terminal")
     status.line("done")
     assert capsys.readouterr().out == "\r\x1b[Khalf\r\x1b[Kdone\n"
 

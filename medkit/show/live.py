@@ -5,15 +5,15 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
-from medkit.progress import Status, new_output
+from medkit.progress import Status, in_notebook, new_output
 from medkit.runs.folder import Run
 from medkit.show.scores import show_history
 from medkit.training.launching import is_going, log_lines, raise_if_failed, show_news
 
-LINES = 8  # of the log that are shown of what was before
+LINES = 8  # of the log, the newest
 
 
-def watch(run: Run | Path | str, *, every_s: float = 2.0) -> Run:
+def watch(run: Run | Path | str, *, every_s: float = 5.0) -> None:
     """Show a run's log, progress and curves until it ends; a finished one at once.
 
     Call it from any notebook or terminal, as often as you like. An interrupt (the stop button) ends
@@ -23,7 +23,7 @@ def watch(run: Run | Path | str, *, every_s: float = 2.0) -> Run:
         RuntimeError: when the run failed, with its reason and the end of its log.
     """
     run = run if isinstance(run, Run) else Run(run)
-    status, curves = Status(), _Curves(run)
+    status, curves = Status(keep=LINES), _Curves(run)
     shown = max(0, len(log_lines(run)) - LINES)
     try:
         while True:
@@ -35,10 +35,12 @@ def watch(run: Run | Path | str, *, every_s: float = 2.0) -> Run:
             time.sleep(every_s)
     except KeyboardInterrupt:
         status.line(f"{run.path}: it goes on without being watched. mk.watch(run) shows it again.")
-        return run
+        return
+    if run.state == "new" and not (run.path / "output.txt").is_file():
+        status.line(f"{run.path}: never started. mk.start(config, cases, folder) trains in it.")
+        return
     status.line(f"{run.path}: {run.state}")
     raise_if_failed(run)
-    return run
 
 
 class _Curves:
@@ -50,7 +52,7 @@ class _Curves:
     def update(self) -> None:
         path = self.run.path / "history.csv"
         changed = path.stat().st_mtime_ns if path.is_file() else None
-        if changed == self.seen:
+        if changed == self.seen or not in_notebook():
             return
         self.seen, picture = changed, show_history(self.run)
         if self.output is None:

@@ -21,6 +21,7 @@ from medkit.runs.holding import Stopped, ask_to_stop, read_status, state_of
 
 FIRST_STEP_S = 60.0  # to wait for it, before `start` leaves the run alone
 LOOK_EVERY_S = 0.2
+DIED = "Its process died; call mk.start again and it goes on from its last saved state."
 TAILS = {"log.txt": 5, "output.txt": 40}  # lines that an error shows; torchrun tells at length
 _children: dict[str, subprocess.Popen] = {}  # by run folder
 
@@ -66,12 +67,13 @@ def command(
     return [sys.executable, *launcher, *torchrun, *training]
 
 
-def stop(run: Run, *, wait_s: float = 120.0) -> str:
+def stop(run: Run | Path | str, *, wait_s: float = 120.0) -> str:
     """End a run cleanly: its step is finished and its state saved. Returns how it stands then.
 
     Raises:
         TimeoutError: when it does not answer in time; it will stop when it can.
     """
+    run = run if isinstance(run, Run) else Run(run)
     if state_of(run.path) == "running":
         ask_to_stop(run.path)
     until = time.monotonic() + wait_s
@@ -126,21 +128,26 @@ def raise_if_failed(run: Run) -> None:
     state = state_of(run.path)
     if state not in ("failed", "stale", "new") or is_going(run):
         return
-    reason = read_status(run.path).get("reason") or "its process died"
+    reason = read_status(run.path).get("reason") or DIED
     tails = [
         f"--- {name}\n" + "\n".join(_lines(run.path / name)[-count:])
         for name, count in TAILS.items()
         if _lines(run.path / name)
     ]
-    raise RuntimeError("\n".join([f"{run.path}: the run failed. {reason}", *tails]))
+    message = "\n".join([f"{run.path}: the run failed. {reason}", *tails])
+    error = RuntimeError(message)
+    error._render_traceback_ = lambda: [message]  # in a notebook, without the lines of this file
+    raise error
 
 
 def is_going(run: Run) -> bool:
-    """Whether a run's process lives, or is still on its way to take the folder."""
-    child = _children.get(str(run.path.resolve()))
-    if child is not None:
-        return child.poll() is None
-    return state_of(run.path) == "running"
+    """Whether a run's process lives, or may be on its way to take the folder."""
+    child, state = _children.get(str(run.path.resolve())), state_of(run.path)
+    if state == "running" or (child is not None and child.poll() is None):
+        return True
+    output = run.path / "output.txt"  # made by the notebook that starts a run
+    is_young = output.is_file() and time.time() - output.stat().st_mtime < FIRST_STEP_S
+    return child is None and state == "new" and is_young
 
 
 def show_news(run: Run, status: Status, shown: int) -> int:
@@ -150,13 +157,17 @@ def show_news(run: Run, status: Status, shown: int) -> int:
         status.line(line.split("  ", 1)[-1])
     facts = read_status(run.path).get("facts", {})
     if "step" in facts and state_of(run.path) == "running":
-        status.update(describe(facts))
+        status.update(f"running: {describe(run, facts)}")
+    elif is_going(run):
+        status.update("running, before its first step")
     return len(lines)
 
 
-def describe(facts: Mapping[str, Any]) -> str:
+def describe(run: Run, facts: Mapping[str, Any]) -> str:
     """How far a run is, in a line."""
-    gpu = ""
+    parts = gpu = ""
+    if facts["micro_batch"] < run.config.batch_size:
+        parts = f"  {facts['micro_batch']} of {run.config.batch_size} images at once"
     if "gpu_total" in facts:
         used = (facts["gpu_total"] - facts["gpu_free"]) / 1e9
         gpu = f"  GPU {used:.1f} of {facts['gpu_total'] / 1e9:.1f} GB"
@@ -164,7 +175,7 @@ def describe(facts: Mapping[str, Any]) -> str:
     return (
         f"epoch {facts['epoch']}/{facts['epochs']}  step {facts['step']}/{facts['steps']}  "
         f"loss {facts['loss']:.4f}  {facts['images_per_s']:.0f} images/s  "
-        f"{clock(facts['left_s'])} left{gpu}"
+        f"{clock(facts['left_s'])} left{parts}{gpu}"
     )
 
 
