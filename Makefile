@@ -2,14 +2,16 @@
 #   make run     notebooks 01 to 04, from photos to an accepted submission, on a drawn contest
 #   make run DATA=path/to/Dataset     the same on photos in the contest's layout
 #   make test    the tests, without the long ones
+#   make soak    200 kills of a training run, each of which must not change a bit (KILLS=200)
 # PYTHON=python3.8 takes another Python (its version decides the lane), VENV=folder another place.
 
 PYTHON ?= python3
 VENV ?= .venv
+KILLS ?= 200
 RUN := $(VENV)/bin/python
 export NO_ALBUMENTATIONS_UPDATE = 1
 
-.PHONY: help install run test slow test-all check clean
+.PHONY: help install run test slow soak test-all check clean
 
 help:
 	@sed -n 's/^# //p' Makefile
@@ -24,7 +26,10 @@ test: install
 	@$(RUN) -m pytest -q -m "not slow"
 
 slow: install
-	@$(RUN) -m pytest -q -m slow
+	@$(RUN) -m pytest -q -m slow $(TESTS)
+
+soak: install
+	@$(RUN) tests/test_kills.py --kills $(KILLS)
 
 test-all: install
 	@$(RUN) -m pytest -q

@@ -1,11 +1,14 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
 import os
 import signal
 import subprocess
 import sys
 import textwrap
+import time
+import warnings
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -233,15 +236,15 @@ def test_patience_stops_early(cases, tmp_path):
 
 def signal_at(monkeypatch, number, step, times=1):
     """Send this process a signal in the middle of a step of the second epoch."""
-    whole = loop.Loop.descend
+    whole = loop.Loop.train_step
 
-    def descend(self):
+    def train_step(self, batch):
         if (self.epoch, self.step) == (1, step):
             for _ in range(times):
                 os.kill(os.getpid(), number)
-        whole(self)
+        return whole(self, batch)
 
-    monkeypatch.setattr(loop.Loop, "descend", descend)
+    monkeypatch.setattr(loop.Loop, "train_step", train_step)
 
 
 @pytest.mark.parametrize(
@@ -253,11 +256,11 @@ def test_a_signal_lets_the_step_end_and_the_state_be_saved(
     handlers = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
     with monkeypatch.context() as patched:
         signal_at(patched, number, 2)
-        with pytest.raises(error, match="stopped in epoch 2 after step 4; its state is saved"):
+        with pytest.raises(error, match="stopped in epoch 2 after step 3; its state is saved"):
             mk.fit(CONFIG, cases, tmp_path / "run", **{**QUIET, "num_workers": 1})
     assert (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)) == handlers
     run = mk.Run(tmp_path / "run")
-    assert run.state == "stopped" and load_state(run.last)[1]["step"] == 4
+    assert run.state == "stopped" and load_state(run.last)[1]["step"] == 3
     assert result(mk.fit(CONFIG, cases, run.path, **QUIET)) == result(straight)
 
 
@@ -305,3 +308,147 @@ def test_the_best_epoch_is_the_best(name, best, value, better):
 def test_every_json_file_can_be_read_by_a_person(straight):
     for path in straight.path.glob("*.json"):
         assert json.loads(path.read_text()) and "\n" in path.read_text()
+
+
+def count_saves(monkeypatch, cases, folder, apart):
+    steps, whole = [], loop.save_generation
+
+    def save_generation(path, tensors, facts):
+        steps.append((facts["epoch"], facts["step"]))
+        whole(path, tensors, facts)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(loop, "save_generation", save_generation)
+        patched.setattr(loop, "SAVES_APART", apart)
+        mk.fit(replace(CONFIG, epochs=2), cases, folder, save_every_s=0, **QUIET)
+    return steps
+
+
+def test_saves_are_as_far_apart_as_their_cost_asks(cases, tmp_path, monkeypatch):
+    ends = [(1, 0), (2, 0)]
+    each = count_saves(monkeypatch, cases, tmp_path / "each", 0)
+    assert len(each) == 16 and set(ends) < set(each)  # 8 steps an epoch, the last one with its end
+    few = count_saves(monkeypatch, cases, tmp_path / "few", 10**9)
+    assert few == [(0, 1), *ends]  # the first one's cost is not known yet
+    assert "saving took" in (tmp_path / "few" / "log.txt").read_text()
+
+
+def test_a_full_disk_ends_the_run_and_loses_nothing(straight, cases, tmp_path, monkeypatch):
+    whole, count = loop.save_generation, []
+
+    def save_generation(path, tensors, facts):
+        count.append(path)
+        if len(count) == 2:
+            raise OSError(28, f"{path}: not written, the disk is full; free some space")
+        whole(path, tensors, facts)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(loop, "save_generation", save_generation)
+        with pytest.raises(OSError, match="last.safetensors: not written, the disk is full"):
+            mk.fit(CONFIG, cases, tmp_path / "run", **QUIET)
+    run = mk.Run(tmp_path / "run")
+    assert run.state == "failed" and "the disk is full" in mk.list_runs(tmp_path)["reason"][0]
+    assert result(mk.fit(CONFIG, cases, run.path, **QUIET)) == result(straight)
+
+
+def test_a_run_folder_that_was_moved_goes_on(straight, cases, tmp_path, monkeypatch):
+    with monkeypatch.context() as patched:
+        stop_at(patched, 2, 1)
+        with pytest.raises(Stop):
+            mk.fit(CONFIG, cases, tmp_path / "run", **QUIET)
+    (tmp_path / "run").rename(tmp_path / "다른 곳")
+    assert result(mk.fit(CONFIG, cases, tmp_path / "다른 곳", **QUIET)) == result(straight)
+
+
+def test_the_death_of_a_loading_process_is_explained(straight, cases, tmp_path, monkeypatch):
+    whole = loop.Loop.train_step
+
+    def train_step(self, batch):
+        if (self.epoch, self.step) == (1, 1):
+            os.kill(multiprocessing.active_children()[0].pid, signal.SIGKILL)
+            time.sleep(1)
+        return whole(self, batch)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(loop.Loop, "train_step", train_step)
+        words = r"one of 2 loading processes died, most likely for want of memory .*num_workers=0"
+        with pytest.raises(RuntimeError, match=words):
+            mk.fit(CONFIG, cases, tmp_path / "run", **{**QUIET, "num_workers": 2})
+    assert not multiprocessing.active_children()
+    assert result(mk.fit(CONFIG, cases, tmp_path / "run", **QUIET)) == result(straight)
+
+
+@pytest.mark.parametrize(
+    ("text", "memory"),
+    [
+        ("DataLoader worker (pid 7) is killed by signal: Killed.", "memory"),
+        (
+            "DataLoader worker (pid 7) is killed by signal: Bus error.",
+            r"shared memory \(/dev/shm\)",
+        ),
+        ("unable to open shared memory object </torch_1> in read-write mode", "shared memory"),
+    ],
+)
+def test_each_death_of_a_loading_process_has_its_reason(text, memory):
+    with pytest.raises(RuntimeError, match=f"for want of {memory} .*Call fit again with num_w"):
+        loop._explain_worker(RuntimeError(text), 3)
+    loop._explain_worker(RuntimeError("shapes cannot be multiplied"), 3)
+
+
+def test_no_loading_process_stays_behind(cases, tmp_path, monkeypatch):
+    stop_at(monkeypatch, 1, 2)
+    with pytest.raises(Stop) as kept:  # as a notebook keeps the last traceback
+        mk.fit(CONFIG, cases, tmp_path / "run", **{**QUIET, "num_workers": 2})
+    assert kept.value is not None and not multiprocessing.active_children()
+
+
+def test_operations_without_a_deterministic_kernel_are_named(capsys):
+    told = []
+    holder = SimpleNamespace(log=told.append)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        warnings.warn(
+            "upsample_bicubic2d_backward_out_cuda does not have a deterministic "
+            "implementation, but you set 'torch.use_deterministic_algorithms(True, ...",
+            stacklevel=1,
+        )
+        warnings.warn("something else", stacklevel=1)
+    with pytest.warns(UserWarning, match="something else"):
+        loop.Loop._tell_kernels(holder, caught)
+    assert told == ["not bit-exact on this device: upsample_bicubic2d_backward_out_cuda"]
+
+
+def test_settings_of_torch_are_given_back(cases, tmp_path):
+    config = replace(CONFIG, deterministic=True, epochs=1)
+    mk.fit(config, cases, tmp_path / "run", **QUIET)
+    assert not torch.are_deterministic_algorithms_enabled()
+
+
+def test_the_rehearsal_leaves_no_trace(cases, tmp_path, monkeypatch):
+    monkeypatch.setattr(loop.Loop, "rehearse", lambda self: None)
+    run = mk.fit(CONFIG, cases, tmp_path / "run", **QUIET)
+    monkeypatch.undo()
+    assert result(run) == result(mk.fit(CONFIG, cases, tmp_path / "rehearsed", **QUIET))
+
+
+def test_a_mistake_in_loading_shows_before_the_first_epoch(cases, tmp_path, monkeypatch):
+    asked = []
+
+    def predict(self, model, rows):
+        asked.append(self.epoch)
+        raise ValueError("the validation pictures are broken")
+
+    monkeypatch.setattr(loop.Loop, "_predict", predict)
+    with pytest.raises(ValueError, match="validation pictures are broken"):
+        mk.fit(CONFIG, cases, tmp_path / "run", **QUIET)
+    assert asked == [0] and not (tmp_path / "run" / "last.safetensors").exists()
+
+
+def test_a_signal_before_training_ends_it_at_once(cases, tmp_path, monkeypatch):
+    def restore(self):
+        os.kill(os.getpid(), signal.SIGINT)
+
+    monkeypatch.setattr(loop.Loop, "restore", restore)
+    with pytest.raises(KeyboardInterrupt):
+        mk.fit(CONFIG, cases, tmp_path / "run", **QUIET)
+    assert mk.Run(tmp_path / "run").state == "stopped"

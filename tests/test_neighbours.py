@@ -34,7 +34,7 @@ def test_the_drivers_lines_are_read():
 
 
 @pytest.mark.parametrize(
-    ("script", "found"), [("echo '%s'" % LINES, 2), ("exit 9", None), ("", 0)], ids=str
+    ("script", "found"), [(f"echo '{LINES}'", 2), ("exit 9", None), ("", 0)], ids=str
 )
 def test_a_driver_may_tell_fail_or_show_nobody(tmp_path, monkeypatch, script, found):
     tool = tmp_path / "nvidia-smi"

@@ -59,7 +59,7 @@ def show_history(
         middle.text(0.5, 0.5, "no scores in the history", ha="center", transform=middle.transAxes)
     middle.set_title("validation scores")
     _curve(right, history, "lr", 0, "")
-    right.set_ylim(bottom=0)
+    right.set_ylim(0, 1.08 * history["lr"].max() or 1)
     right.ticklabel_format(axis="y", style="sci", scilimits=(-2, 2), useMathText=True)
     right.set_title("learning rate", loc="right")  # the left corner holds the power of ten
     for axes in (left, middle, right):
@@ -67,7 +67,7 @@ def show_history(
             text = f"best epoch, {best_epoch}" if axes is left else None
             axes.axvline(best_epoch, color=GREY, ls="--", lw=1.2, zorder=0, label=text)
         axes.set_xlabel("epoch")
-        axes.xaxis.get_major_locator().set_params(integer=True)
+        axes.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
         axes.grid(axis="y", color="#EEEEEE")
         if axes.get_legend_handles_labels()[0]:
             axes.legend(fontsize=9)
@@ -78,8 +78,31 @@ def _curve(axes: Axes, history: pd.DataFrame, column: str, k: int, label: str) -
     axes.plot(
         history["epoch"], history[column].astype(float), label=label,
         color=COLOURS[k % len(COLOURS)], ls=LINES[k % len(LINES)],
-        marker=MARKERS[k % len(MARKERS)], ms=4 if label and len(history) < 40 else 0, lw=1.6,
+        marker=MARKERS[k % len(MARKERS)], ms=4 if len(history) < 40 else 0, lw=1.6,
     )  # fmt: skip
+
+
+@styled
+def show_lr_find(found: Any) -> Picture:
+    """The losses that `lr_find` met over the learning rate, with its suggestion marked."""
+    curve = found.curve
+    check_rows(curve, "show_lr_find", ["lr", "loss", "smoothed"])
+    page = new_picture(3.6, width=6.5)
+    axes = page.subplots(1, 1)
+    axes.plot(curve["lr"], curve["loss"], color=COLOURS[4], lw=1, label="loss of a step")
+    axes.plot(curve["lr"], curve["smoothed"], color=COLOURS[0], lw=2, label="smoothed")
+    axes.axvline(found.suggestion, color=REAL, ls="--", lw=1.4)
+    text = f"steepest: peak_lr={found.suggestion:.1e}"
+    axes.plot([], [], color=REAL, ls="--", lw=1.4, label=text)
+    known = curve["smoothed"][np.isfinite(curve["smoothed"])]
+    low, high = known.min(), max(known.iloc[: max(1, len(known) // 2)])
+    axes.set_ylim(low - 0.3 * (high - low), high + 0.7 * (high - low))
+    axes.set_xscale("log")
+    axes.set_xlabel("learning rate")
+    axes.set_title("loss while the learning rate grows")
+    axes.grid(color="#EEEEEE")
+    axes.legend(fontsize=9, loc="lower left")
+    return page
 
 
 def _best_epoch(history: pd.DataFrame, by: str) -> int | None:

@@ -67,6 +67,17 @@ def split(task: Task, cases: pd.DataFrame, fold: int) -> tuple[pd.DataFrame, np.
     return seen, held_out
 
 
+def place_model(model: CaseModel, config: Config, device: torch.device, ranks: Ranks) -> CaseModel:
+    """A model on its device, in the memory format that is fast there."""
+    if config.sync_bn and ranks.size > 1:
+        if device.type != "cuda":
+            raise ValueError("fit: sync_bn needs GPUs. Leave it off on a CPU.")
+        model = torch.nn.SyncBatchNorm.convert_sync_batchnorm(model)
+    on_gpu = device.type == "cuda" and config.channels_last
+    layout = torch.channels_last if on_gpu else torch.contiguous_format
+    return model.to(device, memory_format=layout)
+
+
 class Loop:
     """What one process of a run holds while it trains.
 
@@ -140,24 +151,13 @@ class Loop:
             facts = {"initial_weights": weights_hash(self.model.state_dict())}
             facts.update(device=device.type, world_size=ranks.size)
             files.write_json(run.path / "machine.json", {**machine.describe(), **facts})
-        self._place_model()
+        self.model = place_model(self.model, config, device, ranks)
+        self.ema = copy.deepcopy(self.model).eval() if config.ema_decay else None
         self.optimizer = make_optimizer(self.model, config)
         self.stepper = Stepper(self.task, config, self.model, ranks, self.log)
         self.restore()
         if self.epoch == self.step == 0:
             self.rehearse()
-
-    def _place_model(self) -> None:
-        config, on_gpu = self.config, self.device.type == "cuda"
-        if config.sync_bn and self.ranks.size > 1:
-            if not on_gpu:
-                raise ValueError("fit: sync_bn needs GPUs. Leave it off on a CPU.")
-            self.model = torch.nn.SyncBatchNorm.convert_sync_batchnorm(self.model)
-        layout = torch.contiguous_format
-        if on_gpu and config.channels_last:
-            layout = torch.channels_last
-        self.model = self.model.to(self.device, memory_format=layout)
-        self.ema = copy.deepcopy(self.model).eval() if config.ema_decay else None
 
     def rehearse(self) -> None:
         """Pull one batch of each side through model and loss, and leave no trace of it.
@@ -256,24 +256,11 @@ class Loop:
             batch, self.epoch, self.step, stop=self.held.stop_wanted
         )
         self.is_exact = self.is_exact and self.stepper.micro_batch == before
-        self.descend()
+        self.stepper.descend(self.optimizer)
         if self.ema is not None:
             average(self.ema, self.model, min(config.ema_decay, (1 + done) / (10 + done)))
         self.pending.append(loss)
         return stop
-
-    def descend(self) -> None:
-        """Clip the gradients and take the step."""
-        scaler = self.stepper.scaler
-        if self.config.clip_norm:
-            if scaler is not None:
-                scaler.unscale_(self.optimizer)
-            torch.nn.utils.clip_grad_norm_(self.stepper.parameters, self.config.clip_norm)
-        if scaler is None:
-            self.optimizer.step()
-        else:
-            scaler.step(self.optimizer)
-            scaler.update()
 
     def between_steps(self, save_every_s: float, stop: bool) -> None:
         """Save, show, log or stop when it is time; mostly it is not."""

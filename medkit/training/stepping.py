@@ -69,20 +69,40 @@ class Stepper:
             self._free(statistics)
             self._give_way(len(batch.images))
 
+    def descend(self, optimizer: torch.optim.Optimizer) -> None:
+        """Clip the gradients and take the step."""
+        if self.config.clip_norm:
+            if self.scaler is not None:
+                self.scaler.unscale_(optimizer)
+            torch.nn.utils.clip_grad_norm_(self.parameters, self.config.clip_norm)
+        if self.scaler is None:
+            optimizer.step()
+        else:
+            self.scaler.step(optimizer)
+            self.scaler.update()
+
     def _attempt(
         self, batch: Batch, known: torch.Tensor, epoch: int, step: int
     ) -> torch.Tensor | None:
-        """Forward and backward in micro-batches; None when memory ran out."""
-        for parameter in self.parameters:
-            parameter.grad = None
+        """One try; None when memory ran out."""
         try:
-            return self._accumulate(batch, known, epoch, step)
+            return self.forward_backward(batch, known, epoch, step)
         except RuntimeError as error:
             if not is_out_of_memory(error):
                 raise
         return None  # outside the handler: its traceback would hold the memory
 
-    def _accumulate(self, batch: Batch, known: torch.Tensor, epoch: int, step: int) -> torch.Tensor:
+    def forward_backward(
+        self, batch: Batch, known: torch.Tensor, epoch: int, step: int
+    ) -> torch.Tensor:
+        """Fill the gradients of this process's part in micro-batches; returns its part of the loss.
+
+        Args:
+            batch: on the device.
+            known: (heads,) labelled cases of the whole step, over all ranks.
+        """
+        for parameter in self.parameters:
+            parameter.grad = None
         config, key, count = self.config, (self.config.seed, epoch, step), len(batch.images)
         images, facts, labels, partners, share = batch.images, batch.facts, batch.labels, None, 1.0
         mix = augment.draw_mix(config.mixup, config.cutmix, count, images.shape[-1], *key)

@@ -1,0 +1,293 @@
+"""Before a long run: how large it is, which learning rate, which batch size."""
+
+from __future__ import annotations
+
+import copy
+import gc
+import math
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+
+from medkit import machine
+from medkit.datasets import get_task
+from medkit.inference.predicting import (
+    default_device,
+    is_out_of_memory,
+    make_dataset,
+    new_model,
+)
+from medkit.loading.loader import Batch, KeyedSampler, make_loader
+from medkit.progress import Status, clock, track
+from medkit.runs.config import Config
+from medkit.training.loop import place_model, split
+from medkit.training.neighbours import training_bytes
+from medkit.training.optimizing import make_optimizer
+from medkit.training.ranks import Ranks
+from medkit.training.stepping import Stepper
+
+SMOOTHING = 0.9  # of the loss over steps, debiased
+EXPLODED = 4.0  # times the least smoothed loss: there the search ends
+LEFT_OUT = 0.1  # of the steps at the start, where the smoothed loss is not settled yet
+STEPS_TIMED = 3  # after one that warms up
+GAIN = 1.05  # in images/s that a doubled batch must bring
+ROOM = 0.8  # of the RAM that a step may take: beyond it no error tells, the process is killed
+
+
+@dataclass(frozen=True)
+class LearningRates:
+    """What `lr_find` found: `curve` (`lr`, `loss`, `smoothed`, a row a step) and `suggestion`."""
+
+    curve: pd.DataFrame
+    suggestion: float
+
+    def __repr__(self) -> str:
+        return f"peak_lr={self.suggestion:.1e} ({len(self.curve)} learning rates tried)"
+
+
+def lr_find(
+    config: Config,
+    cases: pd.DataFrame,
+    *,
+    fold: int = 0,
+    steps: int = 100,
+    smallest: float = 1e-6,
+    largest: float = 1.0,
+    num_workers: int = 0,
+    device: str | None = None,
+    cache_folder: Path | str | None = None,
+    progress: bool = True,
+) -> LearningRates:
+    """Try learning rates from small to large, one a step, on a model that is thrown away.
+
+    The suggestion is where the smoothed loss falls fastest over the logarithm of the rate. Nothing
+    is written but the cache of pictures, and the same config gives the same curve.
+
+    Raises:
+        ValueError: when the loss falls nowhere.
+    Source: Smith, arXiv 1506.01186, section 3.3.
+    """
+    task, place = get_task(config.task), torch.device(device or default_device())
+    seen, held_out = split(task, cases, fold)
+    data = make_dataset(task, config, seen, cache_folder=cache_folder, progress=progress)
+    rows = np.flatnonzero(~held_out)
+    size = min(config.batch_size, len(rows))
+    sampler = KeyedSampler(rows, config.seed, count=len(rows) // size * size, batch_size=size)
+    loader = make_loader(
+        data.augmented(config.augment), sampler, batch_size=size, num_workers=num_workers
+    )
+    model = place_model(new_model(task, config), config, place, Ranks())
+    stepper = Stepper(task, config, model, Ranks(), Status(enabled=progress).line)
+    optimizer, batches, losses = make_optimizer(model, config), iter(()), []
+    rates = np.geomspace(smallest, largest, steps).tolist()
+    model.train()
+    for step, rate in enumerate(track(rates, "learning rates", enabled=progress)):
+        batch = next(batches, None)
+        if batch is None:
+            sampler.epoch = step
+            batches = iter(loader)
+            batch = next(batches)
+        for group in optimizer.param_groups:
+            group["lr"] = rate
+        loss, _ = stepper.gradients(batch, 0, step)
+        stepper.descend(optimizer)
+        losses.append(float(loss))
+        smoothed = _smooth(losses)
+        if not smoothed[-1] <= EXPLODED * min(smoothed):  # not a number ends it, too
+            break
+    curve = pd.DataFrame({"lr": rates[: len(losses)], "loss": losses, "smoothed": _smooth(losses)})
+    return LearningRates(curve, steepest(curve))
+
+
+def steepest(curve: pd.DataFrame) -> float:
+    """The rate at which the smoothed loss falls fastest, before its least value.
+
+    Raises:
+        ValueError: when it falls nowhere.
+    """
+    smoothed, rates = curve["smoothed"].to_numpy(float), curve["lr"].to_numpy(float)
+    first = int(LEFT_OUT * len(curve))
+    known = np.where(np.isfinite(smoothed), smoothed, np.inf)
+    last = first + int(known[first:].argmin())
+    if last - first < 2:
+        raise ValueError(
+            f"lr_find: the loss falls nowhere between {rates[0]:.0e} and {rates[-1]:.0e} "
+            f"({len(curve)} steps). Try a smaller `smallest` and more `steps`."
+        )
+    part = slice(first, last + 1)
+    slopes = np.gradient(smoothed[part], np.log(rates[part]))
+    return float(rates[part][slopes.argmin()])
+
+
+def _smooth(losses: list[float]) -> list[float]:
+    """Exponential mean, debiased as Adam's moments are."""
+    mean, smoothed = 0.0, []
+    for count, loss in enumerate(losses, 1):
+        mean = SMOOTHING * mean + (1 - SMOOTHING) * loss
+        smoothed.append(mean / (1 - SMOOTHING**count))
+    return smoothed
+
+
+@dataclass(frozen=True)
+class BatchSizes:
+    """What `find_batch_size` found: `table`, a row a size that ran, and `suggestion`."""
+
+    table: pd.DataFrame
+    suggestion: int
+    why: str
+
+    def __repr__(self) -> str:
+        return f"batch_size={self.suggestion} ({self.why})"
+
+
+def find_batch_size(
+    config: Config, *, most: int = 1024, device: str | None = None, progress: bool = True
+) -> BatchSizes:
+    """The fastest batch size that ran whole steps: forward, backward and the optimizer's.
+
+    Sizes are doubled until memory runs out, `most` is reached, or twice the images take twice the
+    time. A neighbour may take memory later; `fit` copes with that.
+
+    Returns:
+        `table` has `batch_size`, `images_per_s` and, of a GPU, `peak_bytes`.
+
+    Raises:
+        RuntimeError: when not even two images fit.
+    """
+    place = torch.device(device or default_device())
+    model = new_model(get_task(config.task), config)
+    status, rows, size = Status(enabled=progress), [], 2
+    why = f"{most} was the most asked for"
+    while size <= most:
+        sized = replace(config, batch_size=size, micro_batch=0)
+        needed = training_bytes(model, sized, size)
+        if place.type == "cpu" and needed > ROOM * (machine.memory_limit() or math.inf):
+            why = f"{size} would take {needed / 1e9:.1f} GB of RAM"
+            break
+        row = _try_steps(sized, place)
+        if row is None:
+            why = f"memory ran out with {size}"
+            break
+        rows.append(row)
+        status.line(f"batch size {size}: {row['images_per_s']:,.0f} images/s")
+        if len(rows) > 1 and row["images_per_s"] < GAIN * rows[-2]["images_per_s"]:
+            why = f"{size} is hardly faster than {size // 2}"
+            break
+        size *= 2
+    if not rows:
+        raise RuntimeError(
+            f"find_batch_size: {why}. Take a smaller image_size or model, or a device that is free."
+        )
+    table = pd.DataFrame(rows)
+    return BatchSizes(table, int(table["batch_size"][table["images_per_s"].idxmax()]), why)
+
+
+def _try_steps(config: Config, device: torch.device) -> dict[str, float] | None:
+    """Some whole steps on empty pictures; None when memory runs out."""
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+    row = None
+    try:
+        row = _timed_steps(config, device)
+    except RuntimeError as error:
+        if not is_out_of_memory(error):
+            raise
+    gc.collect()  # outside the handler: its traceback would hold the memory
+    if device.type == "cuda":
+        torch.cuda.empty_cache()
+        if row is not None:
+            row["peak_bytes"] = torch.cuda.max_memory_allocated(device)
+    return row
+
+
+def _timed_steps(config: Config, device: torch.device) -> dict[str, float]:
+    task, count, size = get_task(config.task), config.batch_size, config.image_size
+    model = place_model(new_model(task, config), config, device, Ranks()).train()
+    ema = copy.deepcopy(model) if config.ema_decay else None  # takes as much memory as in `fit`
+    stepper, optimizer = Stepper(task, config, model, Ranks(), print), make_optimizer(model, config)
+    n_facts = model.classifier.in_features - model.backbone.num_features
+    labels = torch.zeros(count, len(task.heads), dtype=torch.int64)
+    pictures = torch.zeros(count, 3, size, size, dtype=torch.uint8)
+    batch = Batch(pictures, labels, torch.zeros(count, n_facts), torch.arange(count))
+    batch = Batch(*(part.to(device) for part in batch))
+    known = torch.full((len(task.heads),), count, device=device)
+    for step in range(1 + STEPS_TIMED):
+        if step == 1:  # the first one warms up, and makes the optimizer's state
+            began = time.perf_counter()
+        loss = stepper.forward_backward(batch, known, 0, step)
+        stepper.descend(optimizer)
+        float(loss)
+    del ema
+    return {
+        "batch_size": count,
+        "images_per_s": STEPS_TIMED * count / (time.perf_counter() - began),
+    }
+
+
+@dataclass(frozen=True)
+class Summary:
+    """How large a run is. Sizes in bytes, times in seconds; times None without cases."""
+
+    model: str
+    device: str
+    weights: int
+    state_bytes: int
+    training_bytes: int
+    steps: int | None = None
+    epoch_s: float | None = None
+    run_s: float | None = None
+
+    def __repr__(self) -> str:
+        lines = [
+            f"{self.model} on {self.device}: {self.weights / 1e6:.1f} million weights",
+            f"a saved state: {self.state_bytes / 1e6:,.0f} MB, two are kept",
+            f"memory of a step: about {self.training_bytes / 1e9:.2f} GB",
+        ]
+        if self.steps is not None:
+            lines.append(
+                f"{self.steps:,} steps an epoch: about {clock(self.epoch_s)} an epoch, "
+                f"{clock(self.run_s)} in all, without validation"
+            )
+        return "\n".join(lines)
+
+
+def summary(
+    config: Config, cases: pd.DataFrame | None = None, *, fold: int = 0, device: str | None = None
+) -> Summary:
+    """Weights, state, memory and, with cases, the time of a run, from a few steps.
+
+    Loading is not in the time: `fit` loads while it computes.
+
+    Raises:
+        RuntimeError: when memory runs out.
+    """
+    place = torch.device(device or default_device())
+    task = get_task(config.task)
+    model = new_model(task, config)
+    weights = sum(p.numel() for p in model.parameters())
+    stored = sum(v.numel() * v.element_size() for v in model.state_dict().values())
+    copies = 3 + bool(config.ema_decay)  # weights and two moments
+    images = config.micro_batch or config.batch_size
+    facts = {
+        "model": config.model,
+        "device": torch.cuda.get_device_name(place) if place.type == "cuda" else "cpu",
+        "weights": weights,
+        "state_bytes": copies * stored,
+        "training_bytes": training_bytes(model, config, images),
+    }
+    if cases is None:
+        return Summary(**facts)
+    rows = np.flatnonzero(~split(task, cases, fold)[1])
+    size = min(config.batch_size, len(rows))
+    row = _try_steps(replace(config, batch_size=size), place)
+    if row is None:
+        raise RuntimeError(
+            f"summary: memory ran out with {size} images. mk.find_batch_size(config) finds a size."
+        )
+    steps = max(1, len(rows) // config.batch_size)
+    epoch_s = steps * size / row["images_per_s"]
+    return Summary(**facts, steps=steps, epoch_s=epoch_s, run_s=config.epochs * epoch_s)

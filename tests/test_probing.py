@@ -1,0 +1,147 @@
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+import medkit as mk
+from medkit.training import probing, stepping
+from medkit.training.probing import steepest
+
+CONFIG = mk.Config(
+    "caries", model="test_resnet", image_size=32, batch_size=16, augment="light", drop_rate=0.1
+)
+QUIET = {"device": "cpu", "progress": False}
+
+
+def test_a_learning_rate_is_found_and_found_again(cases):
+    torch.manual_seed(3)
+    state = torch.get_rng_state()
+    found = mk.lr_find(CONFIG, cases, steps=40, largest=10.0, **QUIET)
+    assert torch.equal(torch.get_rng_state(), state)
+    torch.rand(5)
+    again = mk.lr_find(CONFIG, cases, steps=40, largest=10.0, num_workers=1, **QUIET)
+    pd.testing.assert_frame_equal(found.curve, again.curve)
+    assert found.suggestion == again.suggestion and found.suggestion in set(found.curve["lr"])
+    assert 1e-5 < found.suggestion < 1.0
+    assert (
+        repr(found) == f"peak_lr={found.suggestion:.1e} ({len(found.curve)} learning rates tried)"
+    )
+    other = mk.lr_find(mk.Config(**{**CONFIG.to_dict(), "seed": 1}), cases, steps=40, **QUIET)
+    assert list(other.curve["loss"][:5]) != list(found.curve["loss"][:5])
+
+
+def test_the_search_ends_when_the_loss_explodes(cases):
+    found = mk.lr_find(CONFIG, cases, steps=60, largest=1e6, **QUIET)
+    assert len(found.curve) < 60 and found.suggestion < 10
+
+
+def curve_of(smoothed):
+    return pd.DataFrame({"lr": np.geomspace(1e-6, 1, len(smoothed)), "smoothed": smoothed})
+
+
+def test_the_suggestion_is_where_the_loss_falls_fastest():
+    at = np.linspace(-1, 1, 101)
+    falling = -np.tanh(8 * (at - 0.2))  # steepest at 0.2, which is row 60
+    curve = curve_of(falling)
+    assert steepest(curve) == pytest.approx(curve["lr"][60])
+    exploding = np.where(at > 0.7, 50 * (at - 0.7), 0) + falling
+    assert steepest(curve_of(exploding)) == pytest.approx(curve["lr"][60])
+    exploding[-1] = np.nan
+    assert steepest(curve_of(exploding)) == pytest.approx(curve["lr"][60])
+
+
+@pytest.mark.parametrize("losses", [np.linspace(1, 2, 50), np.full(50, 0.7), np.full(50, np.nan)])
+def test_a_loss_that_falls_nowhere_is_no_suggestion(losses):
+    with pytest.raises(
+        ValueError, match=r"the loss falls nowhere between 1e-06 and 1e\+00 \(50 st"
+    ):
+        steepest(curve_of(losses))
+
+
+def run_out(monkeypatch, above):
+    whole = stepping.task_loss
+
+    def task_loss(task, logits, labels, **options):
+        if len(labels) > above:
+            raise RuntimeError("CUDA out of memory. Tried to allocate 2.00 GiB")
+        return whole(task, logits, labels, **options)
+
+    monkeypatch.setattr(stepping, "task_loss", task_loss)
+
+
+def test_only_batch_sizes_that_ran_are_proposed(monkeypatch):
+    run_out(monkeypatch, above=9)
+    monkeypatch.setattr(probing, "GAIN", 0.0)
+    found = mk.find_batch_size(CONFIG, **QUIET)
+    assert list(found.table["batch_size"]) == [2, 4, 8]
+    assert found.suggestion in (2, 4, 8) and found.why == "memory ran out with 16"
+    assert (found.table["images_per_s"] > 0).all()
+
+
+def test_a_size_must_survive_the_optimizers_step(monkeypatch):
+    whole = stepping.Stepper.descend
+
+    def descend(self, optimizer):
+        if self.config.batch_size > 4:
+            raise RuntimeError("CUDA out of memory")
+        whole(self, optimizer)
+
+    monkeypatch.setattr(stepping.Stepper, "descend", descend)
+    monkeypatch.setattr(probing, "GAIN", 0.0)
+    found = mk.find_batch_size(CONFIG, **QUIET)
+    assert list(found.table["batch_size"]) == [2, 4] and found.why == "memory ran out with 8"
+
+
+def test_the_search_for_a_size_ends_where_nothing_is_won(monkeypatch):
+    rates = iter([100.0, 190.0, 195.0])
+    row = {"peak_bytes": 1}
+    monkeypatch.setattr(
+        probing,
+        "_try_steps",
+        lambda config, device: {
+            "batch_size": config.batch_size,
+            "images_per_s": next(rates),
+            **row,
+        },
+    )
+    found = mk.find_batch_size(CONFIG, **QUIET)
+    assert found.suggestion == 8 and found.why == "8 is hardly faster than 4"
+    assert repr(found) == "batch_size=8 (8 is hardly faster than 4)"
+
+
+def test_no_size_is_tried_that_would_kill_the_kernel(monkeypatch):
+    monkeypatch.setattr(probing.machine, "memory_limit", lambda: 1000)
+    with pytest.raises(RuntimeError, match=r"2 would take 0\.\d GB of RAM\. Take a smaller image"):
+        mk.find_batch_size(CONFIG, **QUIET)
+
+
+def test_a_device_without_room_for_two_is_said(monkeypatch):
+    run_out(monkeypatch, above=0)
+    with pytest.raises(
+        RuntimeError, match="find_batch_size: memory ran out with 2. Take a smaller"
+    ):
+        mk.find_batch_size(CONFIG, **QUIET)
+
+
+def test_a_summary_tells_what_a_run_takes(cases, tmp_path):
+    told = mk.summary(CONFIG, cases, device="cpu")
+    run = mk.fit(CONFIG, cases, tmp_path / "run", num_workers=0, device="cpu", progress=False)
+    assert told.state_bytes == pytest.approx(run.last.stat().st_size, rel=0.1)
+    assert f"{told.steps} steps of 16 images an epoch" in (run.path / "log.txt").read_text()
+    assert told.run_s == pytest.approx(20 * told.epoch_s) and told.epoch_s > 0
+    lines = repr(told).splitlines()
+    assert lines[0] == "test_resnet on cpu: 0.4 million weights" and len(lines) == 4
+    assert len(repr(mk.summary(CONFIG, device="cpu")).splitlines()) == 3
+
+
+def test_a_summary_without_room_says_what_to_do(cases, monkeypatch):
+    run_out(monkeypatch, above=3)
+    with pytest.raises(RuntimeError, match=r"memory ran out with 16 images\. mk\.find_batch_size"):
+        mk.summary(CONFIG, cases, device="cpu")
+
+
+def test_the_search_is_drawn(cases):
+    found = mk.lr_find(CONFIG, cases, steps=30, **QUIET)
+    assert mk.show_lr_find(found)._repr_png_()[:4] == b"\x89PNG"
