@@ -39,15 +39,13 @@ def keyed(*key: int | str) -> Iterator[None]:
     """Seed the global generators of Python, NumPy and torch from a key; give them back after."""
     torch = sys.modules.get("torch")
     cuda = torch is not None and torch.cuda.is_available() and torch.cuda.is_initialized()
-    python_state, numpy_state = random.getstate(), np.random.get_state()
     torch_state = torch.get_rng_state() if torch is not None else None
     cuda_state = torch.cuda.get_rng_state() if cuda else None
     try:
-        seed_globals(key_seed(*key))
-        yield
+        with _given_back():
+            seed_globals(key_seed(*key))
+            yield
     finally:
-        random.setstate(python_state)
-        np.random.set_state(numpy_state)
         if torch is not None:
             torch.set_rng_state(torch_state)
         if cuda:
@@ -76,11 +74,26 @@ def seed_everything(seed: int) -> None:
     seed_globals(seed)
 
 
+@contextmanager
+def reseeded(transform: Any, *key: int | str) -> Iterator[None]:
+    """`reseed`, giving back after what it took: for 1.4 Python's and NumPy's generators.
+
+    torch's is left alone, since albumentations draws nothing from it and seeding it is slow.
+    """
+    if hasattr(transform, "set_random_state"):
+        reseed(transform, *key)
+        yield
+    else:
+        with _given_back():
+            reseed(transform, *key)
+            yield
+
+
 def reseed(transform: Any, *key: int | str) -> None:
     """Make the next call of an albumentations transform depend on `key` alone.
 
-    albumentations 2 keeps generators of its own; 1.4 draws from the global ones, so call it inside
-    `keyed` there, as `loading.augment` does.
+    albumentations 2 keeps generators of its own; 1.4 draws from the global ones, so go through
+    `reseeded`, as `loading.augment` does.
     """
     seed = key_seed(*key)
     if hasattr(transform, "set_random_state"):  # albumentations 2: `set_random_seed` would mix in
@@ -88,3 +101,14 @@ def reseed(transform: Any, *key: int | str) -> None:
     else:
         random.seed(seed)
         np.random.seed(seed)
+
+
+@contextmanager
+def _given_back() -> Iterator[None]:
+    """Python's and NumPy's global generators come out as they went in."""
+    python_state, numpy_state = random.getstate(), np.random.get_state()
+    try:
+        yield
+    finally:
+        random.setstate(python_state)
+        np.random.set_state(numpy_state)

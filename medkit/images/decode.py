@@ -50,7 +50,7 @@ def read_image(path: Path | str, *, min_size: float | None = None) -> np.ndarray
         if upright.mode[0] in "IF":  # 16 or 32 bit grey
             grey = _to_8_bit(np.asarray(upright))
             return np.repeat(grey[:, :, None], 3, axis=2)
-        return np.array(upright.convert("RGB"))
+        return np.asarray(upright if upright.mode == "RGB" else upright.convert("RGB"))
 
 
 def probe(path: Path | str) -> tuple[int, int]:

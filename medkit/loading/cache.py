@@ -25,7 +25,7 @@ from medkit import files, machine
 from medkit.images import crop, decode
 from medkit.progress import track
 
-VERSION = 1  # of what a store holds; another number rebuilds all of them
+VERSION = 2  # of what a store holds; another number rebuilds all of them
 FORGOTTEN_S = 24 * 3600  # a half-built store this old has lost its builder
 
 
@@ -41,8 +41,8 @@ class Cache:
 
     def __getitem__(self, index: int) -> np.ndarray:
         if self._array is None:
-            self._array = np.memmap(self.path, np.uint8, "r", shape=self.shape)
-        return np.array(self._array[index])
+            self._array = np.asarray(np.memmap(self.path, np.uint8, "r", shape=self.shape))
+        return self._array[index].copy()
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_array": None}
@@ -148,13 +148,13 @@ def _build(cases: pd.DataFrame, path: Path, settings: dict[str, Any], progress: 
     def write(photo: tuple[str, np.ndarray]) -> None:
         source, rows = photo
         try:
-            squares = _squares(source, [regions[i] for i in rows] if regions else None, settings)
+            shown = squares(source, [regions[i] for i in rows] if regions else None, settings)
         except ValueError as error:
             with lock:
                 broken.append(str(error).rstrip("."))
             return
-        for row, square in zip(rows, squares):
-            _write_at(handle, square.tobytes(), int(row) * row_bytes)
+        for row, square in zip(rows, shown):
+            _write_at(handle, square.reshape(-1).data, int(row) * row_bytes)
 
     handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o644)
     try:
@@ -172,7 +172,7 @@ def _build(cases: pd.DataFrame, path: Path, settings: dict[str, Any], progress: 
         )
 
 
-def _squares(source: str, regions: list[Any] | None, settings: dict[str, Any]) -> list[np.ndarray]:
+def squares(source: str, regions: list[Any] | None, settings: dict[str, Any]) -> list[np.ndarray]:
     """What the model is shown of one photo: a square for each region, or the whole."""
     size, margin, mask = settings["size"], settings["margin"], settings["mask"]
     width, height = decode.probe(source)
@@ -188,8 +188,7 @@ def _squares(source: str, regions: list[Any] | None, settings: dict[str, Any]) -
     ]
 
 
-def _write_at(handle: int, data: bytes, offset: int) -> None:
-    view = memoryview(data)
-    while view:
-        written = os.pwrite(handle, view, offset)
-        view, offset = view[written:], offset + written
+def _write_at(handle: int, data: memoryview, offset: int) -> None:
+    while data:
+        written = os.pwrite(handle, data, offset)
+        data, offset = data[written:], offset + written
