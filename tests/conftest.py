@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import uuid
 import warnings
 from pathlib import Path
 
@@ -27,8 +28,10 @@ def drawn(tmp_path_factory) -> Path:
 
 @pytest.fixture(autouse=True)
 def own_cache(tmp_path_factory, monkeypatch) -> None:
-    """Decoded pictures of tests stay out of the home folder."""
+    """Decoded pictures and submissions of tests stay out of the home folder."""
     monkeypatch.setenv("MEDKIT_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
+    ledger = tmp_path_factory.getbasetemp() / "ledgers" / f"{uuid.uuid4()}.jsonl"
+    monkeypatch.setenv("MEDKIT_LEDGER", str(ledger))
 
 
 @pytest.fixture(scope="session")

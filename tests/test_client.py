@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import base64
+import errno
 import http.server
 import json
 import logging
@@ -9,15 +10,22 @@ import threading
 import time
 import traceback
 from contextlib import contextmanager
+from datetime import datetime, timedelta, timezone
 
 import pytest
 
 import medkit as mk
-from medkit.submission import client
+from medkit.submission import answers, client, posting
 from medkit.submission.credentials import Credentials
+from medkit.submission.ledger import Ledger, opened
 
 SECRETS = {"email": "me@x.kr", "password": "site-secret", "contest_password": "contest-secret"}
 MESSAGE = "용감한팀 홍길동님 제출이 완료되었습니다. 남은 일일 제출 횟수는 8회/10회 입니다."
+
+
+@pytest.fixture(autouse=True)
+def no_pauses(monkeypatch):
+    monkeypatch.setattr(posting, "PAUSE_S", 0.001)
 
 
 @pytest.fixture
@@ -44,7 +52,7 @@ def serving(reply):
             return
 
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
     thread.start()
     try:
         url = f"http://127.0.0.1:{server.server_port}"
@@ -119,7 +127,15 @@ def test_the_receipt_is_kept_without_secrets(csv):
         (500, "<h1>Oops</h1>", "the server failed and may have the file.*Oops", "unknown"),
         (200, said("횟수를 초과했습니다"), "did not say that it accepted.*초과", "unknown"),
         (200, "<html>log in</html>", "did not say that it accepted.*log in", "unknown"),
-        (200, "", "did not say that it accepted.*nothing", "unknown"),
+        (200, "", "did not say anything.*nothing", "unknown"),
+        (200, "{}", "did not say that it accepted the file: its JSON has no message", "unknown"),
+        (
+            200,
+            said("제출이 완료되지 않았습니다"),
+            "did not say that it accepted the file \\(",
+            "unknown",
+        ),
+        (418, said("no"), "the server refused the file", "refused"),
         (200, '["제출이 완료"]', "did not say that it accepted", "unknown"),
         (200, '{"message": 5}', "did not say that it accepted", "unknown"),
         (201, "null", "did not say that it accepted", "unknown"),
@@ -164,7 +180,7 @@ def test_half_a_secret_is_not_shown_where_a_long_answer_is_cut(csv):
 def _accepted_words(text):
     who = Credentials("https://host", "42", **SECRETS)
     with pytest.raises(mk.SubmitError) as caught:
-        client._accepted(400, text, "ok", who)
+        answers.accepted_message(answers.Answer(400, text), "ok", who)
     return caught.value.answer
 
 
@@ -202,7 +218,7 @@ def test_a_name_that_is_not_known_costs_nothing(csv, monkeypatch):
 
 def test_an_address_that_is_none_costs_nothing(csv):
     error = refused(csv, Credentials("http://127.0.0.1:99999", "42", **SECRETS))
-    assert error.outcome == "not sent" and "InvalidURL" in str(error)
+    assert error.outcome == "not sent" and "no host that can be read" in str(error)
 
 
 def test_a_server_without_tls_gets_nothing_over_https(csv):
@@ -240,7 +256,11 @@ def test_debug_logs_show_no_secret(csv, caplog):
     caplog.set_level(logging.DEBUG)
     with serving(answer(200, said(MESSAGE))) as (who, _):
         mk.submit(csv, credentials=who)
-        mk.submit(csv, credentials=Credentials(who.url, "42", "me@x.kr", "site-secret", "a b~비"))
+        mk.submit(
+            csv,
+            credentials=Credentials(who.url, "42", "me@x.kr", "site-secret", "a b~비"),
+            again=True,
+        )
     assert caplog.text.count("direct-report/42?password=*** ") == 2
     assert all(secret not in caplog.text for secret in SECRETS.values())
 
@@ -262,3 +282,167 @@ def test_a_bad_table_is_not_sent(csv):
 def test_another_contest_may_say_it_otherwise(csv):
     with serving(answer(200, said("Thank you! accepted"))) as (who, _):
         assert mk.submit(csv, credentials=who, success="accepted").left is None
+
+
+def test_the_same_bytes_are_sent_once(csv):
+    with serving(answer(200, said(MESSAGE))) as (who, got):
+        mk.submit(csv, credentials=who)
+        copy = csv.with_name("another_name.csv")
+        copy.write_bytes(csv.read_bytes())
+        with pytest.raises(
+            mk.SubmitError, match=r"were sent at .* was accepted.*again=True"
+        ) as caught:
+            mk.submit(copy, credentials=who)
+        assert caught.value.outcome == "not sent" and len(got) == 1
+        mk.submit(csv, credentials=Credentials(who.url, "43", **SECRETS))  # another team
+        mk.submit(csv, credentials=who, again=True)
+    assert len(got) == 3 and len(mk.submissions()) == 3
+
+
+def test_refused_bytes_may_be_sent_again(csv):
+    with serving(answer(400, said("no"))) as (who, got):
+        for _ in range(2):
+            refused(csv, who)
+    assert len(got) == 2 and list(mk.submissions()["outcome"]) == ["refused"] * 2
+
+
+def test_over_the_rule_nothing_is_sent(csv):
+    with serving(answer(200, said("제출이 완료되었습니다."))) as (who, got):
+        receipt = mk.submit(csv, credentials=who, quota=mk.Quota(1, zone="Asia/Seoul"))
+        assert receipt.left is None and "00:00 (Asia/Seoul)" in receipt.next_free
+        assert "by the ledger: 0 of 1 left" in str(receipt)
+        csv.write_text("id,decayed\nfront_1,1\nfront_2,0\n")
+        words = r"not sent, 0 of 1 left .*; the next is free at .*00:00(.|\n)*over_quota=True"
+        with pytest.raises(mk.SubmitError, match=words) as caught:
+            mk.submit(csv, credentials=who, quota=mk.Quota(1, zone="Asia/Seoul"))
+        assert len(got) == 1 and caught.value.outcome == "not sent"
+        mk.submit(csv, credentials=who, quota=mk.Quota(1, zone="Asia/Seoul"), over_quota=True)
+    assert len(got) == 2 and len(mk.submissions()) == 2
+
+
+def test_what_the_server_says_is_left_is_believed(csv):
+    last = MESSAGE.replace("8회/10회", "0회/5회")
+    with serving(answer(200, said(last))) as (who, got):
+        receipt = mk.submit(csv, credentials=who)
+        assert (receipt.left, receipt.limit) == (0, 5) and "the next is free at" in str(receipt)
+        csv.write_text("id,decayed\nfront_1,1\nfront_2,0\n")
+        with pytest.raises(mk.SubmitError, match="0 of 5 left"):
+            mk.submit(csv, credentials=who)
+    assert len(got) == 1
+
+
+def test_a_rolling_reading_is_a_warning(csv):
+    """Yesterday's last submission, in a zone whose day has just begun."""
+    now = datetime.now(timezone.utc)
+    east = 24 - now.hour if now.hour > 12 else -now.hour
+    quota = mk.Quota(1, zone=f"{east:+03d}:00")
+    with serving(answer(200, said("제출이 완료"))) as (who, _):
+        sent = (now - timedelta(hours=2)).isoformat()
+        facts = {"host": who.url[7:], "team": "42", "id": "x", "sha256": "0", "time_utc": sent}
+        with opened() as ledger:
+            ledger.append({"event": "intent", **facts})
+        with pytest.warns(UserWarning, match="counts any 24 hours and not days"):
+            receipt = mk.submit(csv, credentials=who, quota=quota)
+    assert any("any 24 hours" in check for check in receipt.checks)
+
+
+def test_the_ledger_comes_before_the_request(csv, monkeypatch, tmp_path):
+    with serving(answer(200, said(MESSAGE))) as (who, got):
+        for place in ("/proc/nowhere/x.jsonl", tmp_path, "/dev/full"):
+            monkeypatch.setenv("MEDKIT_LEDGER", str(place))
+            error = refused(csv, who)
+            assert "no ledger can be kept" in str(error) and "set MEDKIT_LEDGER" in str(error)
+            assert error.outcome == "not sent"
+    assert got == []
+
+
+def test_a_full_disk_is_said_before_anything_is_sent(csv, monkeypatch):
+    def full(handle):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("os.fsync", full)
+    with serving(answer(200, said(MESSAGE))) as (who, got):
+        error = refused(csv, who)
+    assert "the disk is full" in str(error) and got == []
+
+
+def test_an_outcome_that_cannot_be_written_is_a_warning(csv, monkeypatch):
+    append = Ledger.append
+
+    def full(ledger, event):
+        if event["event"] == "outcome":
+            raise OSError(errno.ENOSPC, "the disk is full")
+        append(ledger, event)
+
+    monkeypatch.setattr(Ledger, "append", full)
+    with serving(answer(200, said(MESSAGE))) as (who, _):
+        with pytest.warns(UserWarning, match="accepted, but the ledger could not be written"):
+            assert mk.submit(csv, credentials=who).left == 8
+    assert list(mk.submissions()["outcome"]) == ["unknown"]
+
+
+def test_the_ledger_knows_run_and_local_score(csv):
+    expected = {"task": "caries", "columns": ["id", "decayed"], "ids": ["front_1", "front_2"]}
+    expected.update(labels=[0, 1], filled=[], run="runs/a", local_score={"f1_macro": 0.75, "x": 1})
+    expected["sha256"] = mk.files.sha256_file(csv)
+    csv.with_suffix(".json").write_text(json.dumps(expected))
+    with serving(answer(200, said(MESSAGE))) as (who, _):
+        mk.submit(csv, credentials=who)
+        csv.write_text("id,decayed\nfront_1,1\nfront_2,0\n")  # by hand: no run's score
+        mk.submit(csv, credentials=who)
+    table = mk.submissions()
+    assert list(table["local_score"].fillna(-1)) == [0.75, -1]
+    assert list(table["run"].fillna("")) == ["runs/a", ""]
+
+
+def test_a_file_that_changes_meanwhile_is_not_sent(csv, monkeypatch):
+    check = client.check_submission
+
+    def slow_check(path):
+        notes = check(path)
+        path.write_text("id,decayed\nfront_1,1\nfront_2,1\n")
+        return notes
+
+    monkeypatch.setattr(client, "check_submission", slow_check)
+    with serving(answer(200, said(MESSAGE))) as (who, got):
+        with pytest.raises(ValueError, match="changed while it was checked"):
+            mk.submit(csv, credentials=who)
+    assert got == []
+
+
+def test_two_kernels_at_once_send_a_file_once(csv):
+    def slow(handler):
+        time.sleep(0.3)
+        answer(200, said(MESSAGE))(handler)
+
+    with serving(slow) as (who, got):
+        outcomes = []
+
+        def send():
+            try:
+                outcomes.append(mk.submit(csv, credentials=who).left)
+            except mk.SubmitError as error:
+                outcomes.append(error.outcome)
+
+        threads = [threading.Thread(target=send) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    assert sorted(map(str, outcomes)) == ["8", "not sent", "not sent", "not sent"]
+    assert len(got) == 1 and len(mk.submissions()) == 1
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://me:site-secret@host",
+        "https://host?password=contest-secret",
+        "https://[",
+        "https://",
+    ],
+)
+def test_an_address_with_a_password_in_it_is_refused_and_not_shown(csv, url):
+    who = Credentials(url, "42", **SECRETS)
+    assert "more than that (expected https://host)" in str(refused(csv, who))
+    assert "secret" not in repr(who)

@@ -108,6 +108,23 @@ def test_printing_shows_no_secret():
     assert all(WHO[name] not in shown for name in module.SECRET)
 
 
+def test_a_traceback_with_values_shows_no_secret():
+    who = Credentials(**WHO)
+    assert all(repr(getattr(who, name)) == "'***'" for name in module.SECRET)
+    assert who.password == WHO["password"] and f"{who.password}" == WHO["password"]
+
+
+def test_an_address_with_a_password_in_it_is_not_printed():
+    for url in ("https://me:hunter2@host", "https://host/x?password=hunter2"):
+        assert "hunter2" not in repr(Credentials(**{**WHO, "url": url}))
+
+
+def test_what_is_known_is_told_without_asking(monkeypatch):
+    monkeypatch.setenv("MEDKIT_PASSWORD", WHO["password"])
+    assert module.known() == {**dict.fromkeys(module.NAMES, ""), "password": WHO["password"]}
+    assert WHO["password"] not in repr(module.known())
+
+
 def test_secrets_are_scrubbed_in_every_form():
     who = Credentials(**WHO)
     text = "pä ss p%C3%A4%20ss p%C3%A4+ss 비밀 %EB%B9%84%EB%B0%80 \\ube44\\ubc00 me@x.kr me%40x.kr"

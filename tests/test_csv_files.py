@@ -99,7 +99,13 @@ def test_what_would_cost_a_slot_is_named(csv, text, words):
 
 
 @pytest.mark.parametrize(
-    ("codec", "words"), [("utf-8-sig", "byte order mark"), ("cp949", r"not utf-8 \(cp949, perhaps")]
+    ("codec", "words"),
+    [
+        ("utf-8-sig", "byte order mark"),
+        ("cp949", r"not utf-8 \(cp949, perhaps"),
+        ("utf-16", r"not utf-8 \(utf-16, perhaps"),
+        ("utf-16-le", "not utf-8"),
+    ],
 )
 def test_other_encodings_are_named(csv, codec, words):
     csv.write_bytes("id,decayed\n앞니_1,0\n".encode(codec))
@@ -107,9 +113,36 @@ def test_other_encodings_are_named(csv, codec, words):
         mk.check_submission(csv)
 
 
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("id;decayed\nfront_1;0\n", "separated by ';' \\(expected ','\\); write it with commas"),
+        ("id\tdecayed\nfront_1\t0\n", r"separated by '\\t'"),
+        (",id,decayed\n0,front_1,0\n", "Write it with index=False"),
+        ("id,decayed\nfront_1,\0\n", r"zero bytes \(utf-16, perhaps"),
+        ("id,decayed\nfront_1,NULL\n", r"1 rows have an empty cell, e.g. \['front_1'\]"),
+        ("id,decayed\nfront_1,<NA>\n", "1 rows have an empty cell"),
+    ],
+)
+def test_tables_of_other_programs_are_named(csv, text, words):
+    csv.write_text(text)
+    with pytest.raises(ValueError, match=words):
+        mk.check_submission(csv)
+
+
+def test_a_label_may_be_called_none():
+    expected = {"columns": ["id", "x"], "ids": ["a"], "labels": ["None", "some"]}
+    assert check_rows([["id", "x"], ["a", "None"]], expected) == []
+
+
+def test_windows_line_ends_are_a_note(csv):
+    csv.write_bytes(csv.read_bytes().replace(b"\n", b"\r\n"))
+    assert any("Careful: its lines end in" in note for note in mk.check_submission(csv))
+
+
 def test_old_line_ends_are_named(csv):
     csv.write_bytes(b"id,decayed\rfront_1,0\r")
-    with pytest.raises(ValueError, match=r"not a CSV \(.*\); end its lines with"):
+    with pytest.raises(ValueError, match=r"end in \\r alone; end them with \\n"):
         mk.check_submission(csv)
 
 

@@ -48,6 +48,7 @@ def executed(drawn, tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYTHONPATH", str(ROOT / "tests" / "offline"))
         patch.setenv("MEDKIT_CACHE", str(folder / "cache"))
+        patch.setenv("MEDKIT_LEDGER", str(folder / "submissions.jsonl"))
         board = mk.start_leaderboard(answers, folder / "board")
         secrets = json.loads((folder / "board" / "credentials.json").read_text())
         try:

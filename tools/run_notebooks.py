@@ -69,6 +69,7 @@ def main() -> None:
     out.mkdir(parents=True, exist_ok=True)
     shutil.rmtree(out / "leaderboard", ignore_errors=True)  # a new day's quota for each practice
     os.environ["NO_ALBUMENTATIONS_UPDATE"] = "1"
+    os.environ["MEDKIT_LEDGER"] = str(out / "leaderboard" / "submissions.jsonl")
 
     import medkit as mk
 

@@ -1,43 +1,24 @@
-"""submit: one CSV over the contest's HTTP contract, told honestly and without a leak."""
+"""submit: one CSV over the contest's HTTP contract, written down before and after, sent once."""
 
 from __future__ import annotations
 
 import html
-import json
-import logging
-import re
+import secrets
 import warnings
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from datetime import datetime, timedelta, timezone
+from datetime import datetime, timezone
 from pathlib import Path
-from typing import Iterator
-from urllib.parse import quote, urlsplit
+from typing import Any
 
 from medkit import files
-from medkit.submission.credentials import Credentials, load_credentials
-from medkit.submission.csv_files import check_submission
+from medkit.submission.answers import SEOUL, SubmitError, accepted_message, left_today
+from medkit.submission.credentials import Credentials, known, load_credentials
+from medkit.submission.csv_files import check_submission, read_expected
+from medkit.submission.ledger import Entry, Ledger, clock, ledger_path, opened, tell_damage
+from medkit.submission.posting import check_address, host_of, post
+from medkit.submission.quota import MAIC, Quota, Room, room, show_time
 
-SEOUL = timezone(timedelta(hours=9), "Asia/Seoul")  # no summer time since 1988
-LOCAL = ("127.0.0.1", "localhost", "::1")
-LEFT = re.compile(r"남은 일일 제출 횟수는\s*(\d+)회\s*/\s*(\d+)회")
-LONGEST_ANSWER = 65536  # bytes read of an answer
-LONGEST_WORDS = 500  # characters shown of it
-HANDSHAKE = ("CERTIFICATE_VERIFY_FAILED", "WRONG_VERSION_NUMBER", "HANDSHAKE_FAILURE")
-
-
-class SubmitError(RuntimeError):
-    """A submission that was not accepted, or whose fate is not known.
-
-    Attributes:
-        outcome: "not sent", "refused" or "unknown"; an unknown one may have spent a slot.
-        status: the HTTP status, where there was an answer.
-        answer: the server's words, without secrets.
-    """
-
-    def __init__(self, message: str, *, outcome: str, status: int | None = None, answer: str = ""):
-        super().__init__(message)
-        self.outcome, self.status, self.answer = outcome, status, answer
+__all__ = ["Receipt", "SubmitError", "quota_left", "submit"]
 
 
 @dataclass(frozen=True)
@@ -52,11 +33,13 @@ class Receipt:
     time_utc: str
     time_seoul: str
     checks: tuple[str, ...]
+    next_free: str = ""
 
     def __str__(self) -> str:
         quota = "" if self.left is None else f"\nleft today: {self.left} of {self.limit}"
+        free = self.next_free and f"\nthe next is free at {self.next_free}"
         checks = "".join(f"\n{check}" for check in self.checks)
-        return f"{self.message}{quota}\n{self.csv} at {self.time_seoul}{checks}"
+        return f"{self.message}{quota}{free}\n{self.csv} at {self.time_seoul}{checks}"
 
     def _repr_html_(self) -> str:
         lines = [html.escape(line) for line in str(self).splitlines()]
@@ -67,39 +50,55 @@ def submit(
     csv: Path | str,
     *,
     credentials: Credentials | None = None,
+    quota: Quota = MAIC,
+    over_quota: bool = False,
+    again: bool = False,
     success: str = "제출이 완료",
+    retries: int = 2,
     timeout_s: float = 120.0,
 ) -> Receipt:
     """Check a CSV, send it once, and return the receipt, also written as `receipt.json` beside it.
 
     Args:
         credentials: None takes `load_credentials()`. Never type a password in a cell.
+        quota: the contest's rule. `over_quota=True` sends even so; `again=True` the same bytes.
         success: accepted means that the server's message holds these words.
+        retries: only for a server that cannot be reached, when nothing was sent.
         timeout_s: scoring can take minutes before a deadline.
 
     Raises:
         ValueError: the CSV would be refused; nothing was sent.
-        SubmitError: not accepted; says whether a slot may be spent. Nothing is sent twice.
-    Source: MAIC briefing 2022, POST /api/direct-report/<team>?password=<contest password>.
+        SubmitError: not accepted; says whether a slot may be spent. See `mk.submissions()`.
+    Source: MAIC briefing 2022: the address, ten a day.
     """
     csv = Path(csv)
-    checks = check_submission(csv)
+    data, checks = _checked(csv)
     who = load_credentials() if credentials is None else credentials
-    check_address(who.url)
-    data = csv.read_bytes()
-    status, answer = _post(who, csv.name, data, timeout_s)
-    message = _accepted(status, answer, success, who)
-    left, limit = _quota(message)
-    now = datetime.now(timezone.utc)
+    checks += check_address(who.url)
+    facts = {**_facts(csv, data, who), **clock()}
+    checks += _write_intent(facts, quota, over_quota, again)
+    try:
+        answer = post(who, csv.name, data, timeout_s=timeout_s, retries=retries)
+        message = accepted_message(answer, success, who)
+    except SubmitError as error:
+        _write_outcome(facts, error.outcome, error.answer, error.status)
+        raise
+    _write_outcome(facts, "accepted", message, answer.status)
+    left, limit = left_today(message)
+    now = Ledger(ledger_path())
+    rest = room(quota, now.of(facts["host"], facts["team"]), datetime.now(timezone.utc))
+    if left is None:
+        checks.append(f"The server did not say what is left; by the ledger: {rest}")
     receipt = Receipt(
-        message=who.scrub(message),
+        message=message,
         left=left,
         limit=limit,
         csv=csv.name,
-        sha256=files.sha256(data),
-        time_utc=now.isoformat(timespec="seconds"),
-        time_seoul=now.astimezone(SEOUL).isoformat(timespec="seconds"),
+        sha256=facts["sha256"],
+        time_utc=facts["time_utc"],
+        time_seoul=facts["time_seoul"],
         checks=tuple(checks),
+        next_free="" if rest.left else show_time(rest.next_free, quota),
     )
     try:
         files.write_json(csv.parent / "receipt.json", asdict(receipt))
@@ -108,144 +107,103 @@ def submit(
     return receipt
 
 
-def _post(who: Credentials, name: str, data: bytes, timeout_s: float) -> tuple[int, str]:
-    """Status and answer of the one request; every error without address and secrets.
+def quota_left(quota: Quota = MAIC, *, url: str = "", team: str = "") -> Room:
+    """What is left of the quota: by what the server last said, and by what was sent since.
 
-    The answer may still repeat secrets: scrub what is shown of it.
+    Nothing is sent, and nobody is asked.
+
+    Args:
+        url, team: by default those of the environment or of `mk.save_credentials()`.
+
+    Raises:
+        RuntimeError: address or team is not known yet.
     """
-    import requests
-
-    url = f"{who.url.rstrip('/')}/api/direct-report/{quote(who.team, safe='')}"
-    with requests.Session() as session, _quiet_log(who):
-        session.trust_env = False  # no proxy and no .netrc by accident
-        try:
-            with session.post(
-                url,
-                params={"password": who.contest_password},
-                auth=(who.email.encode("utf-8"), who.password.encode("utf-8")),
-                files={"files": (name, data, "text/csv")},
-                timeout=(10.0, timeout_s),
-                allow_redirects=False,
-                stream=True,
-            ) as response:
-                body = response.raw.read(LONGEST_ANSWER, decode_content=True)
-                return response.status_code, body.decode("utf-8", "replace")
-        except (
-            Exception
-        ) as error:  # requests' own, urllib3's while the answer is read, the socket's
-            failed, sent = _failure(error)
-    host = urlsplit(who.url).netloc.rpartition("@")[2]
-    if not sent:
-        raise SubmitError(
-            f"submit: {host} could not be reached ({failed}). Nothing was sent and no slot spent; "
-            "check the address with mk.save_credentials(), and the network.",
-            outcome="not sent",
-        )
-    raise SubmitError(
-        f"submit: the connection to {host} broke after sending ({failed}). The server may have the "
-        "file: look at the leaderboard before you send it again.",
-        outcome="unknown",
-    )
+    given = known()
+    url, team = url or given["url"], team or given["team"]
+    if not (url and team):
+        raise RuntimeError("quota_left: no address or no team. Run mk.save_credentials() once.")
+    check_address(url)
+    ledger = Ledger(ledger_path())
+    tell_damage(ledger)
+    return room(quota, ledger.of(host_of(url), team), datetime.now(timezone.utc))
 
 
-def _failure(error: Exception) -> tuple[str, bool]:
-    """What happened, in a word, and whether the server may have the file.
-
-    It surely has not where there was no address, no connection, or no server to be trusted.
-    """
-    import requests
-    from urllib3.exceptions import NewConnectionError
-
-    reason = getattr(error.args[0], "reason", None) if error.args else None
-    unsent = isinstance(
-        error,
-        (
-            requests.ConnectTimeout,
-            requests.exceptions.InvalidURL,
-            requests.exceptions.InvalidHeader,
-        ),
-    )
-    unsent = unsent or isinstance(reason, NewConnectionError)  # a name not resolved is one, too
-    unsent = unsent or any(word in str(reason) for word in HANDSHAKE)
-    return type(reason or error).__name__, not unsent
+def _checked(csv: Path) -> tuple[bytes, list[str]]:
+    """The bytes that will be sent, and what was checked of them."""
+    before = csv.read_bytes() if csv.is_file() else b""  # the check names what is not there
+    checks = check_submission(csv)
+    if csv.read_bytes() != before:
+        raise ValueError(f"{csv.name} changed while it was checked. Wait until it is written.")
+    return before, checks
 
 
-@contextmanager
-def _quiet_log(who: Credentials) -> Iterator[None]:
-    """urllib3 logs whole addresses at DEBUG, contest password and all: scrub them meanwhile."""
-
-    def scrub(record: logging.LogRecord) -> bool:
-        record.msg, record.args = who.scrub(record.getMessage()), ()
-        return True
-
-    log = logging.getLogger("urllib3.connectionpool")
-    log.addFilter(scrub)
-    try:
-        yield
-    finally:
-        log.removeFilter(scrub)
-
-
-def _accepted(status: int, answer: str, success: str, who: Credentials) -> str:
-    """The server's message as it came, when it says that the file was accepted."""
-    try:
-        message = json.loads(answer)["message"]
-    except (ValueError, KeyError, TypeError):
-        message = None
-    if 200 <= status < 300 and isinstance(message, str) and success in message:
-        return message
-    words = message if isinstance(message, str) else _plain(answer)
-    words = who.scrub(words)[:LONGEST_WORDS]  # in this order: half a secret is one, too
-    meaning, outcome = _meaning(status)
-    raise SubmitError(
-        f"submit: {meaning} (HTTP {status}). The server said: {words or 'nothing'}",
-        outcome=outcome,
-        status=status,
-        answer=words,
-    )
-
-
-def _meaning(status: int) -> tuple[str, str]:
-    """What a status means for the person, and for the slot."""
-    meanings = {
-        401: "e-mail or password is wrong; run mk.save_credentials() again",
-        403: "the contest password is wrong, or the team may not submit",
-        404: "there is no such team or contest at this address",
-        413: "the file is too large for the server",
-        429: "the day's submissions are used up; wait for the next day",
+def _facts(csv: Path, data: bytes, who: Credentials) -> dict[str, Any]:
+    """What the ledger keeps of a submission; run and score only of the bytes they belong to."""
+    digest = files.sha256(data)
+    expected = read_expected(csv)
+    made = expected if expected is not None and expected["sha256"] == digest else {}
+    scores = made.get("local_score") or {}
+    return {
+        "id": secrets.token_hex(6),
+        "host": host_of(who.url),
+        "team": who.team,
+        "csv": csv.name,
+        "sha256": digest,
+        "run": made.get("run"),
+        "local_score": next(iter(scores.values()), None),  # the contest's own stands first
     }
-    if 200 <= status < 300:
-        return (
-            "the server did not say that it accepted the file; look at the leaderboard",
-            "unknown",
-        )
-    if 300 <= status < 400:
-        return (
-            "the server sends to another address, which is not followed; check the URL",
-            "refused",
-        )
-    if status >= 500:
-        return "the server failed and may have the file; look at the leaderboard", "unknown"
-    return meanings.get(status, "the server refused the file"), "refused"
 
 
-def _plain(answer: str) -> str:
-    """An answer that is not JSON, in one line without mark-up."""
-    return " ".join(re.sub(r"<[^>]*>", " ", answer).split())
+def _write_intent(facts: dict[str, Any], quota: Quota, over_quota: bool, again: bool) -> list[str]:
+    """Look what was sent before and write down what will be, as one step; returns notes.
+
+    Raises:
+        SubmitError: "not sent", for the same bytes, for no slot left, for no ledger.
+    """
+    try:
+        with opened() as ledger:
+            tell_damage(ledger)
+            entries = ledger.of(facts["host"], facts["team"])
+            same = [e for e in entries if e.is_spent and e.facts["sha256"] == facts["sha256"]]
+            if same and not again:
+                raise SubmitError(_sent_before(same[-1]), outcome="not sent")
+            rest = room(quota, entries, datetime.now(timezone.utc))
+            if not rest.left and not over_quota:
+                raise SubmitError(
+                    f"submit: not sent, {rest}\nIf the contest's page shows that there is room, "
+                    "pass over_quota=True.",
+                    outcome="not sent",
+                )
+            ledger.append({"event": "intent", **facts})
+    except OSError as error:
+        raise SubmitError(
+            f"submit: no ledger can be kept ({error.strerror or error}). Nothing was sent; set "
+            "MEDKIT_LEDGER to a file that you may write.",
+            outcome="not sent",
+        ) from error
+    for note in rest.notes:
+        warnings.warn(f"submit: {note}", stacklevel=3)
+    return list(rest.notes)
 
 
-def _quota(message: str) -> tuple[int | None, int | None]:
-    found = LEFT.search(message)
-    return (int(found.group(1)), int(found.group(2))) if found else (None, None)
-
-
-def check_address(url: str) -> None:
-    """https only, but for this machine: http would show the passwords to the network."""
-    parts = urlsplit(url)
-    if parts.scheme == "https" or (parts.scheme == "http" and parts.hostname in LOCAL):
-        return
-    raise SubmitError(
-        f"submit: the address begins with {parts.scheme or 'nothing'!r} (expected https). "
-        "Passwords are not sent in the open; correct it with mk.save_credentials().",
-        outcome="not sent",
+def _sent_before(entry: Entry) -> str:
+    sent = entry.time.astimezone(SEOUL).strftime("%Y-%m-%d %H:%M")
+    fate = "was accepted" if entry.outcome == "accepted" else "may have arrived"
+    return (
+        f"submit: these bytes were sent at {sent} (Seoul), and the file {fate}. Look at the "
+        "leaderboard; again=True sends it again and spends a slot."
     )
+
+
+def _write_outcome(facts: dict[str, Any], outcome: str, words: str, status: int | None) -> None:
+    left, limit = left_today(words)
+    event = {**facts, "event": "outcome", "outcome": outcome, "words": words, "status": status}
+    try:
+        with opened() as ledger:
+            ledger.append({**event, "left": left, "limit": limit, **clock("closed")})
+    except OSError as error:  # what became of the file matters more
+        warnings.warn(
+            f"submit: {outcome}, but the ledger could not be written and says unknown "
+            f"({error.strerror or error}).",
+            stacklevel=3,
+        )

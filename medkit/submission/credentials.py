@@ -7,11 +7,13 @@ import getpass
 import html
 import json
 import os
+import re
 import stat
 import sys
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote, quote_plus
 
 from medkit import files
@@ -21,9 +23,16 @@ SECRET = ("email", "password", "contest_password")
 HIDDEN = "***"
 
 
+class Secret(str):
+    """A text that shows itself to nobody who did not ask for it as text."""
+
+    def __repr__(self) -> str:
+        return repr(HIDDEN)
+
+
 @dataclass(frozen=True, repr=False)
 class Credentials:
-    """Address, team and secrets. Printing it shows no secret."""
+    """Address, team and secrets. Printing it shows no secret, nor does a traceback with values."""
 
     url: str
     team: str
@@ -31,8 +40,13 @@ class Credentials:
     password: str
     contest_password: str
 
+    def __post_init__(self) -> None:
+        for name in SECRET:
+            object.__setattr__(self, name, Secret(getattr(self, name)))
+
     def __repr__(self) -> str:
-        return f"Credentials(url={self.url!r}, team={self.team!r}, email={HIDDEN!r}, ...)"
+        url = self.scrub(re.sub(r"//.*@|\?.*", "", self.url))  # where some paste a password
+        return f"Credentials(url={url!r}, team={self.team!r}, email={HIDDEN!r}, ...)"
 
     def scrub(self, text: str) -> str:
         """A text without the secrets, as they are or as address, header, JSON or HTML hold them."""
@@ -54,20 +68,26 @@ def load_credentials() -> Credentials:
     Raises:
         RuntimeError: when nobody can be asked.
     """
+    given = known()
+    missing = [name for name in NAMES if not given[name]]
+    if missing and not _can_ask():
+        raise RuntimeError(
+            f"submit: no {', '.join(missing)} (looked in MEDKIT_* and, for this "
+            f"address, in {credentials_path()}). "
+            "Run mk.save_credentials() once, in a notebook of your own."
+        )
+    return Credentials(**{name: given[name] or _ask(name) for name in NAMES})
+
+
+def known() -> dict[str, str]:
+    """What the environment and the file tell, "" for the rest; nobody is asked."""
     given = {name: os.environ.get(f"MEDKIT_{name.upper()}", "") for name in NAMES}
     path = credentials_path()
     if not all(given.values()) and path.is_file():
         saved = _read(path)
         if given["url"] in ("", saved.get("url")):
             given = {name: given[name] or saved.get(name, "") for name in NAMES}
-    missing = [name for name in NAMES if not given[name]]
-    if missing and not _can_ask():
-        raise RuntimeError(
-            f"submit: no {', '.join(missing)} (looked in MEDKIT_* and, for this "
-            f"address, in {path}). "
-            "Run mk.save_credentials() once, in a notebook of your own."
-        )
-    return Credentials(**{name: given[name] or _ask(name) for name in NAMES})
+    return {name: Secret(value) if name in SECRET else value for name, value in given.items()}
 
 
 def save_credentials() -> Path:
@@ -100,7 +120,7 @@ def _read(path: Path) -> dict[str, str]:
         warnings.warn(
             f"{path} could be read by others; it is yours alone now (mode 0600). "
             "If anyone shares this machine, change the passwords.",
-            stacklevel=4,
+            stacklevel=5,
         )
     try:
         saved = json.loads(path.read_text(encoding="utf-8"))
@@ -119,10 +139,15 @@ def _ask(name: str) -> str:
     return answer.strip()
 
 
-def _can_ask() -> bool:
-    """Whether a person sits at this kernel or terminal."""
+def kernel() -> Any:
+    """The notebook kernel that this runs in; None in a terminal or a script."""
     ipython = sys.modules.get("IPython")
     shell = ipython.get_ipython() if ipython is not None else None
-    if shell is not None and hasattr(shell, "kernel"):
-        return bool(getattr(shell.kernel, "_allow_stdin", False))
+    return getattr(shell, "kernel", None)
+
+
+def _can_ask() -> bool:
+    """Whether a person sits at this kernel or terminal."""
+    if kernel() is not None:
+        return bool(getattr(kernel(), "_allow_stdin", False))
     return sys.stdin is not None and sys.stdin.isatty()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv as csv_reader
 import io
 import json
+import re
 from collections import Counter
 from pathlib import Path
 from typing import Any, Sequence
@@ -15,6 +16,7 @@ from medkit import files, tables
 from medkit.datasets.task import Task
 
 NAMED = 3  # examples in a message
+EMPTY = {"", "nan", "<na>", "none", "null"}  # how tables write that there is nothing
 TAKEN = ("cases", "config", "history", "machine", "predictions", "receipt", "run", "task")
 
 
@@ -97,10 +99,10 @@ def check_submission(csv: Path | str) -> list[str]:
         raise FileNotFoundError(f"{csv}: no such file (found {files.listing(csv.parent)}).")
     rows, problems = _rows(csv)
     notes = []
-    expected = _expected(csv)
+    expected = read_expected(csv)
     if rows and not problems:
         problems = check_rows(rows, expected) or _out_of_order(rows, expected)
-        notes.append(_one_class(rows))
+        notes += [_one_class(rows), _ends(csv)]
     if problems:
         raise ValueError(f"{csv.name} would be refused: {' '.join(problems)}")
     if expected is None:
@@ -122,8 +124,12 @@ def check_submission(csv: Path | str) -> list[str]:
 def check_rows(rows: Sequence[Sequence[str]], expected: dict[str, Any] | None) -> list[str]:
     """What is wrong with a table of text (header first), a sentence each."""
     header, body = list(rows[0]), rows[1:]
+    if len(header) == 1 and re.search(r"[;\t|]", header[0]):
+        found = re.search(r"[;\t|]", header[0]).group(0)
+        return [f"Its cells are separated by {found!r} (expected ','); write it with commas."]
     if expected is not None and header != expected["columns"]:
-        return [f"Its columns are {header} (expected {expected['columns']})."]
+        advice = " Write it with index=False." if header[1:] == expected["columns"] else ""
+        return [f"Its columns are {header} (expected {expected['columns']}).{advice}"]
     if not body:
         return ["It has a header and no rows."]
     problems = []
@@ -134,7 +140,8 @@ def check_rows(rows: Sequence[Sequence[str]], expected: dict[str, Any] | None) -
     doubled = [name for name, count in Counter(ids).items() if count > 1]
     if doubled:
         problems.append(f"{len(doubled)} ids stand more than once, e.g. {doubled[:NAMED]}.")
-    empty = [row[0] for row in body if any(cell.strip() in ("", "nan", "NaN") for cell in row[1:])]
+    nothing = EMPTY - {str(label).lower() for label in (expected or {}).get("labels", ())}
+    empty = [row[0] for row in body if any(c.strip().lower() in nothing for c in row[1:])]
     if empty:
         problems.append(f"{len(empty)} rows have an empty cell, e.g. {empty[:NAMED]}.")
     if expected is not None:
@@ -185,13 +192,26 @@ def _rows(csv: Path) -> tuple[list[list[str]], list[str]]:
     try:
         text = data.decode("utf-8")
     except UnicodeDecodeError:
-        return [], ["It is not utf-8 (cp949, perhaps); write it as utf-8."]
+        return [], [f"It is not utf-8 ({_charset(data)}, perhaps); write it as utf-8."]
     if not text.strip():
         return [], ["It is empty."]
+    if "\0" in text:
+        return [], ["It holds zero bytes (utf-16, perhaps); write it as utf-8."]
+    if re.search(r"\r(?!\n)", text):
+        return [], ["Some of its lines end in \\r alone; end them with \\n."]
     try:
         return [row for row in csv_reader.reader(io.StringIO(text)) if row], []
     except csv_reader.Error as error:
         return [], [f"It is not a CSV ({error}); end its lines with \\n."]
+
+
+def _charset(data: bytes) -> str:
+    if data[:2] in (b"\xff\xfe", b"\xfe\xff"):
+        return "utf-16"
+    try:
+        return "cp949" if re.search("[가-힣]", data.decode("cp949")) else "latin-1"
+    except UnicodeDecodeError:
+        return "latin-1"
 
 
 def _one_class(rows: Sequence[Sequence[str]]) -> str:
@@ -201,7 +221,12 @@ def _one_class(rows: Sequence[Sequence[str]]) -> str:
     return f"Careful: every row has the label {labels.pop()!r}."
 
 
-def _expected(csv: Path) -> dict[str, Any] | None:
+def _ends(csv: Path) -> str:
+    is_windows = b"\r\n" in csv.read_bytes()
+    return "Careful: its lines end in \\r\\n (Windows, Excel); \\n is safer." if is_windows else ""
+
+
+def read_expected(csv: Path) -> dict[str, Any] | None:
     """What the JSON beside a CSV says that it must hold; None where there is none."""
     path = expected_path(csv)
     if not path.is_file():

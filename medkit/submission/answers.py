@@ -1,0 +1,185 @@
+"""What a contest's server answered, and what that means for the slot: never guessed."""
+
+from __future__ import annotations
+
+import json
+import re
+import zlib
+from dataclasses import dataclass
+from datetime import datetime, timedelta, timezone
+from email.utils import parsedate_to_datetime
+from urllib.parse import urlsplit
+
+from medkit.submission.credentials import Credentials
+
+SEOUL = timezone(timedelta(hours=9), "Asia/Seoul")  # no summer time since 1988
+LEFT = re.compile(r"남은 일일 제출 횟수는\s*(\d{1,6})회\s*/\s*(\d{1,6})회")
+NEGATED = (
+    r"\s*(되지|하지|될 수 없|할 수 없)"  # "was not completed" begins with the words of success
+)
+LONGEST = 65536  # bytes looked at of an answer
+LONGEST_WORDS = 500  # characters shown of it
+UNTOLD = ("iso-8859-1", "latin-1", "us-ascii", "windows-1252")  # what servers say without knowing
+LOOK = "Look at the leaderboard before you send it again."
+MEANINGS = {
+    401: "e-mail or password is wrong; run mk.save_credentials() again",
+    403: "the contest password is wrong, or the team may not submit; "
+    "run mk.save_credentials() again or ask the organisers",
+    404: "there is no such team or contest at this address; run mk.save_credentials() again",
+    413: "the file is too large for the server; send a smaller one",
+}
+
+
+class SubmitError(RuntimeError):
+    """A submission that was not accepted, or whose fate is not known.
+
+    Attributes:
+        outcome: "not sent", "refused" or "unknown"; an unknown one may have spent a slot.
+        status: the HTTP status, where there was an answer.
+        answer: the server's words, without secrets.
+    """
+
+    def __init__(self, message: str, *, outcome: str, status: int | None = None, answer: str = ""):
+        super().__init__(message)
+        self.outcome, self.status, self.answer = outcome, status, answer
+
+
+@dataclass(frozen=True, repr=False)  # it may repeat secrets: only scrubbed words are shown
+class Answer:
+    """One HTTP answer: status, text, media type, and two headers."""
+
+    status: int
+    text: str = ""
+    kind: str = ""
+    location: str = ""
+    retry_after: str = ""
+
+
+def accepted_message(answer: Answer, success: str, who: Credentials) -> str:
+    """The server's message without secrets, when it says that the file was accepted.
+
+    Raises:
+        SubmitError: for every other answer, with the server's words.
+    """
+    message = _message(answer.text)
+    words = _plain(who.scrub(answer.text)) if message is None else _one_line(message)
+    words = who.scrub(words)[:LONGEST_WORDS]  # in this order: half a secret is one, too
+    is_success = 200 <= answer.status < 300 and message is not None and success in message
+    if is_success and not re.search(re.escape(success) + NEGATED, message):
+        return words
+    meaning, outcome = _meaning(answer, message, who)
+    advice = f"{LOOK} " if outcome == "unknown" else ""
+    raise SubmitError(
+        f"submit: {meaning} (HTTP {answer.status}). {advice}The server said: {words or 'nothing'}",
+        outcome=outcome,
+        status=answer.status,
+        answer=words,
+    )
+
+
+def left_today(words: str) -> tuple[int | None, int | None]:
+    """How many submissions the server says are left, and of how many.
+
+    Source: the wording of MAIC's Sleep AI Challenge, 2021.
+    """
+    found = LEFT.search(words)
+    return (int(found.group(1)), int(found.group(2))) if found else (None, None)
+
+
+def decode(body: bytes, kind: str, encoding: str = "", longest: int = LONGEST) -> str:
+    """An answer's bytes as text: unpacked within bounds, in the first charset that fits.
+
+    Args:
+        kind: the Content-Type, which may name a charset; then utf-8, then cp949.
+        encoding: the Content-Encoding; asked for is none.
+    """
+    if encoding.strip().lower() in ("gzip", "deflate"):
+        try:
+            body = zlib.decompressobj(47).decompress(body, longest)  # 47: gzip or zlib, by its head
+        except zlib.error:
+            return ""
+    found = re.search(r"charset=[\"']?([\w.:-]+)", kind, re.IGNORECASE)
+    told = found.group(1).lower() if found else ""
+    for charset in [told if told not in UNTOLD else "utf-8", "utf-8", "cp949"]:
+        try:
+            text = body.decode(charset or "utf-8")
+        except (UnicodeDecodeError, LookupError):
+            continue
+        if charset != "cp949" or re.search("[가-힣]", text):
+            return text.lstrip("\ufeff")
+    return body.decode("utf-8", "replace")
+
+
+def _message(text: str) -> str | None:
+    try:
+        message = json.loads(text)["message"]
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return None
+    return message if isinstance(message, str) else None
+
+
+def _meaning(answer: Answer, message: str | None, who: Credentials) -> tuple[str, str]:
+    """What an answer means for the person, and for the slot."""
+    status, wait = answer.status, _wait(answer.retry_after)
+    if 200 <= status < 300:
+        return _not_said(answer, message), "unknown"
+    if 300 <= status < 400:
+        where = f" ({who.scrub(_host(answer.location))})" if _host(answer.location) else ""
+        there = f"the server sends to another address{where}, which got nothing"
+        if status in (302, 303):  # how a server shows the next page once it has taken a file
+            return there, "unknown"
+        return f"{there}; correct the URL with mk.save_credentials()", "refused"
+    if status == 429:
+        used_up = "the day's submissions are used up; wait for the next day"
+        return (f"the server is asked too often; {wait}" if wait else used_up), "refused"
+    if status >= 500:
+        return f"the server failed and may have the file{wait and '; ' + wait}", "unknown"
+    return MEANINGS.get(status, "the server refused the file"), "refused"
+
+
+def _not_said(answer: Answer, message: str | None) -> str:
+    kind = _one_line(answer.kind.partition(";")[0])[:80] or "no content type"
+    if message is not None:
+        return "the server did not say that it accepted the file"
+    if not answer.text.strip():
+        return "the server did not say anything, nor that it accepted the file"
+    if "json" not in kind.lower():
+        return (
+            f"the server did not say that it accepted the file: it answered with {kind} (expected "
+            "the contest's JSON), perhaps a log-in page"
+        )
+    return "the server did not say that it accepted the file: its JSON has no message"
+
+
+def _wait(retry_after: str) -> str:
+    """Until when to wait, from a Retry-After of seconds or of a date; "" for neither."""
+    found = re.match(r"\s*(\d{1,7})\b", retry_after)
+    try:
+        if found:
+            until = datetime.now(SEOUL) + timedelta(seconds=int(found.group(1)))
+        else:
+            until = parsedate_to_datetime(retry_after).astimezone(SEOUL)
+    except (TypeError, ValueError, IndexError, OverflowError):
+        return ""
+    return f"wait until {until:%Y-%m-%d %H:%M:%S} (Seoul)"
+
+
+def _host(address: str) -> str:
+    """Scheme and host of an address, without a name, a password or a query."""
+    try:
+        parts = urlsplit(address)
+    except ValueError:
+        return ""
+    host = parts.netloc.rpartition("@")[2]
+    return _one_line(f"{parts.scheme}://{host}")[:80] if host else ""
+
+
+def _plain(text: str) -> str:
+    """A page's words, without mark-up."""
+    text = re.sub(r"(?is)<(script|style)\b.*?</\1\s*>", " ", text)
+    return _one_line(re.sub(r"<[^>]*>", " ", text))
+
+
+def _one_line(text: str) -> str:
+    """One line without control characters, which a terminal would obey."""
+    return " ".join("".join(c if c.isprintable() else " " for c in text).split())

@@ -1,0 +1,284 @@
+"""What was sent, and what became of it: a file of lines that is only ever added to.
+
+The intent stands there before the request, the outcome after it; an intent without one is unknown.
+Home folders are often on NFS, where SQLite does not work: hence lines, each with a checksum.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import math
+import os
+import time
+import warnings
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any, Iterator
+
+import pandas as pd
+
+from medkit import files
+from medkit.submission.answers import SEOUL
+
+WAIT_S = 30.0  # for another notebook that holds the ledger; it does so for milliseconds
+NO_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS, errno.EINVAL)  # some network disks
+NAMED = 5  # lines in a message
+HASH = 12  # characters of a CSV's hash in a table
+COLUMNS = ["time", "host", "csv", "sha256", "run", "local_score", "leaderboard_score"]
+COLUMNS += ["outcome", "left", "words"]
+
+
+@dataclass
+class Entry:
+    """One submission, as far as the ledger tells.
+
+    Attributes:
+        facts: what was written of it: id, host, team, csv, sha256, run, local_score, words ...
+        left, limit: what the server said of the quota.
+        opened, closed: the lines of its intent and its outcome; `closed` None while there is none.
+        score: what the leaderboard showed.
+    """
+
+    facts: dict[str, Any]
+    time: datetime
+    closed_time: datetime
+    outcome: str
+    left: int | None
+    limit: int | None
+    opened: int
+    closed: int | None
+    score: float | None = None
+
+    @property
+    def is_spent(self) -> bool:
+        return self.outcome in ("accepted", "unknown")
+
+
+class Ledger:
+    """The ledger as it stands; to be added to only while it is held, see `opened`."""
+
+    def __init__(self, path: Path):
+        self.path = path
+        self.events, self.damaged, self.torn = _parse(path)
+        self.entries = _entries(self.events)
+
+    def of(self, host: str, team: str) -> list[Entry]:
+        """One team's submissions to one server, oldest first."""
+        whose = (host, team)
+        return [e for e in self.entries if (e.facts.get("host"), e.facts.get("team")) == whose]
+
+    def append(self, event: dict[str, Any]) -> None:
+        """Add one event, on the disk before this returns."""
+        files.append_line(self.path, _line(event), mode=0o600)
+
+
+def ledger_path() -> Path:
+    """`MEDKIT_LEDGER`, else `~/.local/share/medkit/submissions.jsonl`."""
+    default = Path.home() / ".local" / "share" / "medkit" / "submissions.jsonl"
+    return Path(os.environ.get("MEDKIT_LEDGER") or default)
+
+
+@contextmanager
+def opened(path: Path | None = None) -> Iterator[Ledger]:
+    """The ledger, held against other notebooks, so that what is read still holds when one writes.
+
+    A last line that was cut short (a full disk, a killed kernel) is closed, with a note.
+
+    Raises:
+        OSError: it cannot be written here.
+        TimeoutError: another process holds it for too long.
+    """
+    path = ledger_path() if path is None else path
+    if path.exists() and not path.is_file():  # a folder, a device that never ends
+        raise OSError(errno.EINVAL, f"{path}: not written, it is not a file", str(path))
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        is_new = not path.exists()
+        handle = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o600)
+        if is_new:
+            files.sync_folder(path.parent)
+    except OSError as error:
+        raise files.explain(error, path) from error
+    try:
+        _lock(handle, path)
+        ledger = Ledger(path)
+        if ledger.torn is not None:
+            _close_torn(ledger)
+        yield ledger
+    finally:
+        os.close(handle)
+
+
+def submissions() -> pd.DataFrame:
+    """All that was sent from here, oldest first: local score beside leaderboard score.
+
+    Returns:
+        `time` (Seoul), `host`, `csv`, `sha256` (its beginning), `run`, `local_score`,
+        `leaderboard_score` (see `note_score`), `outcome`, `left`, `words` (the server's).
+    """
+    ledger = Ledger(ledger_path())
+    tell_damage(ledger)
+    rows = []
+    for entry in ledger.entries:
+        facts = entry.facts
+        rows.append(
+            {
+                **{name: facts.get(name) for name in COLUMNS},
+                "time": entry.time.astimezone(SEOUL).strftime("%Y-%m-%d %H:%M:%S"),
+                "sha256": str(facts.get("sha256", ""))[:HASH],
+                "leaderboard_score": entry.score,
+                "outcome": entry.outcome,
+            }
+        )
+    table = pd.DataFrame(rows, columns=COLUMNS)
+    scores = ["local_score", "leaderboard_score"]
+    return table.astype({**{name: "float64" for name in scores}, "left": "Int64"})
+
+
+def note_score(csv: Path | str, score: float) -> None:
+    """Write down what the leaderboard shows for a CSV, for `submissions()`.
+
+    Args:
+        csv: the file, or the beginning of its hash in `submissions()`.
+
+    Raises:
+        ValueError: it was never sent from here.
+    """
+    score = float(score)
+    if not math.isfinite(score):
+        raise ValueError(f"note_score: {score!r} is no score. Pass the number on the leaderboard.")
+    is_file = Path(csv).is_file()
+    wanted = files.sha256_file(Path(csv)) if is_file else str(csv)
+    with opened() as ledger:
+        hits = [e for e in ledger.entries if e.facts.get("sha256", "").startswith(wanted)]
+        hits = [entry for entry in hits if entry.is_spent and len(wanted) >= HASH]
+        if not hits:
+            raise ValueError(
+                f"note_score: {str(csv)!r} was not sent from here (no such file or hash in "
+                f"{ledger.path}). Look at mk.submissions()."
+            )
+        note(ledger, hits[-1], score)
+
+
+def note(ledger: Ledger, entry: Entry, score: float) -> None:
+    """Add the score of a submission."""
+    ledger.append({"event": "score", "id": entry.facts["id"], "score": score, **clock()})
+
+
+def clock(prefix: str = "time") -> dict[str, str]:
+    """Now, in UTC and in Seoul, to the millisecond."""
+    now = datetime.now(timezone.utc)
+    return {
+        f"{prefix}_utc": now.isoformat(timespec="milliseconds"),
+        f"{prefix}_seoul": now.astimezone(SEOUL).isoformat(timespec="seconds"),
+    }
+
+
+def tell_damage(ledger: Ledger) -> None:
+    """Warn of lines that cannot be read; they stay where they are."""
+    if ledger.damaged:
+        named = ", ".join(str(number) for number in ledger.damaged[:NAMED])
+        warnings.warn(
+            f"{ledger.path}: {len(ledger.damaged)} damaged lines are not counted (line {named}). "
+            "The rest holds; compare it with the leaderboard's own list.",
+            stacklevel=3,
+        )
+
+
+def _parse(path: Path) -> tuple[list[tuple[int, dict[str, Any]]], list[int], int | None]:
+    """Events by line, the lines that are damaged, and the last one if it has no end."""
+    lines = path.read_bytes().split(b"\n") if path.is_file() else [b""]
+    read = [(number, _event(line)) for number, line in enumerate(lines, 1) if line.strip()]
+    events = [(number, event) for number, event in read if event is not None]
+    damaged = {number for number, event in read if event is None}
+    told = {event.get("line") for _, event in events if event["event"] == "repair"}
+    torn = len(lines) if lines[-1] else None
+    return events, sorted(damaged - told), torn
+
+
+def _event(line: bytes) -> dict[str, Any] | None:
+    """What a line says; None when its checksum does not fit."""
+    try:
+        event = json.loads(line.decode("utf-8"))
+        check = event.pop("check")
+        datetime.fromisoformat(event["time_utc"])
+        is_whole = check == _check(event) and isinstance(event["event"], str)
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return None
+    return event if is_whole else None
+
+
+def _line(event: dict[str, Any]) -> str:
+    text = json.dumps({**event, "check": _check(event)}, ensure_ascii=False)
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")  # file names may hold any byte
+
+
+def _check(event: dict[str, Any]) -> str:
+    return files.sha256(json.dumps(event, sort_keys=True).encode("ascii"))[:16]
+
+
+def _entries(events: list[tuple[int, dict[str, Any]]]) -> list[Entry]:
+    """Intents with their outcomes. An outcome repeats its intent, whose line may be damaged."""
+    entries: dict[str, Entry] = {}
+    for number, facts in events:
+        name, kind = facts.get("id"), facts["event"]
+        if kind == "score" and name in entries:
+            entries[name].score = facts["score"]
+        elif kind in ("intent", "outcome"):
+            first = entries.get(name)
+            sent = datetime.fromisoformat(facts["time_utc"])
+            entries[name] = Entry(
+                facts,
+                time=sent,
+                closed_time=datetime.fromisoformat(facts.get("closed_utc", facts["time_utc"])),
+                outcome=facts.get("outcome", "unknown"),
+                left=facts.get("left"),
+                limit=facts.get("limit"),
+                opened=first.opened if first is not None else number,
+                closed=number if kind == "outcome" else None,
+            )
+    return list(entries.values())
+
+
+def _lock(handle: int, path: Path) -> None:
+    """Hold the file for this process alone; a disk that cannot is told."""
+    try:
+        import fcntl
+    except ImportError:  # not on Windows
+        return
+    until = time.monotonic() + WAIT_S
+    while True:
+        try:
+            return fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            if time.monotonic() > until:
+                raise TimeoutError(
+                    f"{path}: another process holds it for {WAIT_S:.0f} s. End it, then try again."
+                ) from error
+            time.sleep(0.02)
+        except OSError as error:
+            if error.errno not in NO_LOCKS:
+                raise files.explain(error, path) from error
+            warnings.warn(
+                f"{path}: this disk has no locks. Submit from one notebook at a time, or set "
+                "MEDKIT_LEDGER to a file on a local disk.",
+                stacklevel=5,
+            )
+            return
+
+
+def _close_torn(ledger: Ledger) -> None:
+    """End the line that was cut short, and name it; what it holds stays in the file."""
+    files.append_line(ledger.path, "", mode=0o600)
+    if ledger.torn not in ledger.damaged:  # only its end was missing
+        return
+    ledger.append({"event": "repair", "line": ledger.torn, **clock()})
+    ledger.damaged.remove(ledger.torn)
+    warnings.warn(
+        f"{ledger.path}: line {ledger.torn} was cut short (a full disk, a killed kernel). It was "
+        "closed, and what it held does not count.",
+        stacklevel=5,
+    )

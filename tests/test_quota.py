@@ -1,0 +1,140 @@
+from __future__ import annotations
+
+from datetime import datetime, timedelta, timezone
+
+import pytest
+
+import medkit as mk
+from medkit.submission.ledger import Entry, ledger_path
+from medkit.submission.quota import KHD, MAIC, Quota, room
+
+NOON = datetime(2026, 11, 21, 3, tzinfo=timezone.utc)  # 12:00 in Seoul
+
+
+def sent(*hours_ago, outcome="accepted", left=None, limit=10, now=NOON):
+    """Entries, each answered before the next was sent."""
+    entries = []
+    for k, hours in enumerate(sorted(hours_ago, reverse=True)):
+        time = now - timedelta(hours=hours)
+        last = left if k == len(hours_ago) - 1 else None
+        entries.append(Entry({}, time, time, outcome, last, limit, 2 * k + 1, 2 * k + 2))
+    return entries
+
+
+def test_nothing_sent_leaves_everything():
+    now = room(MAIC, [], NOON)
+    assert (now.used, now.left, now.limit, now.next_free, now.notes) == (0, 10, 10, NOON, ())
+    assert str(now) == "10 of 10 left (10 a calendar day in Asia/Seoul)."
+
+
+def test_a_day_is_the_contests_not_ours():
+    assert room(MAIC, sent(11.9, 12.1, 0.5), NOON).used == 2  # midnight in Seoul was 12 h ago
+    assert room(Quota(10, zone="UTC"), sent(2.9, 3.1), NOON).used == 1
+
+
+def test_refusals_and_what_was_not_sent_cost_nothing():
+    for outcome, used in [("accepted", 1), ("unknown", 1), ("refused", 0), ("not sent", 0)]:
+        assert room(MAIC, sent(1, outcome=outcome), NOON).used == used
+
+
+def test_a_full_day_says_when_the_next_slot_is_free():
+    now = room(MAIC, sent(*range(1, 11)), NOON)
+    assert (now.left, now.used) == (0, 10)
+    assert now.next_free == datetime(2026, 11, 21, 15, tzinfo=timezone.utc)
+    assert "0 of 10 left" in str(now) and "free at 2026-11-22 00:00 (Asia/Seoul)" in str(now)
+
+
+def test_what_the_server_said_outranks_the_count():
+    now = room(MAIC, sent(3, 2, left=4), NOON)  # teammates sent four more
+    assert (now.left, now.used) == (4, 6)
+    now = room(MAIC, sent(*range(1, 11), left=2, limit=20), NOON)  # more than the rule knew
+    assert (now.left, now.limit) == (2, 20)
+    refused = sent(1, outcome="refused", left=0)
+    assert room(MAIC, refused, NOON).left == 0
+
+
+def test_what_was_sent_since_the_server_spoke_is_taken_off():
+    later = Entry({}, NOON, NOON, "unknown", None, None, 90, None)
+    assert room(MAIC, [*sent(1, left=4), later], NOON).left == 3
+    not_sent = Entry({}, NOON, NOON, "not sent", None, None, 90, 91)
+    assert room(MAIC, [*sent(1, left=4), not_sent], NOON).left == 4
+
+
+def test_answers_that_crossed_count_by_the_smaller():
+    first = Entry({}, NOON, NOON, "accepted", 9, 10, opened=1, closed=4)
+    second = Entry({}, NOON, NOON, "accepted", 8, 10, opened=2, closed=3)
+    assert room(MAIC, [first, second], NOON).left == 8
+
+
+def test_a_slot_that_the_server_gave_back_counts():
+    assert room(MAIC, [*sent(2, left=0), *moved(sent(1, left=3))], NOON).left == 3
+
+
+def moved(entries):
+    """The same, further down in the ledger."""
+    for entry in entries:
+        entry.opened, entry.closed = entry.opened + 50, entry.closed + 50
+    return entries
+
+
+def test_what_the_server_said_yesterday_is_forgotten():
+    assert room(MAIC, sent(13, left=0), NOON).left == 10
+
+
+def test_one_an_hour_is_a_gap():
+    assert room(KHD, [], NOON).left == 1
+    now = room(KHD, sent(0.25), NOON)
+    assert now.left == 0 and now.next_free == NOON + timedelta(minutes=45)
+    assert "1 in any 1:00:00" in str(now) and "2026-11-21 03:45 (UTC)" in str(now)
+    assert room(KHD, sent(1.01), NOON).left == 1
+
+
+def test_a_rolling_window_frees_its_oldest_slot():
+    now = room(Quota(3, window_s=86400), sent(23, 20, 5, 2), NOON)
+    assert now.left == 0 and now.next_free == NOON + timedelta(hours=4)
+
+
+def test_what_a_rolling_reading_would_say_is_a_note():
+    (note,) = room(MAIC, sent(*[14 + k / 10 for k in range(10)]), NOON).notes
+    assert "10 were sent within 24 hours: if the contest counts" in note
+    assert "the next is free at 2026-11-21 21:06 (Asia/Seoul)" in note
+    assert room(MAIC, sent(*[14 + k / 10 for k in range(9)]), NOON).notes == ()
+
+
+def test_a_clock_that_moved_back_is_said_and_counts_as_now():
+    now = room(MAIC, sent(-24), NOON)
+    assert now.used == 1 and "The clock moved back" in now.notes[0]
+    assert "newest time is 2026-11-22 12:00" in now.notes[0]
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"limit": 0, "zone": "UTC"}, "expected a limit of at least 1"),
+        ({"limit": 1}, "one of the two"),
+        ({"limit": 1, "zone": "UTC", "window_s": 5}, "one of the two"),
+        ({"limit": 1, "window_s": 0}, "seconds above 0"),
+        ({"limit": 1, "zone": "Asia/Soul"}, r"unknown zone 'Asia/Soul'.*'\+09:00'"),
+        ({"limit": 1, "zone": "+99:00"}, "unknown zone"),
+        ({"limit": 1, "zone": "../../etc/passwd"}, "unknown zone"),
+    ],
+)
+def test_a_rule_that_is_none_is_refused(options, words):
+    with pytest.raises(ValueError, match=words):
+        mk.Quota(**options)
+
+
+def test_an_offset_is_a_zone():
+    assert room(Quota(1, zone="+09:00"), sent(11.9), NOON).left == 0
+    assert room(Quota(1, zone="-05:00"), sent(11.9), NOON).next_free.hour == 5
+
+
+def test_what_is_left_can_be_asked_without_sending(monkeypatch, tmp_path):
+    monkeypatch.setenv("MEDKIT_CREDENTIALS", str(tmp_path / "none.json"))
+    for name in ("URL", "TEAM"):
+        monkeypatch.delenv(f"MEDKIT_{name}", raising=False)
+    with pytest.raises(RuntimeError, match="no address or no team"):
+        mk.quota_left()
+    monkeypatch.setenv("MEDKIT_URL", "https://host")
+    monkeypatch.setenv("MEDKIT_TEAM", "7")
+    assert mk.quota_left().left == 10 and not ledger_path().exists()
