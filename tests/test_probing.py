@@ -1,18 +1,26 @@
 from __future__ import annotations
 
+import weakref
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
 import torch
 
 import medkit as mk
-from medkit.training import probing, stepping
+from medkit.training import loop, probing, stepping
 from medkit.training.probing import steepest
 
 CONFIG = mk.Config(
     "caries", model="test_resnet", image_size=32, batch_size=16, augment="light", drop_rate=0.1
 )
 QUIET = {"device": "cpu", "progress": False}
+
+
+@pytest.fixture(autouse=True)
+def short_timing(monkeypatch):
+    monkeypatch.setattr(probing, "ENOUGH_S", 0.0)
 
 
 def test_a_learning_rate_is_found_and_found_again(cases):
@@ -28,8 +36,6 @@ def test_a_learning_rate_is_found_and_found_again(cases):
     assert (
         repr(found) == f"peak_lr={found.suggestion:.1e} ({len(found.curve)} learning rates tried)"
     )
-    other = mk.lr_find(mk.Config(**{**CONFIG.to_dict(), "seed": 1}), cases, steps=40, **QUIET)
-    assert list(other.curve["loss"][:5]) != list(found.curve["loss"][:5])
 
 
 def test_the_search_ends_when_the_loss_explodes(cases):
@@ -37,8 +43,45 @@ def test_the_search_ends_when_the_loss_explodes(cases):
     assert len(found.curve) < 60 and found.suggestion < 10
 
 
-def curve_of(smoothed):
-    return pd.DataFrame({"lr": np.geomspace(1e-6, 1, len(smoothed)), "smoothed": smoothed})
+@pytest.mark.parametrize("change", [{"seed": 1}, {"balanced": True}])
+def test_the_search_sees_the_batches_that_fit_would_see(cases, change, monkeypatch, tmp_path):
+    seen, whole = [], stepping.Stepper.gradients
+
+    def gradients(self, batch, epoch, step, **options):
+        seen[-1].append(batch.rows.tolist())
+        return whole(self, batch, epoch, step, **options)
+
+    monkeypatch.setattr(stepping.Stepper, "gradients", gradients)
+    monkeypatch.setattr(probing, "steepest", lambda curve: 0.0)
+    for config in (CONFIG, replace(CONFIG, **change)):
+        seen.append([])
+        mk.lr_find(config, cases, steps=10, **QUIET)
+    with monkeypatch.context() as patched, pytest.raises(StopIteration):
+        patched.setattr(loop.Loop, "end_epoch", lambda self: next(iter(())))
+        seen.append([])
+        mk.fit(replace(CONFIG, **change), cases, tmp_path / "run", num_workers=0, **QUIET)
+    assert seen[0] != seen[1] and seen[1][: len(seen[2]) - 2] == seen[2][2:]
+
+
+def curve_of(smoothed, loss=None):
+    lr = np.geomspace(1e-6, 1, len(smoothed))
+    return pd.DataFrame(
+        {"lr": lr, "loss": smoothed if loss is None else loss, "smoothed": smoothed}
+    )
+
+
+def test_the_scatter_of_batches_is_no_fall():
+    found = 0
+    for seed in range(50):
+        loss = 0.69 + 0.05 * np.random.default_rng(seed).standard_normal(100)
+        try:
+            steepest(curve_of(probing._smooth(list(loss)), loss))
+        except ValueError:
+            continue
+        found += 1
+    assert found <= 2
+    falling = 0.3 * np.linspace(1, 0, 100) + loss
+    assert steepest(curve_of(probing._smooth(list(falling)), falling)) > 1e-5
 
 
 def test_the_suggestion_is_where_the_loss_falls_fastest():
@@ -55,7 +98,7 @@ def test_the_suggestion_is_where_the_loss_falls_fastest():
 @pytest.mark.parametrize("losses", [np.linspace(1, 2, 50), np.full(50, 0.7), np.full(50, np.nan)])
 def test_a_loss_that_falls_nowhere_is_no_suggestion(losses):
     with pytest.raises(
-        ValueError, match=r"the loss falls nowhere between 1e-06 and 1e\+00 \(50 st"
+        ValueError, match=r"falls nowhere between 1e-06 and 1e\+00 by more .* \(50 steps\)\. Take"
     ):
         steepest(curve_of(losses))
 
@@ -76,7 +119,7 @@ def test_only_batch_sizes_that_ran_are_proposed(monkeypatch):
     monkeypatch.setattr(probing, "GAIN", 0.0)
     found = mk.find_batch_size(CONFIG, **QUIET)
     assert list(found.table["batch_size"]) == [2, 4, 8]
-    assert found.suggestion in (2, 4, 8) and found.why == "memory ran out with 16"
+    assert found.suggestion == 8 and found.why == "memory ran out with 16"
     assert (found.table["images_per_s"] > 0).all()
 
 
@@ -90,8 +133,49 @@ def test_a_size_must_survive_the_optimizers_step(monkeypatch):
 
     monkeypatch.setattr(stepping.Stepper, "descend", descend)
     monkeypatch.setattr(probing, "GAIN", 0.0)
+    models, made = [], probing.new_model
+    monkeypatch.setattr(probing, "new_model", lambda *args: kept(models, made(*args)))
     found = mk.find_batch_size(CONFIG, **QUIET)
     assert list(found.table["batch_size"]) == [2, 4] and found.why == "memory ran out with 8"
+    assert found.suggestion == 4 and len(models) == 4
+    assert all(model() is None for model in models)
+
+
+def kept(models, model):
+    models.append(weakref.ref(model))
+    return model
+
+
+def test_no_more_is_tried_than_was_asked_for(monkeypatch):
+    monkeypatch.setattr(probing, "GAIN", 0.0)
+    found = mk.find_batch_size(replace(CONFIG, ema_decay=0.9, mixup=0.2), most=5, **QUIET)
+    assert repr(found) == "batch_size=4 (5 was the most asked for)"
+    with pytest.raises(ValueError, match=r"most=1 \(expected 2 or more\)"):
+        mk.find_batch_size(CONFIG, most=1, **QUIET)
+
+
+def test_what_is_no_want_of_memory_is_passed_on(monkeypatch):
+    def task_loss(*args, **options):
+        raise RuntimeError("mat1 and mat2 shapes cannot be multiplied")
+
+    monkeypatch.setattr(stepping, "task_loss", task_loss)
+    with pytest.raises(RuntimeError, match="cannot be multiplied"):
+        mk.find_batch_size(CONFIG, **QUIET)
+
+
+@pytest.mark.parametrize(
+    "change, options, message",
+    [
+        ({}, {"smallest": 1.0}, r"smallest=1\.0, largest=1\.0 \(expected 10 steps or more"),
+        ({}, {"steps": 3}, "lr_find: steps=3"),
+        ({}, {"fold": 9}, "no fold 9"),
+        ({"augment": "heavyy"}, {}, "heavyy"),
+        ({"best_by": "auk"}, {}, "no score 'auk'"),
+    ],
+)
+def test_what_fit_would_refuse_is_refused_here(cases, change, options, message):
+    with pytest.raises(ValueError, match=message):
+        mk.lr_find(replace(CONFIG, **change), cases, **options, **QUIET)
 
 
 def test_the_search_for_a_size_ends_where_nothing_is_won(monkeypatch):
@@ -107,8 +191,8 @@ def test_the_search_for_a_size_ends_where_nothing_is_won(monkeypatch):
         },
     )
     found = mk.find_batch_size(CONFIG, **QUIET)
-    assert found.suggestion == 8 and found.why == "8 is hardly faster than 4"
-    assert repr(found) == "batch_size=8 (8 is hardly faster than 4)"
+    assert list(found.table["batch_size"]) == [2, 4, 8]
+    assert repr(found) == "batch_size=4 (8 is hardly faster than 4)"
 
 
 def test_no_size_is_tried_that_would_kill_the_kernel(monkeypatch):
@@ -126,11 +210,12 @@ def test_a_device_without_room_for_two_is_said(monkeypatch):
 
 
 def test_a_summary_tells_what_a_run_takes(cases, tmp_path):
-    told = mk.summary(CONFIG, cases, device="cpu")
-    run = mk.fit(CONFIG, cases, tmp_path / "run", num_workers=0, device="cpu", progress=False)
+    config = replace(CONFIG, epochs=1)
+    told = mk.summary(config, cases, device="cpu")
+    run = mk.fit(config, cases, tmp_path / "run", num_workers=0, **QUIET)
     assert told.state_bytes == pytest.approx(run.last.stat().st_size, rel=0.1)
     assert f"{told.steps} steps of 16 images an epoch" in (run.path / "log.txt").read_text()
-    assert told.run_s == pytest.approx(20 * told.epoch_s) and told.epoch_s > 0
+    assert told.run_s == pytest.approx(told.epoch_s) and told.epoch_s > 0
     lines = repr(told).splitlines()
     assert lines[0] == "test_resnet on cpu: 0.4 million weights" and len(lines) == 4
     assert len(repr(mk.summary(CONFIG, device="cpu")).splitlines()) == 3
@@ -142,6 +227,7 @@ def test_a_summary_without_room_says_what_to_do(cases, monkeypatch):
         mk.summary(CONFIG, cases, device="cpu")
 
 
-def test_the_search_is_drawn(cases):
-    found = mk.lr_find(CONFIG, cases, steps=30, **QUIET)
+def test_the_search_is_drawn():
+    losses = [1.0, 0.9, 0.7, 0.4, 0.3, 5.0, float("nan")]
+    found = probing.LearningRates(curve_of(losses), 1e-3)
     assert mk.show_lr_find(found)._repr_png_()[:4] == b"\x89PNG"

@@ -150,7 +150,7 @@ def train(
         torch.cuda.set_device(place)
     ranks.join(place)
     try:
-        with _held(run, ranks) as held, _torch_settings(loop.config, place):
+        with _held(run, ranks) as held, torch_settings(loop.config, place):
             loop.prepare(
                 run,
                 held,
@@ -177,7 +177,7 @@ def _held(run: Run, ranks: Ranks) -> Iterator[Hold]:
 
 
 @contextmanager
-def _torch_settings(config: Config, device: torch.device) -> Iterator[None]:
+def torch_settings(config: Config, device: torch.device) -> Iterator[None]:
     """Settings of torch that hold for the whole process, given back after the run."""
     threads = torch.get_num_threads()
     benchmark = torch.backends.cudnn.benchmark

@@ -5,9 +5,11 @@ from __future__ import annotations
 import copy
 import gc
 import math
+import statistics
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Iterable, Iterator
 
 import numpy as np
 import pandas as pd
@@ -21,19 +23,23 @@ from medkit.inference.predicting import (
     make_dataset,
     new_model,
 )
-from medkit.loading.loader import Batch, KeyedSampler, make_loader
+from medkit.loading.loader import Batch, CaseDataset, KeyedSampler, class_weights, make_loader
 from medkit.progress import Status, clock, track
 from medkit.runs.config import Config
-from medkit.training.loop import place_model, split
+from medkit.training.fitting import torch_settings
+from medkit.training.loop import Loop, place_model
 from medkit.training.neighbours import training_bytes
-from medkit.training.optimizing import make_optimizer
+from medkit.training.optimizing import average, make_optimizer
 from medkit.training.ranks import Ranks
 from medkit.training.stepping import Stepper
 
 SMOOTHING = 0.9  # of the loss over steps, debiased
 EXPLODED = 4.0  # times the least smoothed loss: there the search ends
-LEFT_OUT = 0.1  # of the steps at the start, where the smoothed loss is not settled yet
-STEPS_TIMED = 3  # after one that warms up
+LEFT_OUT = 0.2  # of the steps at the start, where the smoothed loss is not settled yet
+NOISE = 5.0  # standard errors of the smoothed loss that it must fall: a flat one does in 1 of 50
+WINDOW = 0.1  # of the steps, over which a fall is measured: one step's is mostly noise
+STEPS_TIMED = 3  # at least, after one that warms up
+ENOUGH_S = 0.5  # of timing
 GAIN = 1.05  # in images/s that a doubled batch must bring
 ROOM = 0.8  # of the RAM that a step may take: beyond it no error tells, the process is killed
 
@@ -71,26 +77,42 @@ def lr_find(
         ValueError: when the loss falls nowhere.
     Source: Smith, arXiv 1506.01186, section 3.3.
     """
-    task, place = get_task(config.task), torch.device(device or default_device())
-    seen, held_out = split(task, cases, fold)
-    data = make_dataset(task, config, seen, cache_folder=cache_folder, progress=progress)
-    rows = np.flatnonzero(~held_out)
-    size = min(config.batch_size, len(rows))
-    sampler = KeyedSampler(rows, config.seed, count=len(rows) // size * size, batch_size=size)
-    loader = make_loader(
-        data.augmented(config.augment), sampler, batch_size=size, num_workers=num_workers
-    )
-    model = place_model(new_model(task, config), config, place, Ranks())
-    stepper = Stepper(task, config, model, Ranks(), Status(enabled=progress).line)
-    optimizer, batches, losses = make_optimizer(model, config), iter(()), []
+    if not (steps >= 10 and 0 < smallest < largest):
+        raise ValueError(
+            f"lr_find: steps={steps}, smallest={smallest}, largest={largest} (expected 10 steps or "
+            "more, and 0 < smallest < largest). Leave them out to take the usual ones."
+        )
+    place = torch.device(device or default_device())
+    loop = Loop(get_task(config.task), config, cases, fold)  # refuses what `fit` refuses
+    data = make_dataset(loop.task, config, loop.seen, cache_folder=cache_folder, progress=progress)
+    batches = _batches(loop, data.augmented(config.augment), num_workers)
     rates = np.geomspace(smallest, largest, steps).tolist()
-    model.train()
-    for step, rate in enumerate(track(rates, "learning rates", enabled=progress)):
-        batch = next(batches, None)
-        if batch is None:
-            sampler.epoch = step
-            batches = iter(loader)
-            batch = next(batches)
+    with torch_settings(config, place):
+        model = place_model(loop.model, config, place, Ranks()).train()
+        stepper = Stepper(loop.task, config, model, Ranks(), Status(enabled=progress).line)
+        losses = _climb(stepper, track(rates, "learning rates", enabled=progress), batches)
+    curve = pd.DataFrame({"lr": rates[: len(losses)], "loss": losses, "smoothed": _smooth(losses)})
+    return LearningRates(curve, steepest(curve))
+
+
+def _batches(loop: Loop, data: CaseDataset, num_workers: int) -> Iterator[Batch]:
+    """The whole batches that `fit` would train on, epoch after epoch."""
+    config, rows = loop.config, loop.train_rows
+    size = min(config.batch_size, len(rows))
+    weights = class_weights(data.labels)[rows] if config.balanced else None
+    sampler = KeyedSampler(
+        rows, config.seed, count=loop.steps * size, batch_size=size, weights=weights
+    )
+    loader = make_loader(data, sampler, batch_size=size, num_workers=num_workers)
+    while True:
+        yield from loader
+        sampler.epoch += 1
+
+
+def _climb(stepper: Stepper, rates: Iterable[float], batches: Iterator[Batch]) -> list[float]:
+    """The losses of steps at these learning rates, up to where they explode."""
+    optimizer, losses = make_optimizer(stepper.model, stepper.config), []
+    for step, (rate, batch) in enumerate(zip(rates, batches)):
         for group in optimizer.param_groups:
             group["lr"] = rate
         loss, _ = stepper.gradients(batch, 0, step)
@@ -99,28 +121,35 @@ def lr_find(
         smoothed = _smooth(losses)
         if not smoothed[-1] <= EXPLODED * min(smoothed):  # not a number ends it, too
             break
-    curve = pd.DataFrame({"lr": rates[: len(losses)], "loss": losses, "smoothed": _smooth(losses)})
-    return LearningRates(curve, steepest(curve))
+    return losses
 
 
 def steepest(curve: pd.DataFrame) -> float:
-    """The rate at which the smoothed loss falls fastest, before its least value.
+    """The middle of the window in which the smoothed loss falls most, before its least value.
 
     Raises:
-        ValueError: when it falls nowhere.
+        ValueError: when it falls nowhere, or by no more than batches differ.
     """
     smoothed, rates = curve["smoothed"].to_numpy(float), curve["lr"].to_numpy(float)
     first = int(LEFT_OUT * len(curve))
     known = np.where(np.isfinite(smoothed), smoothed, np.inf)
     last = first + int(known[first:].argmin())
-    if last - first < 2:
+    half = max(1, int(WINDOW * len(curve)) // 2)
+    fall = known[first] - known[last] if last - first > 2 * half else 0.0
+    if fall <= 0 or fall <= NOISE * _noise(curve["loss"][: last + 1]):
         raise ValueError(
-            f"lr_find: the loss falls nowhere between {rates[0]:.0e} and {rates[-1]:.0e} "
-            f"({len(curve)} steps). Try a smaller `smallest` and more `steps`."
+            f"lr_find: the loss falls nowhere between {rates[0]:.0e} and {rates[-1]:.0e} by more "
+            f"than batches differ ({len(curve)} steps). Take more `steps` or a larger batch_size, "
+            "or another range from `smallest` to `largest`."
         )
-    part = slice(first, last + 1)
-    slopes = np.gradient(smoothed[part], np.log(rates[part]))
-    return float(rates[part][slopes.argmin()])
+    falls = smoothed[first : last + 1 - 2 * half] - smoothed[first + 2 * half : last + 1]
+    return float(rates[first + half + falls.argmax()])
+
+
+def _noise(losses: pd.Series) -> float:
+    """Standard error of smoothed losses, from how neighbouring steps differ."""
+    scatter = float(losses.diff().abs().median()) / (2**0.5 * 0.6745)  # 0.6745: of a normal one
+    return scatter * ((1 - SMOOTHING) / (1 + SMOOTHING)) ** 0.5
 
 
 def _smooth(losses: list[float]) -> list[float]:
@@ -158,6 +187,8 @@ def find_batch_size(
     Raises:
         RuntimeError: when not even two images fit.
     """
+    if most < 2:
+        raise ValueError(f"find_batch_size: most={most} (expected 2 or more).")
     place = torch.device(device or default_device())
     model = new_model(get_task(config.task), config)
     status, rows, size = Status(enabled=progress), [], 2
@@ -176,14 +207,13 @@ def find_batch_size(
         status.line(f"batch size {size}: {row['images_per_s']:,.0f} images/s")
         if len(rows) > 1 and row["images_per_s"] < GAIN * rows[-2]["images_per_s"]:
             why = f"{size} is hardly faster than {size // 2}"
-            break
+            return BatchSizes(pd.DataFrame(rows), size // 2, why)
         size *= 2
     if not rows:
         raise RuntimeError(
             f"find_batch_size: {why}. Take a smaller image_size or model, or a device that is free."
         )
-    table = pd.DataFrame(rows)
-    return BatchSizes(table, int(table["batch_size"][table["images_per_s"].idxmax()]), why)
+    return BatchSizes(pd.DataFrame(rows), size // 2, why)  # each was faster than the one before
 
 
 def _try_steps(config: Config, device: torch.device) -> dict[str, float] | None:
@@ -192,7 +222,8 @@ def _try_steps(config: Config, device: torch.device) -> dict[str, float] | None:
         torch.cuda.reset_peak_memory_stats(device)
     row = None
     try:
-        row = _timed_steps(config, device)
+        with torch_settings(config, device):
+            row = _timed_steps(config, device)
     except RuntimeError as error:
         if not is_out_of_memory(error):
             raise
@@ -207,7 +238,7 @@ def _try_steps(config: Config, device: torch.device) -> dict[str, float] | None:
 def _timed_steps(config: Config, device: torch.device) -> dict[str, float]:
     task, count, size = get_task(config.task), config.batch_size, config.image_size
     model = place_model(new_model(task, config), config, device, Ranks()).train()
-    ema = copy.deepcopy(model) if config.ema_decay else None  # takes as much memory as in `fit`
+    ema = copy.deepcopy(model).eval() if config.ema_decay else None
     stepper, optimizer = Stepper(task, config, model, Ranks(), print), make_optimizer(model, config)
     n_facts = model.classifier.in_features - model.backbone.num_features
     labels = torch.zeros(count, len(task.heads), dtype=torch.int64)
@@ -215,17 +246,16 @@ def _timed_steps(config: Config, device: torch.device) -> dict[str, float]:
     batch = Batch(pictures, labels, torch.zeros(count, n_facts), torch.arange(count))
     batch = Batch(*(part.to(device) for part in batch))
     known = torch.full((len(task.heads),), count, device=device)
-    for step in range(1 + STEPS_TIMED):
-        if step == 1:  # the first one warms up, and makes the optimizer's state
-            began = time.perf_counter()
-        loss = stepper.forward_backward(batch, known, 0, step)
+    times: list[float] = []
+    while len(times) < 1 + STEPS_TIMED or (sum(times[1:]) < ENOUGH_S and len(times) < 50):
+        began = time.perf_counter()
+        loss = stepper.forward_backward(batch, known, 0, len(times))
         stepper.descend(optimizer)
-        float(loss)
-    del ema
-    return {
-        "batch_size": count,
-        "images_per_s": STEPS_TIMED * count / (time.perf_counter() - began),
-    }
+        if ema is not None:
+            average(ema, model, config.ema_decay)
+        float(loss)  # waits for the device
+        times.append(time.perf_counter() - began)  # the first one makes the optimizer's state
+    return {"batch_size": count, "images_per_s": count / statistics.median(times[1:])}
 
 
 @dataclass(frozen=True)
@@ -267,7 +297,8 @@ def summary(
     """
     place = torch.device(device or default_device())
     task = get_task(config.task)
-    model = new_model(task, config)
+    loop = None if cases is None else Loop(task, config, cases, fold)
+    model = new_model(task, config) if loop is None else loop.model
     weights = sum(p.numel() for p in model.parameters())
     stored = sum(v.numel() * v.element_size() for v in model.state_dict().values())
     copies = 3 + bool(config.ema_decay)  # weights and two moments
@@ -279,15 +310,13 @@ def summary(
         "state_bytes": copies * stored,
         "training_bytes": training_bytes(model, config, images),
     }
-    if cases is None:
+    if loop is None:
         return Summary(**facts)
-    rows = np.flatnonzero(~split(task, cases, fold)[1])
-    size = min(config.batch_size, len(rows))
+    size = min(config.batch_size, len(loop.train_rows))
     row = _try_steps(replace(config, batch_size=size), place)
     if row is None:
         raise RuntimeError(
             f"summary: memory ran out with {size} images. mk.find_batch_size(config) finds a size."
         )
-    steps = max(1, len(rows) // config.batch_size)
-    epoch_s = steps * size / row["images_per_s"]
-    return Summary(**facts, steps=steps, epoch_s=epoch_s, run_s=config.epochs * epoch_s)
+    epoch_s = loop.steps * size / row["images_per_s"]
+    return Summary(**facts, steps=loop.steps, epoch_s=epoch_s, run_s=config.epochs * epoch_s)
