@@ -77,3 +77,35 @@ def test_pickled_weights_are_refused(tmp_path):
 def test_an_unknown_backbone_is_met_with_near_names():
     with pytest.raises(ValueError, match=r"unknown model 'resnet81'\. Near names: resnet"):
         mk.make_model(TASK, "resnet81")
+
+
+def save_backbone(path, name="test_resnet", **metadata):
+    backbone = mk.make_model(TASK, name, seed=3).backbone
+    safetensors.torch.save_file(backbone.state_dict(), str(path), metadata=metadata or None)
+
+
+def test_local_weights_bring_their_own_normalisation(tmp_path):
+    path = tmp_path / "weights.safetensors"
+    save_backbone(path, mean="[0.1, 0.2, 0.3]", std="[0.5, 0.5, 0.25]")
+    model = mk.make_model(TASK, "test_resnet", path)
+    assert model.mean.flatten().tolist() == pytest.approx([25.5, 51.0, 76.5])
+    assert model.std.flatten().tolist() == pytest.approx([127.5, 127.5, 63.75])
+    images = torch.full((1, 3, 32, 32), 51, dtype=torch.uint8)
+    plain = mk.make_model(TASK, "test_resnet", seed=3).eval()
+    assert not torch.equal(model.eval().features(images), plain.features(images))
+
+
+def test_weights_without_metadata_take_what_timm_knows(tmp_path):
+    path = tmp_path / "weights.safetensors"
+    save_backbone(path, "test_vit")
+    known = mk.make_model(TASK, "test_vit").backbone.pretrained_cfg
+    model = mk.make_model(TASK, "test_vit", path)
+    wanted = [255 * value for value in known["mean"]]
+    assert model.mean.flatten().tolist() == pytest.approx(wanted)
+
+
+def test_a_wrong_normalisation_is_named(tmp_path):
+    path = tmp_path / "weights.safetensors"
+    save_backbone(path, mean="grey")
+    with pytest.raises(ValueError, match=r"its mean is 'grey' \(expected 3 numbers such as"):
+        mk.make_model(TASK, "test_resnet", path)

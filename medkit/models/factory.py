@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import difflib
+import json
 from pathlib import Path
 from typing import Sequence
 
 import timm
 import torch
+from safetensors import safe_open
 from torch import nn
 
 from medkit import seeding
@@ -15,7 +17,7 @@ from medkit.datasets.task import Task
 from medkit.loading.loader import fact_list
 from medkit.runs.state import load_state
 
-MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # ImageNet's, by habit of the field
+MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # ImageNet's: for drawn weights, by habit
 
 
 class CaseModel(nn.Module):
@@ -30,8 +32,13 @@ class CaseModel(nn.Module):
         self.backbone = backbone
         self.dropout = nn.Dropout(drop_rate)
         self.classifier = nn.Linear(backbone.num_features + n_facts, len(task.classes))
-        self.register_buffer("mean", 255 * torch.tensor(MEAN).view(1, 3, 1, 1), persistent=False)
-        self.register_buffer("std", 255 * torch.tensor(STD).view(1, 3, 1, 1), persistent=False)
+        for name, value in (("mean", MEAN), ("std", STD)):
+            self.register_buffer(name, torch.empty(1, 3, 1, 1), persistent=False)
+            self.set_normalisation(name, value)
+
+    def set_normalisation(self, name: str, value: Sequence[float]) -> None:
+        """Set "mean" or "std", a number a channel, of pixels in 0..1."""
+        getattr(self, name).copy_(255 * torch.tensor(value).view(1, 3, 1, 1))
 
     def forward(self, images: torch.Tensor, facts: torch.Tensor) -> torch.Tensor:
         """Logits (N, classes of all heads) of images (N, 3, S, S) in 0..255 and facts (N, F)."""
@@ -62,7 +69,9 @@ def make_model(
 
     Args:
         name: any timm backbone, such as "resnet18" or "convnext_tiny".
-        weights: a local safetensors file of the backbone; None draws them from `seed`.
+        weights: a local safetensors file of the backbone, which brings the mean and standard
+            deviation that it was trained with: its metadata's "mean" and "std" (JSON lists), or
+            those that timm knows of `name`. None draws weights from `seed`.
         facts: names of the task's facts that the model is told beside the picture.
         image_size: pixels a side; matters to transformers only.
 
@@ -79,6 +88,9 @@ def make_model(
         model = CaseModel(task, backbone, facts, drop_rate)
     if weights is not None:
         _load_backbone(backbone, name, weights)
+        told = {**getattr(backbone, "pretrained_cfg", {}), **_metadata(Path(weights))}
+        for part, usual in (("mean", MEAN), ("std", STD)):
+            model.set_normalisation(part, told.get(part, usual))
     return model
 
 
@@ -121,3 +133,21 @@ def _load_backbone(backbone: nn.Module, name: str, weights: Path | str) -> None:
             "Pass the file of the same architecture."
         )
     backbone.load_state_dict({key: tensors[key] for key in wanted})
+
+
+def _metadata(path: Path) -> dict[str, list[float]]:
+    """The mean and the standard deviation that a file of weights names."""
+    with safe_open(str(path), framework="pt") as file:
+        texts = file.metadata() or {}
+    found = {}
+    for name in {"mean", "std"} & set(texts):
+        try:
+            found[name] = [float(value) for value in json.loads(texts[name])]
+        except (ValueError, TypeError):
+            found[name] = []
+        if len(found[name]) != 3:
+            raise ValueError(
+                f"{path}: its {name} is {texts[name]!r} (expected 3 numbers such as [0.5, 0.5, "
+                "0.5]). Write the file again with save_file(tensors, path, metadata=...)."
+            )
+    return found
