@@ -294,7 +294,7 @@ def test_the_same_bytes_are_sent_once(csv):
         ) as caught:
             mk.submit(copy, credentials=who)
         assert caught.value.outcome == "not sent" and len(got) == 1
-        mk.submit(csv, credentials=Credentials(who.url, "43", **SECRETS))  # another team
+        mk.submit(csv, credentials=Credentials(who.url, 43, **SECRETS))  # another team
         mk.submit(csv, credentials=who, again=True)
     assert len(got) == 3 and len(mk.submissions()) == 3
 
@@ -379,6 +379,18 @@ def test_an_outcome_that_cannot_be_written_is_a_warning(csv, monkeypatch):
         with pytest.warns(UserWarning, match="accepted, but the ledger could not be written"):
             assert mk.submit(csv, credentials=who).left == 8
     assert list(mk.submissions()["outcome"]) == ["unknown"]
+
+
+def test_a_ledger_that_is_lost_meanwhile_does_not_hide_success(csv, monkeypatch):
+    def lose(path):
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    def reply(handler):
+        monkeypatch.setattr(client, "Ledger", lose)
+        answer(200, said(MESSAGE))(handler)
+
+    with serving(reply) as (who, _):
+        assert "could not be read: Permission denied" in str(mk.submit(csv, credentials=who))
 
 
 def test_the_ledger_knows_run_and_local_score(csv):

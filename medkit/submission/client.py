@@ -84,22 +84,7 @@ def submit(
         _write_outcome(facts, error.outcome, error.answer, error.status)
         raise
     _write_outcome(facts, "accepted", message, answer.status)
-    left, limit = left_today(message)
-    now = Ledger(ledger_path())
-    rest = room(quota, now.of(facts["host"], facts["team"]), datetime.now(timezone.utc))
-    if left is None:
-        checks.append(f"The server did not say what is left; by the ledger: {rest}")
-    receipt = Receipt(
-        message=message,
-        left=left,
-        limit=limit,
-        csv=csv.name,
-        sha256=facts["sha256"],
-        time_utc=facts["time_utc"],
-        time_seoul=facts["time_seoul"],
-        checks=tuple(checks),
-        next_free="" if rest.left else show_time(rest.next_free, quota),
-    )
+    receipt = _receipt(facts, message, checks, quota)
     try:
         files.write_json(csv.parent / "receipt.json", asdict(receipt))
     except OSError as error:  # the slot is spent: an exception would look like a failure
@@ -184,6 +169,31 @@ def _write_intent(facts: dict[str, Any], quota: Quota, over_quota: bool, again: 
     for note in rest.notes:
         warnings.warn(f"submit: {note}", stacklevel=3)
     return list(rest.notes)
+
+
+def _receipt(facts: dict[str, Any], message: str, checks: list[str], quota: Quota) -> Receipt:
+    left, limit = left_today(message)
+    next_free = ""
+    try:
+        entries = Ledger(ledger_path()).of(facts["host"], facts["team"])
+        rest = room(quota, entries, datetime.now(timezone.utc))
+    except OSError as error:  # it is accepted all the same
+        checks.append(f"The ledger could not be read: {error.strerror or error}.")
+    else:
+        next_free = "" if rest.left else show_time(rest.next_free, quota)
+        if left is None:
+            checks.append(f"The server did not say what is left; by the ledger: {rest}")
+    return Receipt(
+        message=message,
+        left=left,
+        limit=limit,
+        csv=facts["csv"],
+        sha256=facts["sha256"],
+        time_utc=facts["time_utc"],
+        time_seoul=facts["time_seoul"],
+        checks=tuple(checks),
+        next_free=next_free,
+    )
 
 
 def _sent_before(entry: Entry) -> str:

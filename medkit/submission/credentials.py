@@ -41,6 +41,7 @@ class Credentials:
     contest_password: str
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "team", str(self.team))  # many type a number
         for name in SECRET:
             object.__setattr__(self, name, Secret(getattr(self, name)))
 

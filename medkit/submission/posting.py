@@ -101,7 +101,7 @@ class _Failure:
 def _send(
     request: dict[str, Any], timeout_s: float, retries: int, longest: int = LONGEST
 ) -> Answer:
-    for k in range(retries + 1):
+    for k in range(max(0, retries) + 1):
         pause_s = PAUSE_S * 2 ** (k - 1) if k else 0.0
         result = _once(request, timeout_s, pause_s, longest)
         if isinstance(result, Answer):
