@@ -7,6 +7,7 @@ import http.client
 import json
 import logging
 import shutil
+import signal
 import socket
 import ssl
 import struct
@@ -407,11 +408,9 @@ def test_a_server_that_comes_up_late_is_reached(csv, monkeypatch):
 
 
 def test_an_interrupt_while_sending_is_unknown_and_shows_nothing(csv):
-    import _thread
-
     def interrupt(line, got):
         receive(line, got)
-        _thread.interrupt_main()
+        signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
         time.sleep(1)
 
     with serving(interrupt) as (who, got):
