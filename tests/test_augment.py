@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from medkit import seeding
-from medkit.loading.augment import RECIPES, blend, draw_mix, make_transform, mirror
+from medkit.loading.augment import RECIPES, blend, compose, draw_mix, make_transform, mirror
 
 IMAGE = np.random.default_rng(0).integers(0, 255, (32, 32, 3), dtype=np.uint8)
 
@@ -78,3 +78,29 @@ def test_blending_is_linear():
     _, _, cut, _ = blend(images, facts, (order, 0.75, (0, 4, 0, 4)))
     assert torch.equal(cut[0, :, :4, :4], images[1, :, :4, :4])
     assert torch.equal(cut[0, :, 4:], images[0, :, 4:])
+
+
+def test_an_augmentation_is_albumentations_and_lies_channel_by_channel():
+    image = make_transform("strong")(IMAGE, 1, 2, 3)
+    steps = compose("strong")
+    with seeding.reseeded(steps, "augment", 1, 2, 3):
+        assert np.array_equal(image, steps(image=IMAGE)["image"])
+    assert image.transpose(2, 0, 1).flags.c_contiguous
+
+
+def test_an_augmentation_leaves_torch_alone(monkeypatch):
+    """Seeding torch would cost as much as the augmentation, which draws nothing from it."""
+    transform = make_transform("strong")
+    monkeypatch.setattr(torch, "manual_seed", None)
+    monkeypatch.setattr(torch, "set_rng_state", None)
+    assert transform(IMAGE, 1, 2, 3).shape == IMAGE.shape
+
+
+def test_both_flips_are_those_of_numpy():
+    drawn = [
+        mirror(IMAGE, ("horizontal", "vertical"), seeding.generator("t", i)) for i in range(40)
+    ]
+    ways = {
+        (bool(m), bool(np.array_equal(i, (IMAGE[:, ::-1] if m else IMAGE)[::-1]))) for i, m in drawn
+    }
+    assert len(ways) == 4

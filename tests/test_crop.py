@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import cv2
 import numpy as np
 
 from medkit.images.crop import crop_region, pad_to_square, window
@@ -39,3 +40,20 @@ def test_a_whole_picture_keeps_its_shape():
     square = pad_to_square(np.full((20, 40, 3), 255, np.uint8), size=32)
     rows = square[:, :, 0].max(1) > 0
     assert square.shape == (32, 32, 3) and rows.sum() == 16 and rows[8] and not rows[7]
+
+
+def test_the_mask_is_the_region_dilated_by_a_disc_to_a_pixel():
+    region = [[12, 18], [55, 10], [70, 44], [30, 60]]
+    image, size, margin = np.full((200, 200, 3), 90, np.uint8), 200, 0.2
+    region = np.asarray(region) + 60  # the window lies inside the picture
+    masked = crop_region(image, region, size=size, margin=margin, mask=True)[:, :, 0]
+    left, top, side = window(region, margin)
+    wanted = np.zeros((size, size), np.uint8)
+    points = (region - (left, top)) * size / side
+    cv2.fillPoly(wanted, [np.round(points).astype(np.int32)], 90)
+    reach = round(size * margin / (1 + 2 * margin))
+    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * reach + 1, 2 * reach + 1))
+    wanted, pixel = cv2.dilate(wanted, disc), np.ones((3, 3), np.uint8)
+    assert (cv2.erode(wanted, pixel) <= masked).all()
+    assert (masked <= cv2.dilate(wanted, pixel)).all()
+    assert 0.2 < (masked > 0).mean() < 0.95

@@ -79,3 +79,16 @@ def test_what_is_no_picture_is_named(tmp_path):
         read_image(tmp_path / "x.png")
     with pytest.raises(FileNotFoundError, match=r"y\.png: there is no such picture"):
         probe(tmp_path / "y.png")
+
+
+@pytest.mark.parametrize("orientation", [1, 3, 6, 8])
+def test_a_turned_jpeg_is_decoded_at_a_fraction_too(tmp_path, orientation):
+    turn = TURNS.get(orientation)
+    undo = {6: Image.Transpose.ROTATE_90, 8: Image.Transpose.ROTATE_270}.get(orientation, turn)
+    image = Image.fromarray(np.kron(SCENE, np.ones((20, 20, 1), np.uint8)))
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    stored = image if undo is None else image.transpose(undo)
+    stored.save(tmp_path / "x.jpg", quality=95, exif=exif)
+    small = read_image(tmp_path / "x.jpg", min_size=100)
+    assert small.shape == (120, 200, 3) and small[5, 5, 0] > 240 and small[115, 195, 2] > 240

@@ -81,7 +81,7 @@ def test_every_figure_is_one_picture(executed):
 
 def test_training_tells_its_end_and_no_frozen_bar(executed):
     shown = outputs(executed[0] / "02_training.ipynb")
-    assert "epoch 2/2" in shown and "finished after 2 epochs" in shown and "0%" not in shown
+    assert "epoch 2/2" in shown and "finished after 2 epochs" in shown and "0%|" not in shown
 
 
 def test_running_again_does_no_harm(executed, drawn, monkeypatch):
