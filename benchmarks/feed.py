@@ -38,7 +38,7 @@ from medkit.loading import augment
 from medkit.loading.cache import open_cache, squares
 from medkit.loading.loader import CaseDataset, KeyedSampler, make_loader
 from medkit.tables import visible
-from medkit.training.losses import task_loss
+from medkit.training.losses import Objective
 from medkit.training.optimizing import make_optimizer
 
 BATCH = 64
@@ -242,11 +242,11 @@ def compare_fed(
     rows = np.tile(np.arange(len(cases)), -(-(arguments.steps + 1) * BATCH // len(cases)))
     sampler = KeyedSampler(rows, 0, count=(arguments.steps + 1) * BATCH, batch_size=BATCH)
     loader = make_loader(dataset, sampler, batch_size=BATCH, num_workers=workers)
-    constant = next(iter(loader))
+    constant, objective = next(iter(loader)), Objective(TASK, config, dataset.labels)
 
     def steps(batches: Iterable) -> Iterable:
         for batch in batches:
-            loss = task_loss(TASK, model(batch.images, batch.facts), batch.labels)
+            loss = objective(model(batch.images, batch.facts), batch.labels)
             optimizer.zero_grad(set_to_none=True)
             loss.backward()
             optimizer.step()

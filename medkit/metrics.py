@@ -7,7 +7,7 @@ not two independent cases.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Callable, Iterator, NamedTuple, Sequence
+from typing import Callable, Iterator, Mapping, NamedTuple, Sequence
 
 import numpy as np
 import pandas as pd
@@ -20,8 +20,9 @@ from medkit import seeding
 class Metric:
     """A score: `metric(y_true, guess)` is a float.
 
-    `y_true` is (N,) of 0 and 1, or of more classes for accuracy and the averages of F1; `guess` is
-    (N,) labels, or (N,) probabilities of class 1 where `kind` is "probabilities".
+    `y_true` is (N,) codes of classes, 0 and 1 where a score asks for two; `guess` is (N,) labels,
+    or where `kind` is "probabilities" (N,) those of class 1 or (N, C) those of all, or where it is
+    "numbers" (N,) numbers like `y_true`.
     """
 
     name: str
@@ -31,14 +32,14 @@ class Metric:
 
     def __call__(self, y_true: np.ndarray, guess: np.ndarray) -> float:
         y_true, guess = np.asarray(y_true), np.asarray(guess)
-        if y_true.shape != guess.shape or not len(y_true):
+        if len(y_true) != len(guess) or not len(y_true):
             raise ValueError(
                 f"{self.name}: {len(y_true)} labels and {len(guess)} guesses. Pass one for each."
             )
         for name, values in (("y_true", y_true), ("guess", guess)):
             _check_no_gaps(self.name, name, values)
-        if self.kind == "probabilities" and len(np.unique(y_true)) < 2:
-            return float("nan")  # a ranking of one class has no score
+        if self.kind == "probabilities" and len(np.unique(y_true)) < _classes(guess):
+            return float("nan")  # a ranking that lacks a class has no score
         return float(self.function(y_true, guess))
 
 
@@ -47,11 +48,26 @@ def _f1(average: str) -> Callable[[np.ndarray, np.ndarray], float]:
 
 
 def _recall(of: int) -> Callable[[np.ndarray, np.ndarray], float]:
-    return lambda y, guess: sk.recall_score(y, guess, pos_label=of, zero_division=0)
+    def recall(y: np.ndarray, guess: np.ndarray) -> float:
+        is_none = not (y == of).any()  # to be found: no score, and not a bad one
+        return float("nan") if is_none else sk.recall_score(y, guess, pos_label=of)
+
+    return recall
 
 
 def _precision(of: int) -> Callable[[np.ndarray, np.ndarray], float]:
     return lambda y, guess: sk.precision_score(y, guess, pos_label=of, zero_division=0)
+
+
+def _ranked(function: Callable) -> Callable[[np.ndarray, np.ndarray], float]:
+    """Of more than two classes, the mean over each class against the rest."""
+
+    def mean(y: np.ndarray, probs: np.ndarray) -> float:
+        if probs.ndim == 1:
+            return function(y, probs)
+        return float(np.mean([function(y == code, p) for code, p in enumerate(probs.T)]))
+
+    return mean
 
 
 METRICS = {
@@ -66,8 +82,14 @@ METRICS = {
         Metric("specificity", _recall(0)),
         Metric("ppv", _precision(1)),
         Metric("npv", _precision(0)),
-        Metric("auc", sk.roc_auc_score, "probabilities"),
-        Metric("average_precision", sk.average_precision_score, "probabilities"),
+        Metric(
+            "recall_macro", lambda y, g: sk.recall_score(y, g, average="macro", zero_division=0)
+        ),
+        Metric("auc", _ranked(sk.roc_auc_score), "probabilities"),
+        Metric("average_precision", _ranked(sk.average_precision_score), "probabilities"),
+        Metric("mae", sk.mean_absolute_error, "numbers", greater_is_better=False),
+        Metric("rmse", lambda y, g: np.sqrt(sk.mean_squared_error(y, g)), "numbers", False),
+        Metric("r2", sk.r2_score, "numbers"),
     )
 }
 
@@ -107,6 +129,37 @@ def get_metric(name: str) -> Metric:
     return METRICS[name]
 
 
+def decide(
+    probs: np.ndarray, classes: Sequence[str], threshold: float | Mapping[str, float] = 0.5
+) -> np.ndarray:
+    """(N,) the class chosen of (N, C) probabilities.
+
+    Args:
+        threshold: of two classes the last is chosen from this probability on; or one for each
+            class by name: chosen is the class whose probability is the largest multiple of its own.
+
+    Raises:
+        ValueError: for a number other than 0.5 with more than two classes, or a missing class.
+    """
+    probs = np.asarray(probs, float)
+    if isinstance(threshold, Mapping):
+        missing = [name for name in classes if not threshold.get(name, 0) > 0]
+        if missing or len(threshold) != len(classes):
+            raise ValueError(
+                f"threshold: {dict(threshold)!r} (expected a number above 0 for each of "
+                f"{', '.join(classes)}). Take the one that mk.choose_threshold returns."
+            )
+        return np.argmax(probs / [threshold[name] for name in classes], axis=1)
+    if len(classes) == 2:
+        return (probs[:, 1] >= threshold).astype(int)
+    if threshold != 0.5:
+        raise ValueError(
+            f"threshold: {threshold!r} for {len(classes)} classes (expected one a class). "
+            "Take the mapping that mk.choose_threshold returns, or leave it out."
+        )
+    return np.argmax(probs, axis=1)
+
+
 def bootstrap_interval(
     metric: str,
     y_true: np.ndarray,
@@ -125,8 +178,32 @@ def bootstrap_interval(
     """
     score = get_metric(metric)
     y_true, guess = np.asarray(y_true), np.asarray(guess)
-    draws = [score(y_true[i], guess[i]) for i in _resamples(y_true, groups, n_resamples, seed)]
-    return Interval(score(y_true, guess), *_ends(draws, confidence))
+    names = np.arange(len(y_true)) if groups is None else groups
+    _check_lengths(names, y_true)
+    return interval(
+        lambda rows: score(y_true[rows], guess[rows]),
+        names,
+        n_resamples=n_resamples,
+        confidence=confidence,
+        seed=seed,
+    )
+
+
+def interval(
+    score: Callable[[np.ndarray], float],
+    groups: np.ndarray,
+    *,
+    n_resamples: int = 1000,
+    confidence: float = 0.95,
+    seed: int = 0,
+) -> Interval:
+    """The interval of any score of rows: `score(rows)` is called with the numbers of rows drawn.
+
+    Args:
+        groups: (N,) names; whole groups are drawn. A resample whose score is no number is left out.
+    """
+    draws = [score(rows) for rows in _resamples(groups, n_resamples, seed)]
+    return Interval(score(np.arange(len(groups))), *_ends(draws, confidence))
 
 
 def compare(
@@ -143,15 +220,36 @@ def compare(
     """Score of `b` minus score of `a`, both on the same drawn groups."""
     score = get_metric(metric)
     y_true, a, b = np.asarray(y_true), np.asarray(a), np.asarray(b)
-    gains = np.array(
-        [
-            score(y_true[i], b[i]) - score(y_true[i], a[i])
-            for i in _resamples(y_true, groups, n_resamples, seed)
-        ]
+    names = np.arange(len(y_true)) if groups is None else groups
+    _check_lengths(names, y_true)
+    return difference(
+        lambda rows: score(y_true[rows], a[rows]),
+        lambda rows: score(y_true[rows], b[rows]),
+        names,
+        greater_is_better=score.greater_is_better,
+        n_resamples=n_resamples,
+        confidence=confidence,
+        seed=seed,
     )
-    sign = 1 if score.greater_is_better else -1
+
+
+def difference(
+    a: Callable[[np.ndarray], float],
+    b: Callable[[np.ndarray], float],
+    groups: np.ndarray,
+    *,
+    greater_is_better: bool = True,
+    n_resamples: int = 1000,
+    confidence: float = 0.95,
+    seed: int = 0,
+) -> Comparison:
+    """Any score `b` minus any score `a`, both of the same drawn rows; see `interval`."""
+    gains = np.array([b(rows) - a(rows) for rows in _resamples(groups, n_resamples, seed)])
+    gains = gains[np.isfinite(gains)]
+    sign = 1 if greater_is_better else -1
     better = float((sign * gains > 0).mean() + 0.5 * (gains == 0).mean()) if len(gains) else 0.5
-    return Comparison(score(y_true, b) - score(y_true, a), *_ends(gains, confidence), better)
+    every = np.arange(len(groups))
+    return Comparison(b(every) - a(every), *_ends(gains, confidence), better)
 
 
 def best_threshold(y_true: np.ndarray, y_prob: np.ndarray, *, metric: str = "f1_macro") -> float:
@@ -181,15 +279,10 @@ def best_threshold(y_true: np.ndarray, y_prob: np.ndarray, *, metric: str = "f1_
     return float(middles[best[np.argmax(widths[best])]])
 
 
-def _resamples(
-    y_true: np.ndarray, groups: np.ndarray | None, n_resamples: int, seed: int
-) -> Iterator[np.ndarray]:
-    """Row numbers of each resample; one that lacks a class is left out, as it has no score."""
+def _resamples(groups: np.ndarray, n_resamples: int, seed: int) -> Iterator[np.ndarray]:
+    """Row numbers of each resample: as many groups as there are, drawn with replacement."""
     rng = seeding.generator("bootstrap", seed)
-    names = np.arange(len(y_true)) if groups is None else np.asarray(groups)
-    if len(names) != len(y_true):  # rows without a group would never be drawn
-        raise ValueError(f"groups: {len(names)} names for {len(y_true)} cases. Pass one for each.")
-    _, codes = np.unique(names, return_inverse=True)
+    _, codes = np.unique(np.asarray(groups), return_inverse=True)
     if codes.max(initial=0) < 1:
         raise ValueError(
             "groups: an interval needs 2 or more groups (found 1). "
@@ -197,11 +290,13 @@ def _resamples(
         )
     order = np.argsort(codes, kind="stable")
     rows = np.split(order, np.flatnonzero(np.diff(codes[order])) + 1)
-    n_classes = len(np.unique(y_true))
     for _ in range(n_resamples):
-        drawn = np.concatenate([rows[k] for k in rng.integers(0, len(rows), len(rows))])
-        if len(np.unique(y_true[drawn])) == n_classes:
-            yield drawn
+        yield np.concatenate([rows[k] for k in rng.integers(0, len(rows), len(rows))])
+
+
+def _check_lengths(names: np.ndarray, y_true: np.ndarray) -> None:
+    if len(names) != len(y_true):  # rows without a group would never be drawn
+        raise ValueError(f"groups: {len(names)} names for {len(y_true)} cases. Pass one for each.")
 
 
 def _check_no_gaps(where: str, name: str, values: np.ndarray) -> None:
@@ -213,9 +308,14 @@ def _check_no_gaps(where: str, name: str, values: np.ndarray) -> None:
         )
 
 
+def _classes(probs: np.ndarray) -> int:
+    return 2 if probs.ndim == 1 else probs.shape[1]
+
+
 def _ends(draws: Sequence[float], confidence: float) -> tuple[float, float]:
-    """Low and high end of the scores of all resamples."""
+    """Low and high end of the scores of all resamples that have one."""
     draws = np.asarray(draws, float)
+    draws = draws[np.isfinite(draws)]
     if not len(draws):
         return float("nan"), float("nan")
     low, high = np.quantile(draws, [(1 - confidence) / 2, (1 + confidence) / 2])

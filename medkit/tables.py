@@ -20,8 +20,11 @@ NOT_LABELS = (*TEXT, "region", "fold")
 _EXACT = {} if pd.__version__ >= "3" else {"float_precision": "round_trip"}  # 3 is exact as it is
 
 
-def read_csv(path: Path | str) -> pd.DataFrame:
+def read_csv(path: Path | str, *, text: Sequence[str] = ()) -> pd.DataFrame:
     """A CSV as it was written: ids stay text, "NA" stays "NA", floats keep their bits.
+
+    Args:
+        text: more columns that stay text, such as labels "0" and "1".
 
     Raises:
         FileNotFoundError, ValueError: naming the file, and what is wrong with it.
@@ -34,7 +37,7 @@ def read_csv(path: Path | str) -> pd.DataFrame:
         header = list(pd.read_csv(path, nrows=0, encoding="utf-8-sig").columns)
         return pd.read_csv(
             path,
-            dtype={name: object for name in header if name in TEXT},
+            dtype={name: object for name in header if name in TEXT or name in text},
             keep_default_na=False,
             na_values={name: [""] for name in header},
             encoding="utf-8-sig",
@@ -65,9 +68,22 @@ def write_cases(cases: pd.DataFrame, path: Path | str, data: Path | str) -> None
     write_csv(table, path)
 
 
-def read_cases(path: Path | str, data: Path | str) -> pd.DataFrame:
-    """Cases that `write_cases` wrote, with absolute paths below `data`."""
-    table = read_csv(path)
+def text_columns(cases: pd.DataFrame) -> list[str]:
+    """The columns that hold text, whatever it looks like."""
+    return [
+        name
+        for name in cases
+        if len(known := cases[name].dropna()) and all(isinstance(value, str) for value in known)
+    ]
+
+
+def read_cases(path: Path | str, data: Path | str, *, text: Sequence[str] = ()) -> pd.DataFrame:
+    """Cases that `write_cases` wrote, with absolute paths below `data`.
+
+    Args:
+        text: the columns that were text; see `text_columns`.
+    """
+    table = read_csv(path, text=text)
     missing = table["path"].isna()
     table["path"] = [None if m else str(Path(data) / p) for p, m in zip(table["path"], missing)]
     if "region" in table:

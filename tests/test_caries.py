@@ -156,7 +156,7 @@ def test_every_test_photo_keeps_a_row(tmp_path):
         {"id": ["front_1_00", "front_3"], "sound": [0.3, 0.0], "decayed": [0.7, 1.0]}
     )
     units = TASK.to_units(cases, predictions)
-    assert list(units["y_prob"]) == [0.7, 0.0, 1.0]
+    assert list(units["decayed"]) == [0.7, 0.0, 1.0]
     table = TASK.submission_table(cases, predictions, threshold=0.5)
     assert table.to_dict("list") == {"id": list(cases["photo"]), "decayed": [1, 0, 1]}
 
@@ -168,7 +168,7 @@ def test_a_photo_takes_its_largest_tooth(tmp_path):
     predictions = pd.DataFrame(
         {"id": cases["id"][::-1], "sound": 0.5, "decayed": [0.1, 0.2, 0.9, 0.3]}
     )
-    assert list(TASK.to_units(cases, predictions)["y_prob"]) == [0.9, 0.1]
+    assert list(TASK.to_units(cases, predictions)["decayed"]) == [0.9, 0.1]
     scores = mk.score(TASK, cases, predictions, threshold=0.5)
     assert list(scores)[:4] == ["f1_macro", "f1_binary", "f1_micro", "f1_weighted"]
     assert scores["f1_macro"] == 1.0 and scores["tooth_f1_binary"] == 1.0
@@ -178,7 +178,7 @@ def test_a_tooth_without_a_prediction_is_an_error(tmp_path):
     write(tmp_path, "front_1", [tooth(), tooth()])
     cases = TASK.read(tmp_path, "train")
     predictions = pd.DataFrame({"id": ["front_1_00"], "sound": [0.5], "decayed": [0.5]})
-    with pytest.raises(ValueError, match=r"1 of 1 photos lack a prediction, e\.g\. \['front_1'\]"):
+    with pytest.raises(ValueError, match=r"1 of 1 rows lack a prediction, e\.g\. \['front_1'\]"):
         TASK.submission_table(cases, predictions)
 
 

@@ -277,7 +277,7 @@ def test_unreadable_pictures_are_counted(cases, tmp_path):
             lambda c: show_confusion(TASK, TASK.to_units(c, None)),
             "show_confusion: no unit has both a label and a probability",
         ),
-        (lambda c: show_threshold(TASK, c, 0.5), r"show_threshold: no column \['y_true', 'y_prob'"),
+        (lambda c: show_threshold(TASK, c, 0.5), r"show_threshold: no column \['y_true', 'sound'"),
         (lambda c: show_intervals(c), r"show_intervals: no column \['value', 'low', 'high'\]"),
         (
             lambda c: show_saliency(np.zeros((0, 9, 9, 3)), np.zeros((0, 9, 9))),

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from sklearn import metrics as sk
 
-from medkit.metrics import METRICS, best_threshold, bootstrap_interval, compare
+from medkit.metrics import METRICS, best_threshold, bootstrap_interval, compare, decide
 
 RNG = np.random.default_rng(0)
 Y = RNG.integers(0, 2, 300)
@@ -24,12 +24,16 @@ SAME = {  # name: scikit-learn's
     "npv": lambda: sk.precision_score(1 - Y, 1 - GUESS),
     "auc": lambda: sk.roc_auc_score(Y, PROB),
     "average_precision": lambda: sk.average_precision_score(Y, PROB),
+    "recall_macro": lambda: sk.balanced_accuracy_score(Y, GUESS),
+    "mae": lambda: np.abs(Y - PROB).mean(),
+    "rmse": lambda: np.sqrt(((Y - PROB) ** 2).mean()),
+    "r2": lambda: 1 - ((Y - PROB) ** 2).sum() / ((Y - Y.mean()) ** 2).sum(),
 }
 
 
 @pytest.mark.parametrize("name", METRICS)
 def test_every_score_is_scikit_learns(name):
-    guess = PROB if METRICS[name].kind == "probabilities" else GUESS
+    guess = GUESS if METRICS[name].kind == "labels" else PROB
     assert METRICS[name](Y, guess) == pytest.approx(SAME[name](), abs=1e-12)
 
 
@@ -41,6 +45,32 @@ def test_the_contests_golden_values(false_alarms, missed, wanted):
     guess = y.copy()
     guess[:missed], guess[2000 : 2000 + false_alarms] = 0, 1
     assert METRICS["f1_macro"](y, guess) == pytest.approx(wanted, abs=1e-14)
+
+
+def test_a_ranking_of_many_classes_is_the_mean_of_each_against_the_rest():
+    rng = np.random.default_rng(1)
+    y, probs = rng.integers(0, 4, 200), rng.dirichlet(np.ones(4), 200)
+    wanted = sk.roc_auc_score(y, probs, multi_class="ovr", average="macro")
+    assert METRICS["auc"](y, probs) == pytest.approx(wanted, abs=1e-12)
+    assert math.isnan(METRICS["auc"](np.minimum(y, 2), probs))
+
+
+def test_a_threshold_of_two_classes_is_one_of_many():
+    probs = RNG.dirichlet(np.ones(2), 500)
+    for t in (0.2, 0.5, 0.77):
+        one = decide(probs, ("a", "b"), t)
+        assert np.array_equal(one, decide(probs, ("a", "b"), {"a": 1 - t, "b": t}))
+    three = RNG.dirichlet(np.ones(3), 50)
+    assert np.array_equal(decide(three, "abc"), three.argmax(1))
+    with pytest.raises(ValueError, match="threshold: 0.3 for 3 classes .expected one a class"):
+        decide(three, "abc", 0.3)
+    with pytest.raises(ValueError, match="expected a number above 0 for each of a, b, c"):
+        decide(three, "abc", {"a": 1.0, "b": 0.0, "c": 1.0})
+
+
+def test_what_is_not_there_cannot_be_found():
+    assert math.isnan(METRICS["sensitivity"]([0, 0], [0, 1]))
+    assert math.isnan(METRICS["specificity"]([1, 1], [0, 1]))
 
 
 def test_text_labels_have_averages_of_f1():

@@ -10,6 +10,7 @@ import torch
 
 import medkit as mk
 from medkit.training import loop, probing, stepping
+from medkit.training.losses import Objective
 from medkit.training.probing import steepest
 
 CONFIG = mk.Config(
@@ -104,14 +105,14 @@ def test_a_loss_that_falls_nowhere_is_no_suggestion(losses):
 
 
 def run_out(monkeypatch, above):
-    whole = stepping.task_loss
+    whole = Objective.__call__
 
-    def task_loss(task, logits, labels, **options):
+    def fail(self, logits, labels, **options):
         if len(labels) > above:
             raise RuntimeError("CUDA out of memory. Tried to allocate 2.00 GiB")
-        return whole(task, logits, labels, **options)
+        return whole(self, logits, labels, **options)
 
-    monkeypatch.setattr(stepping, "task_loss", task_loss)
+    monkeypatch.setattr(Objective, "__call__", fail)
 
 
 def test_only_batch_sizes_that_ran_are_proposed(monkeypatch):
@@ -155,10 +156,10 @@ def test_no_more_is_tried_than_was_asked_for(monkeypatch):
 
 
 def test_what_is_no_want_of_memory_is_passed_on(monkeypatch):
-    def task_loss(*args, **options):
+    def fail(*args, **options):
         raise RuntimeError("mat1 and mat2 shapes cannot be multiplied")
 
-    monkeypatch.setattr(stepping, "task_loss", task_loss)
+    monkeypatch.setattr(Objective, "__call__", fail)
     with pytest.raises(RuntimeError, match="cannot be multiplied"):
         mk.find_batch_size(CONFIG, **QUIET)
 

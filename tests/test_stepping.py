@@ -10,6 +10,7 @@ from medkit.inference.predicting import is_out_of_memory, new_model
 from medkit.loading.loader import UNLABELLED, Batch
 from medkit.runs.state import load_state
 from medkit.training import loop, stepping
+from medkit.training.losses import Objective
 from medkit.training.ranks import Ranks
 from medkit.training.stepping import Stepper
 
@@ -26,14 +27,15 @@ def no_waiting(monkeypatch):
 def make_batch(count=8):
     rng = torch.Generator().manual_seed(1)
     images = torch.randint(0, 256, (count, 3, 32, 32), generator=rng, dtype=torch.uint8)
-    labels = torch.arange(count).remainder(2)[:, None]
+    labels = torch.arange(count).remainder(2)[:, None].float()
     labels[0] = UNLABELLED
     return Batch(images, labels, torch.zeros(count, 0), torch.arange(count))
 
 
 def make_stepper(config=CONFIG, told=None):
     log = print if told is None else told.append
-    return Stepper(TASK, config, new_model(TASK, config), Ranks(), log)
+    objective = Objective(TASK, config, make_batch().labels)
+    return Stepper(objective, config, new_model(TASK, config), Ranks(), log)
 
 
 def gradient(stepper, batch=None, step=0):
@@ -44,15 +46,15 @@ def gradient(stepper, batch=None, step=0):
 
 def run_out(monkeypatch, times, *, above=0):
     """Fail as a GPU does: so many times, with more images at once than `above`."""
-    left, whole = [times], stepping.task_loss
+    left, whole = [times], Objective.__call__
 
-    def task_loss(task, logits, labels, **options):
+    def fail(self, logits, labels, **options):
         if left[0] > 0 and len(labels) > above:
             left[0] -= 1
             raise RuntimeError("CUDA out of memory. Tried to allocate 2.00 GiB")
-        return whole(task, logits, labels, **options)
+        return whole(self, logits, labels, **options)
 
-    monkeypatch.setattr(stepping, "task_loss", task_loss)
+    monkeypatch.setattr(Objective, "__call__", fail)
     return left
 
 
@@ -124,17 +126,17 @@ def test_what_a_failed_try_held_is_given_back(monkeypatch):
     import gc
     import weakref
 
-    kept, whole = [], stepping.task_loss
+    kept, whole = [], Objective.__call__
 
-    def task_loss(task, logits, labels, **options):
+    def fail(self, logits, labels, **options):
         if len(kept) == 0:
             kept.append(weakref.ref(logits))
             raise RuntimeError("CUDA out of memory")
         gc.disable()
         assert kept[0]() is None
-        return whole(task, logits, labels, **options)
+        return whole(self, logits, labels, **options)
 
-    monkeypatch.setattr(stepping, "task_loss", task_loss)
+    monkeypatch.setattr(Objective, "__call__", fail)
     try:
         gradient(make_stepper())
     finally:
@@ -143,10 +145,10 @@ def test_what_a_failed_try_held_is_given_back(monkeypatch):
 
 
 def test_other_errors_are_passed_on(monkeypatch):
-    def task_loss(*args, **options):
+    def fail(*args, **options):
         raise RuntimeError("mat1 and mat2 shapes cannot be multiplied")
 
-    monkeypatch.setattr(stepping, "task_loss", task_loss)
+    monkeypatch.setattr(Objective, "__call__", fail)
     with pytest.raises(RuntimeError, match="cannot be multiplied"):
         gradient(make_stepper())
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 import unicodedata
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +18,8 @@ import pandas as pd
 
 from medkit import files, tables
 from medkit.datasets.drawing.photos import draw_caries
-from medkit.datasets.task import Fact, Head, Task
+from medkit.datasets.task import Fact, Head, Task, Threshold, class_scores
 from medkit.images import decode
-from medkit.metrics import METRICS
 from medkit.progress import track
 
 FOLDERS = {  # split: its folder in the contest's layout
@@ -33,6 +33,10 @@ VIEWS = ("front", "left", "right", "upper", "lower")
 TOOTH_NUMBERS = tuple(str(10 * quadrant + n) for quadrant in (1, 2, 3, 4) for n in range(1, 9))
 SUFFIXES = (".png", ".jpg", ".jpeg")
 CLASSES = ("sound", "decayed")
+SCORES = (
+    *("f1_macro", "f1_binary", "f1_micro", "f1_weighted", "accuracy", "sensitivity"),
+    *("specificity", "auc", "average_precision"),
+)
 
 
 def inspect(
@@ -95,58 +99,40 @@ def to_units(cases: pd.DataFrame, predictions: pd.DataFrame | None = None) -> pd
     """One row a photo: its truth, and the largest probability of decay among its teeth.
 
     Returns:
-        `id, group, y_true` (class or missing), `y_prob` (0 where no tooth is marked, missing where
-        a tooth has no prediction) and `seen` (whether the photo could be read).
+        `id, group, seen` (whether the photo could be read), `y_true` (class or missing), `sound`
+        and `decayed` (0 where no tooth is marked, missing where a tooth has no prediction).
     """
     rows = cases[["id", "photo", "group", "photo_decayed"]].copy()
     rows["seen"] = cases["path"].notna()
     marked = rows["seen"] if "region" not in cases else rows["seen"] & cases["region"].notna()
-    rows["y_prob"] = np.where(marked | ~rows["seen"], np.nan, 0.0)
+    rows["decayed"] = np.where(marked | ~rows["seen"], np.nan, 0.0)
     if predictions is not None:
         known = predictions.set_index("id")["decayed"]
-        rows["y_prob"] = rows["id"].map(known).astype(float).fillna(rows["y_prob"])
+        rows["decayed"] = rows["id"].map(known).astype(float).fillna(rows["decayed"])
     photos = rows.groupby("photo", sort=False)
-    is_whole = photos["y_prob"].count() == photos.size()  # a tooth without a prediction hides all
-    return pd.DataFrame(
-        {
-            "id": photos["photo"].first(),
-            "group": photos["group"].first(),
-            "y_true": photos["photo_decayed"].first(),
-            "y_prob": photos["y_prob"].max().where(is_whole),
-            "seen": photos["seen"].first(),
-        }
-    ).reset_index(drop=True)
+    is_whole = photos["decayed"].count() == photos.size()  # a tooth without a prediction hides all
+    units = photos[["group", "seen"]].first()
+    units["y_true"] = photos["photo_decayed"].first()
+    units["decayed"] = photos["decayed"].max().where(is_whole)
+    units["sound"] = 1 - units["decayed"]
+    return units.rename_axis("id").reset_index()
 
 
 def score(
-    cases: pd.DataFrame, predictions: pd.DataFrame, *, threshold: float = 0.5
+    cases: pd.DataFrame, predictions: pd.DataFrame, *, threshold: Threshold = 0.5
 ) -> dict[str, float]:
     """F1 of photos in its four averages (the rules name none; teams quoted macro), then the rest.
 
     Teeth, where there are any, follow with names that begin with `tooth_`.
     """
-    photos = to_units(cases, predictions)
-    scores = _scores(photos, threshold, prefix="")
+    scores = class_scores(TASK, to_units(cases, predictions), threshold, SCORES)
     if "region" in cases:
-        teeth = tables.match(tables.visible(cases), predictions)
-        teeth = teeth[["decayed_x", "decayed_y"]].set_axis(["y_true", "y_prob"], axis=1)
-        scores.update(_scores(teeth, threshold, prefix="tooth_"))
+        teeth = tables.visible(cases)
+        tables.match(teeth, predictions)  # refuses ids without a prediction
+        teeth = replace(TASK, to_units=None).to_units(teeth, predictions)
+        of_teeth = class_scores(TASK, teeth, threshold, SCORES)
+        scores.update({f"tooth_{name}": value for name, value in of_teeth.items()})
     return scores
-
-
-def submission_table(
-    cases: pd.DataFrame, predictions: pd.DataFrame, *, threshold: float = 0.5
-) -> pd.DataFrame:
-    """A row a photo: `id` (file stem) and `decayed` (0 or 1)."""
-    photos = to_units(cases, predictions)
-    unknown = list(photos["id"][photos["y_prob"].isna()])
-    if unknown:
-        raise ValueError(
-            f"caries: {len(unknown)} of {len(photos)} photos lack a prediction, e.g. "
-            f"{unknown[:3]}. Predict the cases of the whole split: mk.predict(run, test)."
-        )
-    decayed = (photos["y_prob"] >= threshold).astype(int)
-    return pd.DataFrame({"id": photos["id"], "decayed": decayed})
 
 
 def _find(data: Path, split: str) -> tuple[dict[str, Path], dict[str, Path], dict[str, str]]:
@@ -283,27 +269,6 @@ def _check_any(cases: list[dict[str, Any]], quarantine: list[dict[str, Any]], sp
     )
 
 
-def _scores(table: pd.DataFrame, threshold: float, *, prefix: str) -> dict[str, float]:
-    """Scores of the rows that have a label and a prediction."""
-    table = table[table["y_true"].notna() & table["y_prob"].notna()]
-    if table.empty:
-        raise ValueError(
-            "caries: no row has both a label and a prediction. "
-            "Score cases with labels, and predict all of them."
-        )
-    y_true = (table["y_true"] == "decayed").to_numpy().astype(int)
-    y_prob = table["y_prob"].to_numpy(float)
-    scores = {}
-    for name in (
-        *("f1_macro", "f1_binary", "f1_micro", "f1_weighted", "accuracy", "sensitivity"),
-        *("specificity", "auc", "average_precision"),
-    ):
-        metric = METRICS[name]
-        guess = y_prob if metric.kind == "probabilities" else (y_prob >= threshold).astype(int)
-        scores[prefix + name] = metric(y_true, guess)
-    return scores
-
-
 def _mouth(stem: str) -> str:
     """The number in `<view>_<number>`, cautiously taken for one mouth."""
     return stem.rpartition("_")[2]
@@ -324,7 +289,6 @@ TASK = Task(
     inspect=inspect,
     to_units=to_units,
     score=score,
-    submission_table=submission_table,
     draw=draw_caries,
     submission_labels=(0, 1),
     mirror=("horizontal",),

@@ -3,19 +3,35 @@
 from __future__ import annotations
 
 import warnings
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from pathlib import Path
-from typing import Any, Callable, Mapping
+from typing import Any, Callable, Iterator, Mapping, Union
 
+import numpy as np
 import pandas as pd
+
+from medkit import tables
+from medkit.metrics import METRICS, decide, get_metric
+
+Threshold = Union[float, Mapping[str, float]]
 
 
 @dataclass(frozen=True)
 class Head:
-    """One question asked of each case: the column of its label, and the classes it may have."""
+    """One question asked of each case: the column of its label, and the classes it may have.
+
+    Without classes the answer is a number. Several labels that may hold at once are several heads
+    of two classes each.
+    """
 
     name: str
-    classes: tuple[str, ...]
+    classes: tuple[str, ...] = ()
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Its columns of a table of predictions, and of the model's output."""
+        return self.classes or (self.name,)
 
 
 @dataclass(frozen=True)
@@ -31,37 +47,81 @@ class Fact:
 
 
 @dataclass(frozen=True)
+class Layout:
+    """How the table that is handed in is written."""
+
+    header: bool = True
+    separator: str = ","
+    key_columns: int = 1  # the first columns, which name a row; none: only the order does
+
+
+@dataclass(frozen=True)
 class Task:
     """A contest, or a question of your own.
 
-    The functions:
+    The functions, of which all but the first may be left out:
         inspect(data, split, **options) -> (cases, quarantine): read the contest's folder.
-        to_units(cases, predictions) -> table: one row for each thing that the contest scores, with
-            `id`, `group`, `y_true` (the label, missing where it is unknown) and `y_prob`
-            (probability of the last class of a two-class head; missing without a prediction) and
-            `seen` (False when its picture could not be read).
-        score(cases, predictions, threshold) -> {name: value}: the contest's own score first.
-        submission_table(cases, predictions, threshold) -> the table that is handed in.
+        to_units(cases, predictions) -> units: one row for each thing that the contest scores, by
+            default a case, with `id`, `group`, `seen` (False when its picture could not be read),
+            `y_true` (missing where it is unknown) and the probability of each class of `scored`
+            (missing without a prediction); for a number, the column `scored.name`.
+        score_units(units, threshold) -> {name: value}: the contest's own score first.
+        score(cases, predictions, threshold) -> {name: value}: by default of the units.
+        submission_table(cases, predictions, threshold) -> the table that is handed in: by default
+            `id` and the label of `scored`.
         draw(folder, seed, **options): write a drawn stand-in in the contest's layout.
+
+    A threshold is a number (of two classes the last is chosen from this probability on) or one for
+    each class: chosen is the class whose probability is the largest multiple of its threshold.
     """
 
     name: str
     title: str
     source: str
     heads: tuple[Head, ...]
-    inspect: Callable[..., tuple[pd.DataFrame, pd.DataFrame]]
-    to_units: Callable[..., pd.DataFrame]
-    score: Callable[..., dict[str, float]]
-    submission_table: Callable[..., pd.DataFrame]
-    draw: Callable[..., None]
+    inspect: Callable[..., tuple[pd.DataFrame, pd.DataFrame]] | None = None
+    to_units: Callable[..., pd.DataFrame] = None
+    score_units: Callable[..., dict[str, float]] = None
+    score: Callable[..., dict[str, float]] = None
+    submission_table: Callable[..., pd.DataFrame] = None
+    draw: Callable[..., None] | None = None
+    scored: Head = None  # what the contest scores: by default the first head
     submission_labels: tuple[Any, ...] = ()  # what its table may hold, in the order of the classes
+    layout: Layout = Layout()
     mirror: tuple[str, ...] = ()  # the flips under which labels stay true: "horizontal", "vertical"
     facts: tuple[Fact, ...] = ()
 
+    def __post_init__(self) -> None:
+        if not self.heads:
+            raise ValueError(f"task {self.name!r}: no head. Pass heads=(mk.Head(name, classes),).")
+        columns = list(self.columns)
+        doubled = sorted({name for name in columns if columns.count(name) > 1})
+        if doubled:
+            raise ValueError(
+                f"task {self.name!r}: {doubled[0]!r} is a class of two heads. "
+                "Give each class a name of its own."
+            )
+        if self.scored is None:
+            object.__setattr__(self, "scored", self.heads[0])
+        if not self.submission_labels:
+            object.__setattr__(self, "submission_labels", self.scored.classes)
+        for name, function in DEFAULTS.items():
+            given = getattr(self, name)
+            if given is None or getattr(given, "func", None) is function:  # of a replaced task
+                object.__setattr__(self, name, partial(function, self))
+
     @property
-    def classes(self) -> tuple[str, ...]:
-        """The classes of all heads in order: the columns of predictions and of logits."""
-        return tuple(name for head in self.heads for name in head.classes)
+    def columns(self) -> tuple[str, ...]:
+        """The classes (or number) of all heads in order: the columns of predictions and logits."""
+        return tuple(name for head in self.heads for name in head.columns)
+
+    def parts(self) -> Iterator[tuple[Head, slice]]:
+        """Each head, and which of `columns` are its own."""
+        first = 0
+        for head in self.heads:
+            last = first + len(head.columns)
+            yield head, slice(first, last)
+            first = last
 
     def read(self, data: Path | str, split: str, **options: Any) -> pd.DataFrame:
         """The cases of one split ("train" or "test"); warns when some records are unusable.
@@ -69,6 +129,11 @@ class Task:
         Raises:
             ValueError: when the folder is not of this contest's layout, or no record is usable.
         """
+        if self.inspect is None:
+            raise ValueError(
+                f"task {self.name!r} has no reader. Read its cases with mk.read_table(csv, ...) or "
+                "mk.read_folders(folder)."
+            )
         cases, quarantine = self.inspect(data, split, **options)
         if len(quarantine):
             row = quarantine.iloc[0]
@@ -86,6 +151,9 @@ class Task:
             "title": self.title,
             "source": self.source,
             "heads": [{"name": head.name, "classes": list(head.classes)} for head in self.heads],
+            "scored": {"name": self.scored.name, "classes": list(self.scored.classes)},
+            "submission_labels": list(self.submission_labels),
+            "layout": asdict(self.layout),
             "mirror": list(self.mirror),
             "facts": [
                 {"name": f.name, "values": list(f.values), "mirrored": dict(f.mirrored)}
@@ -93,16 +161,141 @@ class Task:
             ],
         }
 
+    def own_functions(self) -> dict[str, Callable[..., Any]]:
+        """Those of its functions that are not the default ones."""
+        found = {name: getattr(self, name) for name in (*DEFAULTS, "inspect", "draw")}
+        return {name: f for name, f in found.items() if f and not hasattr(f, "func")}
+
+
+def from_description(facts: Mapping[str, Any], **functions: Callable[..., Any]) -> Task:
+    """The task that `describe` described, with functions of its own."""
+    return Task(
+        name=facts["name"],
+        title=facts["title"],
+        source=facts["source"],
+        heads=tuple(Head(head["name"], tuple(head["classes"])) for head in facts["heads"]),
+        scored=Head(facts["scored"]["name"], tuple(facts["scored"]["classes"])),
+        submission_labels=tuple(facts["submission_labels"]),
+        layout=Layout(**facts["layout"]),
+        mirror=tuple(facts["mirror"]),
+        facts=tuple(Fact(f["name"], tuple(f["values"]), f["mirrored"]) for f in facts["facts"]),
+        **functions,
+    )
+
 
 def score(
-    task: Task, cases: pd.DataFrame, predictions: pd.DataFrame, *, threshold: float = 0.5
+    task: Task, cases: pd.DataFrame, predictions: pd.DataFrame, *, threshold: Threshold = 0.5
 ) -> dict[str, float]:
     """The contest's scores by name, its own score first.
-
-    Args:
-        threshold: a unit is positive when its probability is at least this.
 
     Raises:
         ValueError: when no unit has a label, or ids of `predictions` are not those of `cases`.
     """
     return task.score(cases, predictions, threshold=threshold)
+
+
+def judged(task: Task, units: pd.DataFrame) -> pd.DataFrame:
+    """The units that have both a label and a prediction.
+
+    Raises:
+        ValueError: when there is none.
+    """
+    known = units["y_true"].notna() & units[list(task.scored.columns)].notna().all(axis=1)
+    if not known.any():
+        raise ValueError(
+            f"{task.name}: none of {len(units)} units has both a label and a prediction. "
+            "Pass cases with labels, together with predictions of all of them."
+        )
+    return units[known]
+
+
+def truth(task: Task, units: pd.DataFrame) -> np.ndarray:
+    """(N,) the labels of judged units: numbers of classes in the order of `scored`, or values."""
+    if not task.scored.classes:
+        return units["y_true"].to_numpy(float)
+    codes = units["y_true"].map({name: code for code, name in enumerate(task.scored.classes)})
+    return codes.to_numpy().astype(int)
+
+
+def chosen(task: Task, units: pd.DataFrame, threshold: Threshold = 0.5) -> np.ndarray:
+    """(N,) what is predicted of judged units, as `truth` gives the labels."""
+    values = units[list(task.scored.columns)].to_numpy(float)
+    classes = task.scored.classes
+    return decide(values, classes, threshold) if classes else values[:, 0]
+
+
+def guesses(task: Task, units: pd.DataFrame, threshold: Threshold, metric: str) -> np.ndarray:
+    """What a metric wants of judged units: what is chosen, or the probabilities."""
+    if get_metric(metric).kind != "probabilities":
+        return chosen(task, units, threshold)
+    probs = units[list(task.scored.classes)].to_numpy(float)
+    return probs[:, 1] if probs.shape[1] == 2 else probs
+
+
+def class_scores(
+    task: Task, units: pd.DataFrame, threshold: Threshold = 0.5, names: tuple[str, ...] = ()
+) -> dict[str, float]:
+    """Scores of `metrics.METRICS` by name; by default those that suit the kind of answer."""
+    units = judged(task, units)
+    y_true, count = truth(task, units), len(task.scored.classes)
+    usual = {0: NUMBER_SCORES, 2: TWO_CLASS_SCORES}.get(count, CLASS_SCORES)
+    return {
+        name: METRICS[name](y_true, guesses(task, units, threshold, name))
+        for name in names or usual
+    }
+
+
+NUMBER_SCORES = ("mae", "rmse", "r2")
+TWO_CLASS_SCORES = ("f1_macro", "accuracy", "auc", "sensitivity", "specificity")
+CLASS_SCORES = ("f1_macro", "accuracy", "auc", "f1_weighted", "recall_macro")
+
+
+def _cases_as_units(
+    task: Task, cases: pd.DataFrame, predictions: pd.DataFrame | None = None
+) -> pd.DataFrame:
+    """A unit a case."""
+    units = cases[["id", "group"]].assign(seen=cases["path"].notna())
+    units["y_true"] = cases[task.scored.name] if task.scored.name in cases else None
+    for column in task.scored.columns:
+        known = {} if predictions is None else predictions.set_index("id")[column]
+        units[column] = units["id"].map(known).astype(float)
+    return units.reset_index(drop=True)
+
+
+def _score_of_units(
+    task: Task, cases: pd.DataFrame, predictions: pd.DataFrame, *, threshold: Threshold = 0.5
+) -> dict[str, float]:
+    """The contest's score; with several heads also those of each, as "<head>_<name>"."""
+    tables.match(cases[cases["path"].notna()], predictions)  # refuses doubled and missing ids
+    scores = task.score_units(task.to_units(cases, predictions), threshold)
+    for head in task.heads if len(task.heads) > 1 else ():
+        alone = replace(task, heads=(head,), scored=head, to_units=None)
+        if cases[head.name].notna().any():
+            found = class_scores(alone, alone.to_units(cases, predictions))
+            scores.update({f"{head.name}_{name}": value for name, value in found.items()})
+    return scores
+
+
+def _label_table(
+    task: Task, cases: pd.DataFrame, predictions: pd.DataFrame, *, threshold: Threshold = 0.5
+) -> pd.DataFrame:
+    """`id` and the label of each unit."""
+    units = task.to_units(cases, predictions)
+    unknown = list(units["id"][units[list(task.scored.columns)].isna().any(axis=1)])
+    if unknown:
+        raise ValueError(
+            f"{task.name}: {len(unknown)} of {len(units)} rows lack a prediction, e.g. "
+            f"{unknown[:3]}. Predict the cases of the whole split: mk.predict(run, test)."
+        )
+    labels: Any = chosen(task, units, threshold)
+    if task.scored.classes:
+        labels = [task.submission_labels[code] for code in labels]
+    return pd.DataFrame({"id": units["id"], task.scored.name: labels})
+
+
+DEFAULTS = {
+    "to_units": _cases_as_units,
+    "score_units": class_scores,
+    "score": _score_of_units,
+    "submission_table": _label_table,
+}

@@ -36,7 +36,7 @@ def explain(
         ValueError: unknown class, no visible case, or a backbone without a map (a transformer).
     Source: Selvaraju et al., arXiv 1610.02391, equations 1 and 2.
     """
-    classes = run.task.classes
+    classes = run.task.columns
     name = classes[-1] if class_name is None else class_name
     if name not in classes:
         raise ValueError(f"explain: no class {name!r} (expected one of {', '.join(classes)}).")

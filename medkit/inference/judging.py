@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
-from typing import Sequence
+from typing import Callable, Sequence
 
+import numpy as np
 import pandas as pd
 
-from medkit.datasets.task import Task
-from medkit.metrics import METRICS, Comparison, Interval, best_threshold, bootstrap_interval
-from medkit.metrics import compare as compare_guesses
+from medkit.datasets.task import (
+    CLASS_SCORES,
+    NUMBER_SCORES,
+    Task,
+    Threshold,
+    guesses,
+    judged,
+    truth,
+)
+from medkit.metrics import METRICS, Comparison, Interval, best_threshold, difference, interval
 from medkit.runs.folder import Run
 
-SHOWN = ("f1_macro", "f1_binary", "accuracy", "sensitivity", "specificity", "auc")
+SHOWN = ("f1_macro", "f1_binary", "accuracy", "sensitivity", "specificity", "auc")  # of two classes
 
 
 def concat_predictions(runs: Sequence[Run]) -> pd.DataFrame:
@@ -21,14 +29,22 @@ def concat_predictions(runs: Sequence[Run]) -> pd.DataFrame:
 
 def choose_threshold(
     task: Task, cases: pd.DataFrame, predictions: pd.DataFrame, *, metric: str = "f1_macro"
-) -> float:
-    """The threshold on the scored units that makes `metric` largest.
+) -> Threshold:
+    """The threshold on the scored units that makes `metric` largest: one a class where there are
+    more than two.
 
     Args:
         cases, predictions: of held-out cases only; on others the threshold would be too bold.
+        metric: of `metrics.METRICS`, or for more than two classes any score of the task.
     """
-    units = _judged(task, cases, predictions)
-    return best_threshold(_truth(task, units), units["y_prob"].to_numpy(float), metric=metric)
+    units, classes = judged(task, task.to_units(cases, predictions)), task.scored.classes
+    if not classes:
+        raise ValueError(f"choose_threshold: {task.scored.name} is a number and needs none.")
+    if len(classes) == 2:
+        probs = units[classes[1]].to_numpy(float)
+        return best_threshold(truth(task, units), probs, metric=metric)
+    every = np.arange(len(units))
+    return _climb(lambda limits: _score_of_rows(task, units, metric, limits)(every), classes)
 
 
 def score_interval(
@@ -37,16 +53,18 @@ def score_interval(
     predictions: pd.DataFrame,
     metric: str,
     *,
-    threshold: float = 0.5,
+    threshold: Threshold = 0.5,
     n_resamples: int = 1000,
 ) -> Interval:
-    """A score of the contest's units with its 95 % interval, drawing whole groups."""
-    units = _judged(task, cases, predictions)
-    return bootstrap_interval(
-        metric,
-        _truth(task, units),
-        _guess(metric, units, threshold),
-        groups=units["group"].to_numpy(),
+    """A score of the contest's units with its 95 % interval, drawing whole groups.
+
+    Args:
+        metric: of `metrics.METRICS`, or any score of the task's own.
+    """
+    units = judged(task, task.to_units(cases, predictions))
+    return interval(
+        _score_of_rows(task, units, metric, threshold),
+        units["group"].to_numpy(),
         n_resamples=n_resamples,
     )
 
@@ -56,12 +74,16 @@ def score_table(
     cases: pd.DataFrame,
     predictions: pd.DataFrame,
     *,
-    threshold: float = 0.5,
-    metrics: Sequence[str] = SHOWN,
+    threshold: Threshold = 0.5,
+    metrics: Sequence[str] | None = None,
 ) -> pd.DataFrame:
-    """`metric, value, low, high`: scores of the contest's units with 95 % intervals."""
+    """`metric, value, low, high`: scores of the contest's units with 95 % intervals.
+
+    Args:
+        metrics: by default the contest's own score, and the usual ones.
+    """
     rows = []
-    for metric in metrics:
+    for metric in metrics or _usual(task, judged(task, task.to_units(cases, predictions))):
         found = score_interval(task, cases, predictions, metric, threshold=threshold)
         rows.append({"metric": metric, "value": found.value, "low": found.low, "high": found.high})
     return pd.DataFrame(rows)
@@ -74,38 +96,61 @@ def compare(
     b: pd.DataFrame,
     metric: str = "auc",
     *,
-    threshold: float = 0.5,
+    threshold: Threshold = 0.5,
 ) -> Comparison:
     """Is `b` better than `a`? Their difference on the same cases, drawing the same groups."""
-    units_a, units_b = _judged(task, cases, a), _judged(task, cases, b)
-    return compare_guesses(
-        metric,
-        _truth(task, units_a),
-        _guess(metric, units_a, threshold),
-        _guess(metric, units_b, threshold),
-        groups=units_a["group"].to_numpy(),
+    units_a, units_b = (judged(task, task.to_units(cases, table)) for table in (a, b))
+    if list(units_a["id"]) != list(units_b["id"]):
+        raise ValueError(
+            f"compare: {len(units_a)} rows of the first table and {len(units_b)} of the second are "
+            "predicted, and not the same. Predict the same cases with both."
+        )
+    metric_of = METRICS.get(metric)
+    return difference(
+        _score_of_rows(task, units_a, metric, threshold),
+        _score_of_rows(task, units_b, metric, threshold),
+        units_a["group"].to_numpy(),
+        greater_is_better=metric_of is None or metric_of.greater_is_better,
     )
 
 
-def _judged(task: Task, cases: pd.DataFrame, predictions: pd.DataFrame) -> pd.DataFrame:
-    """Units that have a label and a prediction, in the order of the cases."""
-    units = task.to_units(cases, predictions)
-    units = units[units["y_true"].notna() & units["y_prob"].notna()]
-    if units.empty:
+def _score_of_rows(
+    task: Task, units: pd.DataFrame, metric: str, threshold: Threshold
+) -> Callable[[np.ndarray], float]:
+    """A score by name, of `METRICS` or the task's own, as a function of the numbers of rows."""
+    if metric in METRICS:
+        y_true = truth(task, units)
+        guess = guesses(task, units, threshold, metric)
+        return lambda rows: METRICS[metric](y_true[rows], guess[rows])
+    known = task.score_units(units, threshold)
+    if metric not in known:
         raise ValueError(
-            f"{task.name}: no unit has both a label and a prediction. "
-            "Pass the held-out cases together with their predictions."
+            f"unknown metric {metric!r} (expected one of {', '.join([*known, *METRICS])})."
         )
-    return units
+    return lambda rows: task.score_units(units.iloc[rows], threshold)[metric]
 
 
-def _truth(task: Task, units: pd.DataFrame):
-    return (units["y_true"] == task.classes[-1]).to_numpy().astype(int)
+def _usual(task: Task, units: pd.DataFrame) -> list[str]:
+    """The names of the scores that are worth showing."""
+    first = next(iter(task.score_units(units)))
+    usual = {0: NUMBER_SCORES, 2: SHOWN}.get(len(task.scored.classes), CLASS_SCORES)
+    return list(dict.fromkeys([first, *usual]))
 
 
-def _guess(metric: str, units: pd.DataFrame, threshold: float):
-    prob = units["y_prob"].to_numpy(float)
-    if metric not in METRICS:
-        raise ValueError(f"unknown metric {metric!r} (expected one of {', '.join(METRICS)}).")
-    is_rank = METRICS[metric].kind == "probabilities"
-    return prob if is_rank else (prob >= threshold).astype(int)
+def _climb(score: Callable[[Threshold], float], classes: Sequence[str]) -> dict[str, float]:
+    """Thresholds by class, improved one after the other until none brings more."""
+    best = dict.fromkeys(classes, 1.0)
+    value, before = score(best), -np.inf
+    while value > before:
+        before = value
+        for name in classes:
+            for factor in FACTORS:
+                tried = {**best, name: best[name] * factor}
+                found = score(tried)
+                if found > value:
+                    value, best = found, tried
+    total = sum(best.values())
+    return {name: round(number / total, 6) for name, number in best.items()}
+
+
+FACTORS = (0.5, 0.7, 0.85, 1.2, 1.4, 2.0)

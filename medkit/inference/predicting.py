@@ -48,7 +48,7 @@ def predict(
         batch_size: images at once; None takes twice the run's, and halves it when memory is short.
 
     Returns:
-        `id`, then one probability column a class; those of one head add up to 1.
+        `id`, then one probability column a class, which add up to 1 over a head, or its number.
     """
     config, task = run.config, run.task
     check_views(views, task.mirror)
@@ -157,13 +157,12 @@ def predict_rows(
 
 
 def to_table(task: Task, ids: pd.Series, logits: torch.Tensor) -> pd.DataFrame:
-    """Logits as a predictions table; softmax over each head's classes, in float64."""
-    table, first = {"id": list(ids)}, 0
-    for head in task.heads:
-        last = first + len(head.classes)
-        probs = torch.softmax(logits[:, first:last].double(), 1).numpy()
-        table.update(zip(head.classes, probs.T))
-        first = last
+    """Logits as a predictions table: softmax over each head's classes, in float64, or a number."""
+    table: dict[str, Any] = {"id": list(ids)}
+    for head, part in task.parts():
+        answers = logits[:, part].double()
+        values = torch.softmax(answers, 1) if head.classes else answers
+        table.update(zip(head.columns, values.numpy().T))
     return pd.DataFrame(table)
 
 
@@ -210,11 +209,14 @@ def _in_parts(
 
 
 def _majority(run: Run, ids: list[str]) -> pd.DataFrame:
-    """Certainty of the class that most units of the training cases have."""
+    """Certainty of the class that most units of the training cases have; the median number."""
     task, cases = run.task, run.cases()
     table: dict[str, Any] = {"id": ids}
     for head in task.heads:
-        truth = task.to_units(cases)["y_true"] if len(task.heads) == 1 else cases[head.name]
+        truth = task.to_units(cases)["y_true"] if head == task.scored else cases[head.name]
+        if not head.classes:
+            table[head.name] = [truth.median()] * len(ids)
+            continue
         most = truth.value_counts().index[0]
         table.update({name: [float(name == most)] * len(ids) for name in head.classes})
     return pd.DataFrame(table)

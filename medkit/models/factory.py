@@ -29,9 +29,13 @@ class CaseModel(nn.Module):
     def __init__(self, task: Task, backbone: nn.Module, facts: Sequence[str], drop_rate: float):
         super().__init__()
         n_facts = sum(len(fact.values) for fact in fact_list(task, facts))
-        self.backbone = backbone
+        self.task, self.backbone = task, backbone
         self.dropout = nn.Dropout(drop_rate)
-        self.classifier = nn.Linear(backbone.num_features + n_facts, len(task.classes))
+        self.classifier = nn.Linear(backbone.num_features + n_facts, len(task.columns))
+        self.has_numbers = not all(head.classes for head in task.heads)
+        if self.has_numbers:  # their heads answer in standard deviations from the mean
+            self.register_buffer("offset", torch.zeros(len(task.columns)))
+            self.register_buffer("spread", torch.ones(len(task.columns)))
         for name, value in (("mean", MEAN), ("std", STD)):
             self.register_buffer(name, torch.empty(1, 3, 1, 1), persistent=False)
             self.set_normalisation(name, value)
@@ -39,6 +43,14 @@ class CaseModel(nn.Module):
     def set_normalisation(self, name: str, value: Sequence[float]) -> None:
         """Set "mean" or "std", a number a channel, of pixels in 0..1."""
         getattr(self, name).copy_(255 * torch.tensor(value).view(1, 3, 1, 1))
+
+    def set_numbers(self, labels: torch.Tensor) -> None:
+        """Take mean and standard deviation of the numbers among labels (N, heads)."""
+        for number, (head, part) in enumerate(self.task.parts()):
+            if not head.classes:
+                known = labels[:, number][~labels[:, number].isnan()].double()
+                self.offset[part] = known.mean()
+                self.spread[part] = known.std(unbiased=False).clamp(min=1e-6)
 
     def forward(self, images: torch.Tensor, facts: torch.Tensor) -> torch.Tensor:
         """Logits (N, classes of all heads) of images (N, 3, S, S) in 0..255 and facts (N, F)."""
@@ -51,7 +63,8 @@ class CaseModel(nn.Module):
     def from_features(self, features: torch.Tensor, facts: torch.Tensor) -> torch.Tensor:
         """Logits of a feature map."""
         pooled = self.backbone.forward_head(features, pre_logits=True)
-        return self.classifier(torch.cat([self.dropout(pooled), facts.to(pooled.dtype)], 1))
+        answers = self.classifier(torch.cat([self.dropout(pooled), facts.to(pooled.dtype)], 1))
+        return answers.float() * self.spread + self.offset if self.has_numbers else answers
 
 
 def make_model(

@@ -10,10 +10,10 @@ from typing import Any
 import pandas as pd
 
 from medkit import files, tables
-from medkit.datasets import get_task
 from medkit.datasets.task import Task
 from medkit.runs.config import Config, differences
 from medkit.runs.holding import read_status, state_of
+from medkit.runs.own_tasks import load_task, save_task
 
 
 class Run:
@@ -55,7 +55,7 @@ class Run:
 
     @property
     def task(self) -> Task:
-        return get_task(self._json("task.json")["name"])
+        return load_task(self._json("task.json"), self.path)
 
     @property
     def fold(self) -> int:
@@ -88,7 +88,8 @@ class Run:
         Args:
             data: where the data folder is now, when it has moved.
         """
-        return tables.read_cases(self.path / "cases.csv", data or self._json("run.json")["data"])
+        facts = self._json("run.json")
+        return tables.read_cases(self.path / "cases.csv", data or facts["data"], text=facts["text"])
 
     def _json(self, name: str) -> dict[str, Any]:
         return json.loads(self._existing(name).read_text(encoding="utf-8"))
@@ -123,8 +124,8 @@ def open_folder(
             f"{path}: the folder is neither empty nor a run (found {files.listing(path)}). "
             "Choose another folder for this run."
         )
-    files.write_json(path / "task.json", task.describe())
-    files.write_json(path / "run.json", facts)
+    save_task(task, path)
+    files.write_json(path / "run.json", {**facts, "text": tables.text_columns(cases)})
     tables.write_cases(cases, path / "cases.csv", data)
     files.write_json(path / "config.json", config.to_dict())  # last: with it, the folder is a run
     return Run(path)

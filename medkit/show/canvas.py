@@ -152,14 +152,14 @@ def check_rows(table: pd.DataFrame, what: str, columns: Iterable[str] = ()) -> N
 
 
 def scored_rows(units: pd.DataFrame, classes: tuple[str, ...], what: str) -> pd.DataFrame:
-    """The units that have a label and a probability, with `truth` as 0 and 1."""
-    check_rows(units, what, ["y_true", "y_prob"])
-    rows = units[units["y_true"].isin(list(classes)) & units["y_prob"].notna()].copy()
+    """The units that have a label and probabilities, with `truth` as the number of its class."""
+    check_rows(units, what, ["y_true", *classes])
+    known = units[list(classes)].notna().all(axis=1)
+    rows = units[units["y_true"].isin(list(classes)) & known].copy()
     if rows.empty:
         raise ValueError(
             f"{what}: no unit has both a label and a probability ({len(units)} units). "
             "Pass task.to_units(cases, predictions) of labelled cases."
         )
-    rows["truth"] = (rows["y_true"] == classes[-1]).astype(int)
-    rows["y_prob"] = rows["y_prob"].astype(np.float64)
+    rows["truth"] = rows["y_true"].map({name: k for k, name in enumerate(classes)}).astype(int)
     return rows

@@ -84,12 +84,13 @@ def _verdicts(
     task: Task, seen: pd.DataFrame, predictions: pd.DataFrame | None, threshold: float
 ) -> pd.DataFrame:
     """One row a photo: truth, probability, and what kind of answer that is."""
-    units = task.to_units(seen, predictions)[["id", "y_true", "y_prob"]].copy()
-    target = task.heads[0].classes[-1]
-    prob = units["y_prob"].astype(float)
+    target = task.scored.classes[-1]
+    units = task.to_units(seen, predictions)[["id", "y_true", target]]
+    units = units.rename(columns={target: "prob"})
+    prob = units["prob"].astype(float)
     if predictions is None:
         prob[:] = np.nan
-    units["y_prob"] = prob
+    units["prob"] = prob
     real, called, known = units["y_true"] == target, prob >= threshold, units["y_true"].notna()
     units["verdict"] = np.select(
         [prob.isna(), ~known, ~real & called, real & ~called, real & called],
@@ -103,8 +104,8 @@ def _ordered(photos: pd.DataFrame, order: str) -> pd.DataFrame:
     if order == "as given":
         return photos
     if order == "probability":
-        return photos.sort_values("y_prob", ascending=False, kind="stable")
-    prob = photos["y_prob"].fillna(0.0)
+        return photos.sort_values("prob", ascending=False, kind="stable")
+    prob = photos["prob"].fillna(0.0)
     surest = np.where(photos["verdict"] == "missed", 1 - prob, prob)
     photos = photos.iloc[np.argsort(-surest, kind="stable")]
     wrong = photos["verdict"].isin(["false alarm", "missed"]).to_numpy()
@@ -145,12 +146,12 @@ def _grown(points: np.ndarray, gap: float) -> np.ndarray:
 
 def _caption(photo: pd.Series, target: str) -> str:
     truth = "no label" if pd.isna(photo["y_true"]) else f"truth: {photo['y_true']}"
-    if pd.isna(photo["y_prob"]):
+    if pd.isna(photo["prob"]):
         return f"{photo['id']}\n{truth}, not predicted"
     verdict = {"false alarm": "FALSE ALARM", "missed": "MISSED"}.get(
         photo["verdict"], photo["verdict"]
     )
-    return f"{photo['id']}   {verdict}\n{truth}, probability of {target} {photo['y_prob']:.2f}"
+    return f"{photo['id']}   {verdict}\n{truth}, probability of {target} {photo['prob']:.2f}"
 
 
 def shrink(image: np.ndarray, size: int = SIZE) -> np.ndarray:

@@ -5,15 +5,17 @@ from __future__ import annotations
 import csv as csv_reader
 import io
 import json
+import math
 import re
 from collections import Counter
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Sequence
 
 import pandas as pd
 
 from medkit import files, tables
-from medkit.datasets.task import Task
+from medkit.datasets.task import Layout, Task, Threshold
 
 NAMED = 3  # examples in a message
 EMPTY = {"", "nan", "<na>", "none", "null"}  # how tables write that there is nothing
@@ -26,7 +28,7 @@ def write_submission(
     predictions: pd.DataFrame,
     path: Path | str,
     *,
-    threshold: float = 0.5,
+    threshold: Threshold = 0.5,
 ) -> Path:
     """Write the contest's table, and beside it a JSON file of what it must hold.
 
@@ -46,14 +48,18 @@ def write_submission(
         raise ValueError(
             f"{path}: a run keeps its own {path.stem!r} file. Choose another name: submission.csv."
         )
-    table = task.submission_table(cases, predictions, threshold=threshold)
-    text = table.to_csv(index=False, lineterminator="\n")
+    table, layout = task.submission_table(cases, predictions, threshold=threshold), task.layout
+    written = table if layout.key_columns else table.iloc[:, 1:]  # rows go by their order alone
+    text = written.to_csv(
+        index=False, header=layout.header, sep=layout.separator, lineterminator="\n"
+    )
     units = task.to_units(cases, predictions)
     labelled = units["y_true"].notna().any()
     expected = {
         "task": task.name,
         "columns": list(table.columns),
-        "ids": [str(value) for value in table.iloc[:, 0]],
+        "layout": asdict(layout),
+        "ids": [_key(row, layout.key_columns) for row in table.astype(str).to_numpy().tolist()],
         "labels": list(task.submission_labels),
         "sha256": files.sha256(text.encode("utf-8")),
         "threshold": threshold,
@@ -79,9 +85,10 @@ def write_answers(task: Task, cases: pd.DataFrame, path: Path | str) -> Path:
             f"write_answers: {len(unknown)} of {len(units)} have no label, e.g. "
             f"{unknown[:NAMED]}. Use a split whose labels are known."
         )
-    classes = task.heads[0].classes
-    codes = units["y_true"].map({name: task.submission_labels[k] for k, name in enumerate(classes)})
-    tables.write_csv(pd.DataFrame({"id": units["id"], task.heads[0].name: codes}), path)
+    labels = units["y_true"]
+    if task.scored.classes:
+        labels = labels.map(dict(zip(task.scored.classes, task.submission_labels)))
+    tables.write_csv(pd.DataFrame({"id": units["id"], task.scored.name: labels}), path)
     return Path(path)
 
 
@@ -97,11 +104,13 @@ def check_submission(csv: Path | str) -> list[str]:
     csv = Path(csv)
     if not csv.is_file():
         raise FileNotFoundError(f"{csv}: no such file (found {files.listing(csv.parent)}).")
-    rows, problems = _rows(csv)
-    notes = []
     expected = read_expected(csv)
+    layout = Layout(**(expected or {}).get("layout", {}))
+    rows, problems = _rows(csv, layout.separator)
+    notes = []
     if rows and not problems:
-        problems = check_rows(rows, expected) or _out_of_order(rows, expected)
+        rows, problems = _with_keys(rows, expected, layout)
+        problems = problems or check_rows(rows, expected) or _out_of_order(rows, expected)
         notes += [_one_class(rows), _ends(csv)]
     if problems:
         raise ValueError(f"{csv.name} would be refused: {' '.join(problems)}")
@@ -110,9 +119,8 @@ def check_submission(csv: Path | str) -> list[str]:
             f"There is no {expected_path(csv).name} beside it: ids and labels could not be checked."
         )
     else:
-        notes.append(
-            f"All {len(rows) - 1} ids, their order and labels are as {expected['task']} wants."
-        )
+        keyed = "ids, their order" if layout.key_columns else "lines"
+        notes.append(f"All {len(rows) - 1} {keyed} and labels are as {expected['task']} wants.")
         if expected["filled"]:
             names = ", ".join(expected["filled"][:NAMED])
             notes.append(f"{len(expected['filled'])} could not be looked at ({names}).")
@@ -149,6 +157,29 @@ def check_rows(rows: Sequence[Sequence[str]], expected: dict[str, Any] | None) -
     return problems
 
 
+def _with_keys(
+    rows: list[list[str]], expected: dict[str, Any] | None, layout: Layout
+) -> tuple[list[list[str]], list[str]]:
+    """Rows with a header and one id in front, however the contest wants them written."""
+    if expected is None:
+        return rows, []
+    ids = expected["ids"]
+    if layout.key_columns == 0:
+        body = rows[layout.header :]
+        if len(body) != len(ids):
+            return rows, [f"It has {len(body)} lines (expected {len(ids)}, one a case in order)."]
+        rows = [*rows[: layout.header], *([name, *row] for name, row in zip(ids, body))]
+    if not layout.header:
+        rows = [expected["columns"], *rows]
+    keys = max(1, layout.key_columns)
+    return [rows[0], *([_key(row, keys), *row[1:]] for row in rows[1:])], []
+
+
+def _key(row: Sequence[str], key_columns: int) -> str:
+    """What names a row: its first cells."""
+    return ",".join(row[: max(1, key_columns)])
+
+
 def _out_of_order(rows: Sequence[Sequence[str]], expected: dict[str, Any] | None) -> list[str]:
     """The first row that is not where it belongs, as a sentence; for scorers that go by row."""
     wanted = [] if expected is None else expected["ids"]
@@ -175,8 +206,12 @@ def _against(ids: list[str], body: Sequence[Sequence[str]], expected: dict) -> l
     if len(ids) != len(wanted):
         problems.append(f"It has {len(ids)} rows (expected {len(wanted)}).")
     labels = [str(label) for label in expected["labels"]]
-    wrong = [row[1] for row in body if row[1] not in labels and row[1].strip()]
-    if wrong:
+    wrong = [row[-1] for row in body if row[-1] not in labels and row[-1].strip()]
+    if not labels:
+        wrong = [text for text in wrong if not _is_number(text)]
+        if wrong:
+            problems.append(f"{len(wrong)} answers are no numbers, e.g. {wrong[:NAMED]}.")
+    elif wrong:
         problems.append(
             f"{len(wrong)} labels are none of {', '.join(labels)}, "
             f"e.g. {sorted(set(wrong))[:NAMED]}."
@@ -184,7 +219,14 @@ def _against(ids: list[str], body: Sequence[Sequence[str]], expected: dict) -> l
     return problems
 
 
-def _rows(csv: Path) -> tuple[list[list[str]], list[str]]:
+def _is_number(text: str) -> bool:
+    try:
+        return math.isfinite(float(text))
+    except ValueError:
+        return False
+
+
+def _rows(csv: Path, separator: str = ",") -> tuple[list[list[str]], list[str]]:
     """The lines of a CSV as text, and what is wrong with its bytes."""
     data = csv.read_bytes()
     if data.startswith(b"\xef\xbb\xbf"):
@@ -200,7 +242,7 @@ def _rows(csv: Path) -> tuple[list[list[str]], list[str]]:
     if re.search(r"\r(?!\n)", text):
         return [], ["Some of its lines end in \\r alone; end them with \\n."]
     try:
-        return [row for row in csv_reader.reader(io.StringIO(text)) if row], []
+        return [row for row in csv_reader.reader(io.StringIO(text), delimiter=separator) if row], []
     except csv_reader.Error as error:
         return [], [f"It is not a CSV ({error}); end its lines with \\n."]
 

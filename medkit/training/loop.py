@@ -16,7 +16,14 @@ from medkit import files, machine, tables
 from medkit.datasets.task import Task
 from medkit.inference.predicting import make_dataset, new_model, predict_rows, to_table
 from medkit.loading import augment
-from medkit.loading.loader import Batch, KeyedSampler, class_weights, make_loader, on_device
+from medkit.loading.loader import (
+    Batch,
+    KeyedSampler,
+    class_weights,
+    encode_labels,
+    make_loader,
+    on_device,
+)
 from medkit.metrics import METRICS
 from medkit.models.factory import CaseModel
 from medkit.progress import Status, clock
@@ -25,7 +32,7 @@ from medkit.runs.folder import Run
 from medkit.runs.holding import Hold, Stopped
 from medkit.runs.state import load_newest, save_generation, save_state, weights_hash
 from medkit.training import neighbours
-from medkit.training.losses import task_loss
+from medkit.training.losses import Objective
 from medkit.training.optimizing import average, load_optimizer, make_optimizer, optimizer_tensors
 from medkit.training.ranks import Ranks
 from medkit.training.schedules import warmup_cosine
@@ -57,6 +64,13 @@ def split(task: Task, cases: pd.DataFrame, fold: int) -> tuple[pd.DataFrame, np.
     held_out = (seen["fold"] == fold).to_numpy()
     for side, rows in (("the training cases", seen[~held_out]), (f"fold {fold}", seen[held_out])):
         for head in task.heads:
+            if head.name not in rows:
+                raise ValueError(
+                    f"fit: the cases have no column {head.name!r}, which {task.name} asks for "
+                    f"(found {list(rows.columns)}). Read them with the same task."
+                )
+            if not head.classes and rows[head.name].isna().all():
+                raise ValueError(f"fit: {side} of {task.name} hold no {head.name}.")
             missing = [name for name in head.classes if name not in set(rows[head.name])]
             if missing:
                 raise ValueError(
@@ -96,11 +110,14 @@ class Loop:
         self.is_exact = True  # the whole way in one shape
         self._check_best_by()
         augment.make_transform(config.augment)  # a wrong name shows before the folder is made
+        self.labels = encode_labels(task, self.seen)
+        self.objective = Objective(task, config, self.labels[self.train_rows])
         self.model: CaseModel = new_model(task, config)
+        self.model.set_numbers(self.labels[self.train_rows])
 
     def _check_best_by(self) -> None:
         """Score even chances, so that a wrong name shows before the first epoch."""
-        even = torch.zeros(len(self.valid_rows), len(self.task.classes))
+        even = torch.zeros(len(self.valid_rows), len(self.task.columns))
         table = to_table(self.task, self.seen["id"].iloc[self.valid_rows], even)
         names = ["loss", *self.task.score(self.held_out_cases, table)]
         if self.config.best_by not in names:
@@ -154,7 +171,7 @@ class Loop:
         self.model = place_model(self.model, config, device, ranks)
         self.ema = copy.deepcopy(self.model).eval() if config.ema_decay else None
         self.optimizer = make_optimizer(self.model, config)
-        self.stepper = Stepper(self.task, config, self.model, ranks, self.log)
+        self.stepper = Stepper(self.objective, config, self.model, ranks, self.log)
         self.restore()
         if self.epoch == self.step == 0:
             self.rehearse()
@@ -183,7 +200,7 @@ class Loop:
         self.optimizer.zero_grad(set_to_none=True)
         rows = self.valid_rows[self.ranks.share(len(self.valid_rows))][: 2 * len(keys)]
         logits, labels = self._predict(self.model, rows)
-        task_loss(self.task, logits, labels)
+        self.objective.plain(logits, labels)
         count = sum(p.numel() for p in self.stepper.parameters) / 1e6
         self.log(
             f"{self.config.model}: {count:.1f} million weights; {self.steps} steps of "
@@ -342,7 +359,7 @@ class Loop:
         row = {"epoch": self.epoch + 1, "lr": self.optimizer.param_groups[0]["lr"]}
         row.update(micro_batch=self.stepper.micro_batch, bit_exact=self.is_exact)
         row.update(train_loss=self.loss_sum / self.steps)
-        row.update(valid_loss=float(task_loss(self.task, logits, labels)))
+        row.update(valid_loss=float(self.objective.plain(logits, labels)))
         row.update({name: float(value) for name, value in scores.items()})
         self.history.append(row)
         value = row["valid_loss" if self.config.best_by == "loss" else self.config.best_by]
@@ -383,7 +400,7 @@ class Loop:
         best, name = self.best["value"], self.config.best_by
         if best is None or math.isnan(best) or math.isnan(value):
             return best is None or not math.isnan(value)
-        metric = METRICS.get(name.replace("tooth_", ""))
+        metric = METRICS.get(name) or METRICS.get(name.partition("_")[2])  # "tooth_auc"
         greater = name != "loss" and (metric is None or metric.greater_is_better)
         return value > best if greater else value < best
 
@@ -492,7 +509,7 @@ class Loop:
 
     def _sampler(self) -> KeyedSampler:
         config = self.config
-        weights = class_weights(self.train_set.labels)[self.train_rows] if config.balanced else None
+        weights = class_weights(self.labels)[self.train_rows] if config.balanced else None
         return KeyedSampler(
             self.train_rows,
             config.seed,

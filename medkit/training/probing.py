@@ -28,6 +28,7 @@ from medkit.progress import Status, clock, track
 from medkit.runs.config import Config
 from medkit.training.fitting import torch_settings
 from medkit.training.loop import Loop, place_model
+from medkit.training.losses import Objective
 from medkit.training.neighbours import training_bytes
 from medkit.training.optimizing import average, make_optimizer
 from medkit.training.ranks import Ranks
@@ -89,7 +90,7 @@ def lr_find(
     rates = np.geomspace(smallest, largest, steps).tolist()
     with torch_settings(config, place):
         model = place_model(loop.model, config, place, Ranks()).train()
-        stepper = Stepper(loop.task, config, model, Ranks(), Status(enabled=progress).line)
+        stepper = Stepper(loop.objective, config, model, Ranks(), Status(enabled=progress).line)
         losses = _climb(stepper, track(rates, "learning rates", enabled=progress), batches)
     curve = pd.DataFrame({"lr": rates[: len(losses)], "loss": losses, "smoothed": _smooth(losses)})
     return LearningRates(curve, steepest(curve))
@@ -99,7 +100,7 @@ def _batches(loop: Loop, data: CaseDataset, num_workers: int) -> Iterator[Batch]
     """The whole batches that `fit` would train on, epoch after epoch."""
     config, rows = loop.config, loop.train_rows
     size = min(config.batch_size, len(rows))
-    weights = class_weights(data.labels)[rows] if config.balanced else None
+    weights = class_weights(loop.labels)[rows] if config.balanced else None
     sampler = KeyedSampler(
         rows, config.seed, count=loop.steps * size, batch_size=size, weights=weights
     )
@@ -239,9 +240,11 @@ def _timed_steps(config: Config, device: torch.device) -> dict[str, float]:
     task, count, size = get_task(config.task), config.batch_size, config.image_size
     model = place_model(new_model(task, config), config, device, Ranks()).train()
     ema = copy.deepcopy(model).eval() if config.ema_decay else None
-    stepper, optimizer = Stepper(task, config, model, Ranks(), print), make_optimizer(model, config)
+    labels = torch.zeros(count, len(task.heads))
+    objective = Objective(task, config, labels)
+    stepper = Stepper(objective, config, model, Ranks(), print)
+    optimizer = make_optimizer(model, config)
     n_facts = model.classifier.in_features - model.backbone.num_features
-    labels = torch.zeros(count, len(task.heads), dtype=torch.int64)
     pictures = torch.zeros(count, 3, size, size, dtype=torch.uint8)
     batch = Batch(pictures, labels, torch.zeros(count, n_facts), torch.arange(count))
     batch = Batch(*(part.to(device) for part in batch))

@@ -10,13 +10,12 @@ import torch
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from medkit import seeding
-from medkit.datasets.task import Task
 from medkit.inference.predicting import is_out_of_memory, precision
 from medkit.loading import augment
-from medkit.loading.loader import UNLABELLED, Batch
+from medkit.loading.loader import Batch
 from medkit.models.factory import CaseModel
 from medkit.runs.config import Config
-from medkit.training.losses import task_loss
+from medkit.training.losses import Objective
 from medkit.training.ranks import Ranks
 
 TRIES = 3  # that may fail at one size, over the whole run, before the micro-batch is halved
@@ -35,9 +34,15 @@ class Stepper:
     """
 
     def __init__(
-        self, task: Task, config: Config, model: CaseModel, ranks: Ranks, log: Callable[[str], None]
+        self,
+        objective: Objective,
+        config: Config,
+        model: CaseModel,
+        ranks: Ranks,
+        log: Callable[[str], None],
     ):
-        self.task, self.config, self.model, self.ranks, self.log = task, config, model, ranks, log
+        self.objective, self.config, self.model = objective, config, model
+        self.ranks, self.log = ranks, log
         self.device = model.mean.device
         self.parameters = [p for p in model.parameters() if p.requires_grad]
         self.norms = [module for module in model.modules() if isinstance(module, _BatchNorm)]
@@ -54,7 +59,7 @@ class Stepper:
             RuntimeError: when memory does not hold the smallest micro-batch.
         """
         batch = Batch(*(part.to(self.device, non_blocking=True) for part in batch))
-        known = self.ranks.add((batch.labels != UNLABELLED).sum(0))
+        known = self.ranks.add((~batch.labels.isnan()).sum(0))
         while True:
             statistics = [b.clone() for norm in self.norms for b in norm.buffers()]
             loss = self._attempt(batch, known, epoch, step)
@@ -116,18 +121,12 @@ class Stepper:
             rng = seeding.keyed("dropout", *key, self.ranks.rank, number)
             with rng, precision(self.device, config.amp):
                 logits = self.model(images[part], facts[part])
-            loss = share * self._loss(logits, labels[part], known)
+            loss = share * self.objective(logits, labels[part], known=known)
             if partners is not None:
-                loss = loss + (1 - share) * self._loss(logits, partners[part], known)
+                loss = loss + (1 - share) * self.objective(logits, partners[part], known=known)
             (loss if self.scaler is None else self.scaler.scale(loss)).backward()
             total += loss.detach()
         return total
-
-    def _loss(
-        self, logits: torch.Tensor, labels: torch.Tensor, known: torch.Tensor
-    ) -> torch.Tensor:
-        smoothing = self.config.label_smoothing
-        return task_loss(self.task, logits, labels, label_smoothing=smoothing, known=known)
 
     def _free(self, statistics: list[torch.Tensor]) -> None:
         """Give back what a failed attempt holds, and undo what it did to BatchNorm."""
