@@ -22,6 +22,7 @@ _HOMES = {  # public name: the module that holds it
     "Run": "runs.folder",
     "fit": "training.fitting",
     "start": "training.fitting",
+    "fit_folds": "training.folds",
     "stop": "training.launching",
     "lr_find": "training.probing",
     "find_batch_size": "training.probing",

@@ -58,8 +58,8 @@ class Run:
         return load_task(self._json("task.json"), self.path)
 
     @property
-    def fold(self) -> int:
-        """The fold that was held out."""
+    def fold(self) -> int | None:
+        """The fold that was held out, if one was."""
         return self._json("run.json")["fold"]
 
     @property
@@ -105,7 +105,7 @@ class Run:
 
 
 def open_folder(
-    path: Path, task: Task, config: Config, cases: pd.DataFrame, *, data: Path, fold: int
+    path: Path, task: Task, config: Config, cases: pd.DataFrame, *, data: Path, fold: int | None
 ) -> Run:
     """A run folder for these settings: made, or found with the same settings in it.
 

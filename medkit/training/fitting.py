@@ -28,7 +28,7 @@ def fit(
     cases: pd.DataFrame,
     folder: Path | str,
     *,
-    fold: int = 0,
+    fold: int | None = 0,
     num_workers: int = 2,
     save_every_s: float = 60.0,
     device: str | None = None,
@@ -46,7 +46,7 @@ def fit(
     Args:
         cases: labelled, with `fold` (see `assign_folds`).
         folder: the run folder, made when it is not there.
-        fold: the fold that is held out.
+        fold: the fold that is held out; None trains on all cases and keeps the last weights.
         num_workers: processes that load pictures; any number gives the same result.
         save_every_s: seconds between saves within an epoch, stretched where a save takes more than
             a fiftieth of that; each epoch's end saves too.
@@ -83,7 +83,7 @@ def start(
     cases: pd.DataFrame,
     folder: Path | str,
     *,
-    fold: int = 0,
+    fold: int | None = 0,
     num_workers: int = 2,
     save_every_s: float = 60.0,
     device: str | None = None,
@@ -121,7 +121,12 @@ def start(
 
 
 def _open(
-    config: Config, cases: pd.DataFrame, folder: Path | str, fold: int, *, is_alone: bool = True
+    config: Config,
+    cases: pd.DataFrame,
+    folder: Path | str,
+    fold: int | None,
+    *,
+    is_alone: bool = True,
 ) -> tuple[Run, Loop]:
     """The run folder, and the loop made of its settings: what is wrong shows before any write."""
     folder, task = Path(folder), get_task(config.task)

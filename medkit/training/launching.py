@@ -27,10 +27,22 @@ _children: dict[str, subprocess.Popen] = {}  # by run folder
 
 
 def launch(
-    run: Run, options: Mapping[str, Any], *, devices: int = 1, torchrun: Sequence[str] = ()
+    run: Run,
+    options: Mapping[str, Any],
+    *,
+    devices: int = 1,
+    torchrun: Sequence[str] = (),
+    gpu: int | None = None,
 ) -> subprocess.Popen:
-    """Start a run's process, or its processes; what they print goes to `output.txt`."""
+    """Start a run's process, or its processes; what they print goes to `output.txt`.
+
+    Args:
+        gpu: the only one that it sees, counted as this process counts them.
+    """
     environment = {k: v for k, v in os.environ.items() if k not in _SECRETS}
+    if gpu is not None:
+        seen = os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",")
+        environment["CUDA_VISIBLE_DEVICES"] = seen[gpu] if seen != [""] else str(gpu)
     home = str(Path(__file__).resolve().parents[2])  # this medkit, wherever it lies
     paths = [home, *filter(None, [environment.get("PYTHONPATH")])]
     environment["PYTHONPATH"] = os.pathsep.join(paths)

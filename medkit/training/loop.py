@@ -43,12 +43,16 @@ SHOW_EVERY_S = 0.5
 SAVES_APART = 50  # times the last save's duration, at least: saving takes 2 % of the time at most
 
 
-def split(task: Task, cases: pd.DataFrame, fold: int) -> tuple[pd.DataFrame, np.ndarray]:
-    """The cases that can be shown to a model, and which of them are held out.
+def split(task: Task, cases: pd.DataFrame, fold: int | None) -> tuple[pd.DataFrame, np.ndarray]:
+    """The cases that can be shown to a model, and which of them are held out; without a fold none.
 
     Raises:
         ValueError: no folds, a group on both sides, or a side on which a class is missing.
     """
+    seen = tables.visible(cases).reset_index(drop=True)
+    if fold is None:
+        _check_classes(task, seen, "the cases")
+        return seen, np.zeros(len(seen), bool)
     if "fold" not in cases:
         raise ValueError("fit: the cases have no column 'fold'. Call mk.assign_folds(cases) first.")
     if fold not in set(cases["fold"]):
@@ -60,25 +64,33 @@ def split(task: Task, cases: pd.DataFrame, fold: int) -> tuple[pd.DataFrame, np.
             f"fit: {len(torn)} groups are on both sides of fold {fold}, e.g. {torn[:3]}. "
             "Let mk.assign_folds(cases) make the folds; it keeps groups together."
         )
-    seen = tables.visible(cases).reset_index(drop=True)
     held_out = (seen["fold"] == fold).to_numpy()
-    for side, rows in (("the training cases", seen[~held_out]), (f"fold {fold}", seen[held_out])):
-        for head in task.heads:
-            if head.name not in rows:
-                raise ValueError(
-                    f"fit: the cases have no column {head.name!r}, which {task.name} asks for "
-                    f"(found {list(rows.columns)}). Read them with the same task."
-                )
-            if not head.classes and rows[head.name].isna().all():
-                raise ValueError(f"fit: {side} of {task.name} hold no {head.name}.")
-            missing = [name for name in head.classes if name not in set(rows[head.name])]
-            if missing:
-                raise ValueError(
-                    f"fit: {side} of {task.name} hold no case labelled {missing[0]!r} "
-                    f"({len(rows)} cases). Use fewer folds, another seed of mk.assign_folds, "
-                    "or more cases."
-                )
+    _check_classes(task, seen[~held_out], "the training cases")
+    _check_classes(task, seen[held_out], f"fold {fold}")
     return seen, held_out
+
+
+def _check_classes(task: Task, rows: pd.DataFrame, side: str) -> None:
+    """Refuse cases that lack a column of labels, or a class."""
+    for head in task.heads:
+        if head.name not in rows:
+            raise ValueError(
+                f"fit: the cases have no column {head.name!r}, which {task.name} asks for "
+                f"(found {list(rows.columns)}). Read them with the same task."
+            )
+        labels = set(rows[head.name].dropna())
+        missing = [name for name in head.classes if name not in labels]
+        if missing and labels and len(head.classes) > 2 and side.startswith("fold"):
+            warnings.warn(  # its scores are poorer, but there are some
+                f"fit: {side} holds no {head.name} {missing[0]!r} ({len(rows)} cases).",
+                stacklevel=5,
+            )
+        elif missing or not labels:
+            what = f"no case labelled {missing[0]!r}" if missing else f"no {head.name}"
+            raise ValueError(
+                f"fit: {side} of {task.name} hold {what} ({len(rows)} cases). Use fewer folds, "
+                "another seed of mk.assign_folds, or more cases."
+            )
 
 
 def place_model(model: CaseModel, config: Config, device: torch.device, ranks: Ranks) -> CaseModel:
@@ -98,10 +110,10 @@ class Loop:
     Made from settings and cases alone, it touches no folder: what is wrong with them shows first.
     """
 
-    def __init__(self, task: Task, config: Config, cases: pd.DataFrame, fold: int):
+    def __init__(self, task: Task, config: Config, cases: pd.DataFrame, fold: int | None):
         self.task, self.config = task, config
         self.seen, held_out = split(task, cases, fold)
-        self.held_out_cases = cases[cases["fold"] == fold]
+        self.held_out_cases = cases.iloc[:0] if fold is None else cases[cases["fold"] == fold]
         self.valid_rows, self.train_rows = np.flatnonzero(held_out), np.flatnonzero(~held_out)
         self.steps = max(1, len(self.train_rows) // config.batch_size)  # of an epoch
         self.epoch = self.step = 0
@@ -117,6 +129,8 @@ class Loop:
 
     def _check_best_by(self) -> None:
         """Score even chances, so that a wrong name shows before the first epoch."""
+        if not len(self.valid_rows):
+            return
         even = torch.zeros(len(self.valid_rows), len(self.task.columns))
         table = to_table(self.task, self.seen["id"].iloc[self.valid_rows], even)
         names = ["loss", *self.task.score(self.held_out_cases, table)]
@@ -143,7 +157,8 @@ class Loop:
         config, self.run, self.held, self.ranks = self.config, run, held, ranks
         self.place = machine.describe_shape()
         self.device, self.status = device, Status(enabled=progress and ranks.is_first)
-        least = min(config.batch_size, len(self.train_rows), len(self.valid_rows))
+        valid = len(self.valid_rows) or len(self.train_rows)
+        least = min(config.batch_size, len(self.train_rows), valid)
         if least < ranks.size:
             raise ValueError(
                 f"fit: {ranks.size} devices share {least} images of a step or of validation "
@@ -199,8 +214,8 @@ class Loop:
             value.copy_(buffers[name])
         self.optimizer.zero_grad(set_to_none=True)
         rows = self.valid_rows[self.ranks.share(len(self.valid_rows))][: 2 * len(keys)]
-        logits, labels = self._predict(self.model, rows)
-        self.objective.plain(logits, labels)
+        if len(rows):
+            self.objective.plain(*self._predict(self.model, rows))
         count = sum(p.numel() for p in self.stepper.parameters) / 1e6
         self.log(
             f"{self.config.model}: {count:.1f} million weights; {self.steps} steps of "
@@ -348,22 +363,21 @@ class Loop:
     # the end of an epoch
 
     def end_epoch(self) -> None:
-        """Validate, keep the best weights, save the state, tell."""
+        """Validate, keep the best weights, save the state, tell.
+
+        Without held-out cases the newest weights are the best.
+        """
         model = self.ema if self.ema is not None else self.model
         self.ranks.copy_first([b for b in model.buffers() if b.is_floating_point()])
-        share = self.ranks.share(len(self.valid_rows))
-        parts = self._predict(model, self.valid_rows[share])
-        logits, labels = (torch.cat(self.ranks.gather(part)) for part in parts)
-        predictions = to_table(self.task, self.seen["id"].iloc[self.valid_rows], logits)
-        scores = self.task.score(self.held_out_cases, predictions)
         row = {"epoch": self.epoch + 1, "lr": self.optimizer.param_groups[0]["lr"]}
         row.update(micro_batch=self.stepper.micro_batch, bit_exact=self.is_exact)
         row.update(train_loss=self.loss_sum / self.steps)
-        row.update(valid_loss=float(self.objective.plain(logits, labels)))
-        row.update({name: float(value) for name, value in scores.items()})
+        predictions, value, is_best = None, row["train_loss"], True
+        if len(self.valid_rows):
+            predictions = self._validate(model, row)
+            value = row["valid_loss" if self.config.best_by == "loss" else self.config.best_by]
+            is_best = self.is_better(value)
         self.history.append(row)
-        value = row["valid_loss" if self.config.best_by == "loss" else self.config.best_by]
-        is_best = self.is_better(value)
         self.epoch, self.step, self.loss_sum = self.epoch + 1, 0, 0.0
         if is_best:
             self.best = {"epoch": self.epoch, "value": value}
@@ -371,16 +385,31 @@ class Loop:
             if is_best:
                 self.held.check()
                 save_state(self.run.best, model.state_dict(), {"epoch": self.epoch})
-                tables.write_csv(predictions, self.run.path / "predictions.csv")
+                if predictions is not None:
+                    tables.write_csv(predictions, self.run.path / "predictions.csv")
             self.save()
             self.write_history()
         self.held.facts.update(epochs_done=self.epoch, best=self.best["value"])
-        self._tell_epoch(row, next(iter(scores)), is_best)
+        self._tell_epoch(row, is_best)
 
-    def _tell_epoch(self, row: dict[str, Any], first: str, is_best: bool) -> None:
-        told = {"train": row["train_loss"], "valid": row["valid_loss"], first: row[first]}
-        if self.config.best_by not in ("loss", first):
-            told[self.config.best_by] = row[self.config.best_by]
+    def _validate(self, model: CaseModel, row: dict[str, Any]) -> pd.DataFrame:
+        """Predictions of the held-out cases; their loss and scores go into the epoch's row."""
+        share = self.ranks.share(len(self.valid_rows))
+        parts = self._predict(model, self.valid_rows[share])
+        logits, labels = (torch.cat(self.ranks.gather(part)) for part in parts)
+        predictions = to_table(self.task, self.seen["id"].iloc[self.valid_rows], logits)
+        scores = self.task.score(self.held_out_cases, predictions)
+        row.update(valid_loss=float(self.objective.plain(logits, labels)))
+        row.update({name: float(value) for name, value in scores.items()})
+        self.first_score = next(iter(scores))
+        return predictions
+
+    def _tell_epoch(self, row: dict[str, Any], is_best: bool) -> None:
+        told = {"train": row["train_loss"]}
+        if len(self.valid_rows):
+            told["valid"] = row["valid_loss"]
+            by = self.config.best_by
+            told.update({name: row[name] for name in (self.first_score, by) if name in row})
         text = "  ".join(f"{name} {figure:.4f}" for name, figure in told.items())
         self.log(f"epoch {self.epoch}/{self.config.epochs}  {text}{'  *' if is_best else ''}")
 
@@ -410,7 +439,8 @@ class Loop:
         return bool(patience) and self.epoch - max(0, self.best["epoch"]) >= patience
 
     def summary(self) -> str:
-        value = f"{self.config.best_by} {self.best['value']:.4f}"
+        name = self.config.best_by if len(self.valid_rows) else "training loss"
+        value = f"{name} {self.best['value']:.4f}"
         share = self.save_s / max(1e-9, time.monotonic() - self.began)
         return (
             f"finished after {self.epoch} epochs; best is epoch {self.best['epoch']} ({value}); "
