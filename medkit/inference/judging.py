@@ -44,7 +44,7 @@ def choose_threshold(
         probs = units[classes[1]].to_numpy(float)
         return best_threshold(truth(task, units), probs, metric=metric)
     every = np.arange(len(units))
-    return _climb(lambda limits: _score_of_rows(task, units, metric, limits)(every), classes)
+    return _climb(lambda limits: score_of_rows(task, units, metric, limits)(every), classes)
 
 
 def score_interval(
@@ -63,7 +63,7 @@ def score_interval(
     """
     units = judged(task, task.to_units(cases, predictions))
     return interval(
-        _score_of_rows(task, units, metric, threshold),
+        score_of_rows(task, units, metric, threshold),
         units["group"].to_numpy(),
         n_resamples=n_resamples,
     )
@@ -107,14 +107,14 @@ def compare(
         )
     metric_of = METRICS.get(metric)
     return difference(
-        _score_of_rows(task, units_a, metric, threshold),
-        _score_of_rows(task, units_b, metric, threshold),
+        score_of_rows(task, units_a, metric, threshold),
+        score_of_rows(task, units_b, metric, threshold),
         units_a["group"].to_numpy(),
         greater_is_better=metric_of is None or metric_of.greater_is_better,
     )
 
 
-def _score_of_rows(
+def score_of_rows(
     task: Task, units: pd.DataFrame, metric: str, threshold: Threshold
 ) -> Callable[[np.ndarray], float]:
     """A score by name, of `METRICS` or the task's own, as a function of the numbers of rows."""

@@ -1,0 +1,150 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+import medkit as mk
+from medkit.runs.state import load_state
+
+TASK = mk.Task(
+    "three",
+    "Three classes",
+    "a test",
+    (mk.Head("kind", ("a", "b", "c")),),
+)
+CARIES = mk.get_task("caries")
+RNG = np.random.default_rng(0)
+
+
+def table(rows, ids=None):
+    values = np.asarray(rows, float)
+    ids = [f"{k:02}" for k in range(len(values))] if ids is None else ids
+    return pd.DataFrame({"id": ids, **dict(zip("abc", values.T))})
+
+
+def drawn(seed=0, count=30):
+    return table(np.random.default_rng(seed).dirichlet(np.ones(3), count))
+
+
+@pytest.mark.parametrize("how", ["soft", "rank"])
+def test_one_table_blended_is_that_table(how):
+    one = drawn()
+    blended = mk.blend(TASK, [one, one], how=how)
+    if how == "soft":
+        assert np.allclose(blended[list("abc")], one[list("abc")])
+    assert np.allclose(blended[list("abc")].sum(axis=1), 1) and list(blended["id"]) == list(
+        one["id"]
+    )
+    single = mk.blend(TASK, [one, drawn(1)], how=how, weights=(3, 0))
+    assert np.allclose(single[list("abc")], mk.blend(TASK, [one], how=how)[list("abc")])
+
+
+def test_the_order_of_rows_does_not_matter():
+    a, b = drawn(1), drawn(2)
+    assert mk.blend(TASK, [a, b]).equals(mk.blend(TASK, [a, b.sample(frac=1, random_state=0)]))
+
+
+def test_soft_is_the_weighted_mean():
+    a, b = drawn(1), drawn(2)
+    wanted = (3 * a[list("abc")] + b[list("abc")]) / 4
+    assert np.allclose(mk.blend(TASK, [a, b], weights=(0.3, 0.1))[list("abc")], wanted)
+
+
+def test_a_majority_is_more_than_half():
+    sure = [[0.9, 0.1, 0.0]]
+    others = [[0.4, 0.6, 0.0]], [[0.3, 0.7, 0.0]]
+    three = mk.blend(TASK, [table(sure), *map(table, others)], how="hard")
+    assert list(three.loc[0, list("abc")]) == [0, 1, 0]  # one of three does not win, however sure
+    two = mk.blend(TASK, [table(sure), table(others[0])], how="hard")
+    assert list(two.loc[0, list("abc")]) == [1, 0, 0]  # a tie: the mean probability decides
+    rows = [[0.5, 0.3, 0.2], [0.5, 0.1, 0.4], [0.0, 0.9, 0.1], [0.1, 0.0, 0.9], [0.0, 0.8, 0.2]]
+    five = mk.blend(TASK, [table([row]) for row in rows], how="hard")
+    assert list(five.loc[0, list("abc")]) == [0, 1, 0]  # two, two, one: no majority either
+
+
+def test_ranks_are_those_of_scipy_and_ignore_scale():
+    a, b = drawn(1), drawn(2)
+    squeezed = a.assign(**{name: a[name] ** 3 for name in "abc"})
+    one, other = (mk.blend(TASK, [first, b], how="rank") for first in (a, squeezed))
+    assert one.equals(other)
+
+
+def test_tables_that_do_not_fit_are_named():
+    a = drawn()
+    with pytest.raises(ValueError, match=r"tables 0 and 1 are of different cases .*\['29'\]"):
+        mk.blend(TASK, [a, a.iloc[:-1]])
+    with pytest.raises(ValueError, match="table 1 has no column 'c'"):
+        mk.blend(TASK, [a, a.drop(columns="c")])
+    with pytest.raises(ValueError, match="how='loud'"):
+        mk.blend(TASK, [a], how="loud")
+    with pytest.raises(ValueError, match="for 1 tables .expected a number from 0"):
+        mk.blend(TASK, [a], weights=(1, 1))
+    with pytest.raises(ValueError, match="no table of predictions"):
+        mk.blend(TASK, [])
+    numbers = replace(TASK, heads=(mk.Head("age"),), scored=None)
+    with pytest.raises(ValueError, match="age is a number; only how='soft'"):
+        mk.blend(numbers, [pd.DataFrame({"id": ["1"], "age": [3.0]})], how="hard")
+
+
+def labelled(count=240):
+    labels = RNG.integers(0, 3, count)
+    ids = [f"{k:03}" for k in range(count)]
+    cases = pd.DataFrame(
+        {
+            "id": ids,
+            "group": ids,
+            "path": "x.png",
+            "kind": np.array(list("abc"))[labels],
+            "fold": np.arange(count) % 4,
+        }
+    )
+    hint = np.eye(3)[labels]
+    made = []
+    for skill in (0.8, 0.7, 0.0):
+        values = RNG.dirichlet(np.ones(3), count) + skill * hint
+        made.append(table(values / values.sum(1, keepdims=True), ids))
+    return cases, made
+
+
+def test_greedy_weights_are_scored_on_folds_that_did_not_choose_them():
+    cases, made = labelled()
+    found = mk.choose_weights(TASK, cases, made, metric="accuracy")
+    assert sum(found.weights) == pytest.approx(1) and found.weights[2] < min(found.weights[:2])
+    alone = [mk.score(TASK, cases, one)["accuracy"] for one in made]
+    assert found.score >= max(alone) and found.nested_score <= found.score
+    assert mk.score(TASK, cases, found.nested)["accuracy"] == pytest.approx(found.nested_score)
+    assert sorted(found.nested["id"]) == sorted(cases["id"])
+    shuffled = cases.assign(kind=RNG.permutation(cases["kind"]))  # nothing to be learnt
+    fooled = mk.choose_weights(TASK, shuffled, made, metric="accuracy")
+    assert fooled.nested_score < fooled.score
+    with pytest.raises(ValueError, match="no column 'fold'"):
+        mk.choose_weights(TASK, cases.drop(columns="fold"), made)
+
+
+def test_a_soup_is_the_mean_of_weights(cases, tmp_path):
+    config = mk.Config(
+        "caries", model="test_resnet", image_size=32, epochs=1, batch_size=8, augment="none"
+    )
+    quiet = {"num_workers": 0, "device": "cpu", "progress": False}
+    runs = [
+        mk.fit(replace(config, peak_lr=lr), cases, tmp_path / str(lr), **quiet)
+        for lr in (1e-3, 2e-3)
+    ]
+    soup = mk.soup(runs, tmp_path / "soup")
+    one, other, mean = (load_state(run.best)[0] for run in (*runs, soup))
+    for name, value in mean.items():
+        assert torch.allclose(value.float(), (one[name].float() + other[name].float()) / 2), name
+    assert soup.fold == 0 and len(mk.predict(soup, cases, device="cpu")) == len(
+        runs[0].predictions
+    ) + (len(cases[(cases["fold"] != 0) & cases["region"].notna()]))
+    same = mk.soup([runs[0], runs[0]], tmp_path / "same")
+    assert mk.predict(same, cases, device="cpu").equals(mk.predict(runs[0], cases, device="cpu"))
+    with pytest.raises(ValueError, match="soup: not empty|not empty"):
+        mk.soup(runs, tmp_path / "soup")
+    wide = mk.fit(replace(config, image_size=48), cases, tmp_path / "wide", **quiet)
+    with pytest.raises(ValueError, match="image_size 32.*48.*mk.blend"):
+        mk.soup([runs[0], wide], tmp_path / "other")
