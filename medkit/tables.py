@@ -16,7 +16,7 @@ from medkit import files, seeding
 from medkit.images import fingerprints
 
 TEXT = ("id", "group", "photo", "path", "view", "tooth_number")  # columns that stay text
-NOT_LABELS = (*TEXT, "region", "fold")
+NOT_LABELS = (*TEXT, "region", "fold", "years", "epoch")
 _EXACT = {} if pd.__version__ >= "3" else {"float_precision": "round_trip"}  # 3 is exact as it is
 
 

@@ -281,3 +281,42 @@ def show_intervals(table: pd.DataFrame) -> Picture:
     axes.grid(axis="x", color="#EEEEEE")
     axes.set_title("value and 95 % interval")
     return page
+
+
+@styled
+def show_tuning(found: Any) -> Picture:
+    """The search of `tune`: values in the order of the trials, and over each setting."""
+    names, table = list(found.space), found.trials
+    check_rows(table, "show_tuning", ["trial", "state", "value", *names])
+    done, score = table[table["state"] == "finished"], found.best.best_by
+    best = done[done["run"] == found.run.path.name].iloc[:1]
+    columns = min(4, 1 + len(names))
+    rows = -(-(1 + len(names)) // columns)
+    page = new_picture(2.9 * rows)
+    cells = page.subplots(rows, columns, squeeze=False).ravel()
+    for axes, name in zip(cells, ["trial", *names]):
+        at, labels = _positions(table[name])
+        axes.scatter(at[done.index], done["value"], s=34, color=COLOURS[0], alpha=0.75)
+        axes.scatter(at[best.index], best["value"], s=110, marker="*", color=REAL, zorder=3)
+        if labels is not None:
+            axes.set_xticks(range(len(labels)), labels)
+            axes.set_xlim(-0.5, len(labels) - 0.5)
+        elif isinstance(found.space.get(name), tuple) and len(found.space[name]) == 3:
+            axes.set_xscale("log")
+        axes.set_xlabel(name)
+        axes.grid(axis="y", color="#EEEEEE")
+    for axes in cells[1 + len(names) :]:
+        axes.axis("off")
+    for number, row in enumerate(cells[: 1 + len(names)]):
+        row.set_ylabel(score if number % columns == 0 else "")
+    counts = ", ".join(f"{count} {state}" for state, count in table["state"].value_counts().items())
+    cells[0].set_title(counts, fontsize=10)
+    return page
+
+
+def _positions(values: pd.Series) -> tuple[pd.Series, list[str] | None]:
+    """Where values stand on an axis, and the names of choices that are no numbers."""
+    if pd.api.types.is_numeric_dtype(values) and not pd.api.types.is_bool_dtype(values):
+        return values.astype(float), None
+    labels = sorted(values.astype(str).unique())
+    return values.astype(str).map({name: k for k, name in enumerate(labels)}), labels

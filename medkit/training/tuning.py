@@ -1,0 +1,291 @@
+"""A search over settings: each trial a run in a process of its own, stopped early when it lags.
+
+The search itself is Optuna's (the extra `medkit[tuning]`). Its journal is a file of appended lines,
+which several servers can share; SQLite on a network disk is not safe.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import time
+import warnings
+from dataclasses import dataclass, replace
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Mapping, Sequence
+
+import pandas as pd
+
+from medkit import files, seeding
+from medkit.datasets import get_task
+from medkit.metrics import METRICS
+from medkit.progress import Status
+from medkit.runs.config import Config
+from medkit.runs.folder import Run, data_folder, open_folder
+from medkit.runs.holding import state_of
+from medkit.training import launching
+from medkit.training.loop import Loop
+
+JOURNAL = "journal.log"
+BEGUN_S = 120.0  # by then a trial's process has taken its folder, wherever it runs
+STARTUP = 5  # trials drawn at random before the sampler learns from them
+
+
+@dataclass(frozen=True)
+class Tuning:
+    """What `tune` found.
+
+    Attributes:
+        trials: a row a trial: `trial, state, value, epochs`, then the settings that were tried;
+            states are "finished", "pruned", "failed" and "running" (on another server).
+        best: the config of the best finished trial, and `run`, its run.
+    """
+
+    trials: pd.DataFrame
+    best: Config
+    run: Run
+    space: Mapping[str, Any]
+
+    def __repr__(self) -> str:
+        counts = self.trials["state"].value_counts()
+        told = ", ".join(f"{count} {state}" for state, count in counts.items())
+        chosen = ", ".join(f"{name}={getattr(self.best, name)!r}" for name in self.space)
+        value = self.trials["value"][self.trials["run"] == self.run.path.name].iloc[0]
+        return f"{self.best.best_by} {value:.4f} with {chosen} ({told})"
+
+
+def tune(
+    config: Config,
+    cases: pd.DataFrame,
+    space: Mapping[str, Any],
+    trials: int | None,
+    folder: Path | str,
+    *,
+    minutes: float | None = None,
+    fold: int = 0,
+    num_workers: int = 2,
+    device: str | None = None,
+    cache_folder: Path | str | None = None,
+    wait_s: float = 600.0,
+    progress: bool = True,
+) -> Tuning:
+    """Try settings on one fold, judged by `config.best_by`; called again, it goes on.
+
+    Several kernels or servers may call it with the same folder at once: they share the journal and
+    the trials. The winner is written to `best_config.json`. Its value is too good, since it was
+    chosen by it: judge the winner by `fit_folds`.
+
+    Args:
+        space: by setting of `Config`, a list of choices, or (low, high), or (low, high, "log");
+            whole numbers where both ends are.
+        trials: how many in all, over all calls; None with `minutes`.
+        minutes: begin no trial after so many minutes; the last one is finished.
+
+    Raises:
+        ImportError: without Optuna, naming the extra.
+        ValueError: for a setting that does not exist, or a range that is none.
+        RuntimeError: when no trial has finished.
+    """
+    optuna = _optuna()
+    if trials is None and minutes is None:
+        raise ValueError("tune: neither trials nor minutes. Say how long to search.")
+    folder, task = Path(folder), get_task(config.task)
+    _check_space(config, space)
+    Loop(task, config, cases, fold)  # what is wrong shows before the first trial
+    folder.mkdir(parents=True, exist_ok=True)
+    study = _study(optuna, folder, config)
+    status, until = Status(enabled=progress), math.inf
+    if minutes is not None:
+        until = time.monotonic() + 60 * minutes
+    options = {
+        "num_workers": num_workers,
+        "device": device,
+        "cache_folder": cache_folder,
+        "wait_s": wait_s,
+    }
+    _take_back(optuna, study, folder)
+    while _count(study) < (trials or math.inf) and time.monotonic() < until:
+        trial = study.ask()  # its number is its own, whoever else asks at this moment
+        study.sampler = _sampler(optuna, config.seed, trial.number)
+        tried = replace(config, **{name: _suggest(trial, name, space[name]) for name in space})
+        path = folder / _name(tried)
+        trial.set_user_attr("run", path.name)
+        try:
+            run = open_folder(path, task, tried, cases, data=data_folder(cases), fold=fold)
+            _follow(study, trial, run, options, status)
+        except KeyboardInterrupt:
+            _again(optuna, study, trial)
+            raise
+        except (RuntimeError, ValueError, OSError) as error:
+            study.tell(trial, state=optuna.trial.TrialState.FAIL)
+            status.line(f"trial {trial.number} failed: {str(error).splitlines()[0]}")
+    return _found(study, folder, space)
+
+
+def _optuna() -> Any:
+    try:
+        import optuna
+    except ImportError as error:
+        raise ImportError(
+            "tune needs Optuna, which is not installed. Install the extra: "
+            'pip install "medkit[tuning]".'
+        ) from error
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    return optuna
+
+
+def _study(optuna: Any, folder: Path, config: Config) -> Any:
+    """The study of a folder: made, or gone on with."""
+    from optuna.storages.journal import JournalFileBackend
+
+    score = METRICS.get(config.best_by) or METRICS.get(config.best_by.partition("_")[2])
+    is_small = config.best_by == "loss" or (score is not None and not score.greater_is_better)
+    return optuna.create_study(
+        storage=optuna.storages.JournalStorage(JournalFileBackend(str(folder / JOURNAL))),
+        study_name="medkit",
+        direction="minimize" if is_small else "maximize",
+        pruner=optuna.pruners.MedianPruner(n_startup_trials=STARTUP, n_warmup_steps=1),
+        load_if_exists=True,
+    )
+
+
+def _sampler(optuna: Any, seed: int, number: int) -> Any:
+    """A sampler for one trial: what it proposes depends on the seed and on the trials so far."""
+    own = int(seeding.generator("tune", seed, number).integers(2**31))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        return optuna.samplers.TPESampler(seed=own, n_startup_trials=STARTUP, constant_liar=True)
+
+
+def _suggest(trial: Any, name: str, asked: Any) -> Any:
+    """A value for one setting."""
+    if isinstance(asked, list):
+        return trial.suggest_categorical(name, asked)
+    is_whole = isinstance(asked[0], int) and isinstance(asked[1], int)
+    suggest = trial.suggest_int if is_whole else trial.suggest_float
+    return suggest(name, asked[0], asked[1], log=len(asked) == 3)
+
+
+def _is_range(asked: Any) -> bool:
+    if isinstance(asked, list):
+        return bool(asked)
+    if not isinstance(asked, tuple) or asked[2:] not in ((), ("log",)) or len(asked) < 2:
+        return False
+    return asked[0] < asked[1] and (len(asked) == 2 or asked[0] > 0)
+
+
+def _check_space(config: Config, space: Mapping[str, Any]) -> None:
+    """Refuse settings that do not exist, or that do not go together with the others."""
+    if not space:
+        raise ValueError("tune: the space is empty. Name a setting, as {'peak_lr': (1e-4, 1e-2)}.")
+    for name, asked in space.items():
+        if not _is_range(asked):
+            raise ValueError(
+                f"tune: {name}={asked!r} is no range (expected a list of choices, (low, high) or "
+                '(low, high, "log") with low < high).'
+            )
+        for value in asked if isinstance(asked, list) else asked[:2]:
+            Config.from_dict({**config.to_dict(), name: value})
+    if {"seed", "task", "name", "best_by"} & set(space):
+        raise ValueError(
+            "tune: seed, task, name and best_by are not searched: trials must compare."
+        )
+
+
+def _take_back(optuna: Any, study: Any, folder: Path) -> None:
+    """Trials whose process died are begun again from where their run stands."""
+    for trial in study.get_trials(deepcopy=False):
+        if trial.state != optuna.trial.TrialState.RUNNING:
+            continue
+        run = folder / trial.user_attrs.get("run", "none")
+        state = state_of(run) if (run / "config.json").is_file() else "new"
+        age_s = (datetime.now() - trial.datetime_start).total_seconds()
+        if state not in ("running", "new") or (state == "new" and age_s > BEGUN_S):
+            _again(optuna, study, trial)
+
+
+def _again(optuna: Any, study: Any, trial: Any) -> None:
+    """Let the next trial have these settings: it finds the run's folder, and goes on there."""
+    study.tell(trial.number, state=optuna.trial.TrialState.FAIL)
+    study.enqueue_trial(trial.params)
+
+
+def _count(study: Any) -> int:
+    """Trials that count: all but those that failed or wait."""
+    states = [trial.state.name for trial in study.get_trials(deepcopy=False)]
+    return sum(state in ("COMPLETE", "PRUNED", "RUNNING") for state in states)
+
+
+def _follow(study: Any, trial: Any, run: Run, options: Mapping[str, Any], status: Status) -> None:
+    """Bring one trial's run to its end, or stop it when it lags behind the others."""
+    from optuna.trial import TrialState
+
+    config, told = run.config, 0
+    column = "valid_loss" if config.best_by == "loss" else config.best_by
+    shown = ", ".join(f"{name}={value:.3g}" if isinstance(value, float) else f"{name}={value}"
+                      for name, value in trial.params.items())  # fmt: skip
+    if state_of(run.path) != "finished":
+        launching.launch(run, options)
+    try:
+        while True:
+            is_going = launching.is_going(run)
+            values = _values(run, column)
+            for epoch in range(told, len(values)):
+                trial.report(values[epoch], epoch)
+            told = len(values)
+            if is_going and told < config.epochs and told and trial.should_prune():
+                launching.stop(run)
+                study.tell(trial, state=TrialState.PRUNED)
+                status.line(f"trial {trial.number}  {shown}: pruned after {told} epochs")
+                return
+            if not is_going:
+                break
+            status.update(f"trial {trial.number}  {shown}: epoch {told + 1}/{config.epochs}")
+            time.sleep(launching.LOOK_EVERY_S)
+    except KeyboardInterrupt:
+        launching.stop(run)
+        raise
+    launching.raise_if_failed(run)
+    best = min(values) if study.direction.name == "MINIMIZE" else max(values)
+    study.tell(trial, best)
+    status.line(f"trial {trial.number}  {shown}: {config.best_by} {best:.4f}")
+
+
+def _values(run: Run, column: str) -> list[float]:
+    """The score of each epoch so far."""
+    if not (run.path / "history.csv").is_file():
+        return []
+    return run.history[column].astype(float).tolist()
+
+
+def _name(config: Config) -> str:
+    """A run folder's name that the same settings find again."""
+    text = json.dumps(config.to_dict(), sort_keys=True)
+    return f"trial-{hashlib.sha256(text.encode()).hexdigest()[:10]}"
+
+
+def _found(study: Any, folder: Path, space: Sequence[str]) -> Tuning:
+    """The table of trials, and the best of them, which is written down."""
+    names = {"COMPLETE": "finished", "PRUNED": "pruned", "FAIL": "failed", "RUNNING": "running"}
+    rows = [
+        {
+            "trial": trial.number,
+            "state": names.get(trial.state.name, "waiting"),
+            "value": trial.value if trial.state.name == "COMPLETE" else None,
+            "epochs": len(trial.intermediate_values),
+            "run": trial.user_attrs.get("run"),
+            **trial.params,
+        }
+        for trial in study.get_trials(deepcopy=False)
+    ]
+    table = pd.DataFrame(rows, columns=["trial", "state", "value", "epochs", "run", *space])
+    if not (table["state"] == "finished").any():
+        raise RuntimeError(
+            f"tune: none of {len(table)} trials has finished ({folder}). "
+            "Allow more trials or minutes; those that failed have a log in their run folder."
+        )
+    best = Run(folder / study.best_trial.user_attrs["run"])
+    files.write_json(folder / "best_config.json", best.config.to_dict())
+    return Tuning(table, best.config, best, dict(space))

@@ -1,0 +1,148 @@
+from __future__ import annotations
+
+import builtins
+import json
+import subprocess
+import sys
+import threading
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+import medkit as mk
+from medkit.runs.holding import state_of
+from medkit.training import launching, tuning
+
+CONFIG = mk.Config(
+    "caries",
+    model="test_resnet",
+    image_size=32,
+    epochs=2,
+    batch_size=8,
+    augment="none",
+    best_by="tooth_auc",
+)
+SPACE = {"peak_lr": (1e-4, 1e-2, "log"), "augment": ["none", "light"], "batch_size": (4, 8)}
+QUIET = {"num_workers": 0, "device": "cpu", "progress": False}
+
+
+@pytest.fixture
+def in_threads(cases, monkeypatch):
+    """Trials run in threads of this process, which starts in no time."""
+    threads = {}
+
+    def launch(run, options):
+        options = {**options, "progress": False}
+        thread = threading.Thread(target=_fit, args=(run, cases, options), daemon=True)
+        threads[run.path] = thread
+        thread.start()
+
+    monkeypatch.setattr(launching, "launch", launch)
+    monkeypatch.setattr(launching, "is_going", lambda run: threads[run.path].is_alive())
+    return threads
+
+
+def _fit(run, cases, options):
+    try:
+        mk.fit(run.config, cases, run.path, **options)
+    except launching.Stopped:
+        return
+
+
+def test_a_search_goes_on_and_proposes_the_same(cases, tmp_path, in_threads):
+    first = mk.tune(CONFIG, cases, SPACE, 2, tmp_path / "a", **QUIET)
+    assert list(first.trials["state"]) == ["finished"] * 2
+    found = mk.tune(CONFIG, cases, SPACE, 3, tmp_path / "a", **QUIET)
+    straight = mk.tune(CONFIG, cases, SPACE, 3, tmp_path / "b", **QUIET)
+    columns = ["value", *SPACE]
+    assert found.trials[columns].equals(straight.trials[columns])  # called once or twice
+    assert found.trials["batch_size"].between(4, 8).all()
+    best = json.loads((tmp_path / "a/best_config.json").read_text())
+    assert mk.Config.from_dict(best) == found.best == found.run.config
+    assert found.trials["value"].max() == found.run.history["tooth_auc"].max()
+    assert repr(found).startswith("tooth_auc 0.") and "3 finished" in repr(found)
+    assert len(mk.show_tuning(found)._repr_png_()) > 5000
+
+
+def test_a_trial_that_lags_is_stopped(cases, tmp_path, in_threads, monkeypatch):
+    monkeypatch.setattr(tuning, "STARTUP", 1)
+    prune = iter([False] * 8 + [True] * 50)
+    optuna = pytest.importorskip("optuna")
+    monkeypatch.setattr(optuna.pruners.MedianPruner, "prune", lambda *args: next(prune))
+    config = replace(CONFIG, epochs=60)
+    done = replace(CONFIG, epochs=1)
+    mk.tune(done, cases, SPACE, 1, tmp_path, **QUIET)
+    found = mk.tune(config, cases, SPACE, 2, tmp_path, **QUIET)
+    assert list(found.trials["state"]) == ["finished", "pruned"]
+    assert 0 < found.trials["epochs"].iloc[1] < 60
+    assert state_of(tmp_path / found.trials["run"].iloc[1]) == "stopped"
+
+
+def test_an_interrupted_trial_is_begun_again_where_it_stood(
+    cases, tmp_path, in_threads, monkeypatch
+):
+    real = tuning._values
+
+    def values(run, column):
+        if len(real(run, column)) == 1:
+            raise KeyboardInterrupt
+        return real(run, column)
+
+    monkeypatch.setattr(tuning, "_values", values)
+    with pytest.raises(KeyboardInterrupt):
+        mk.tune(replace(CONFIG, epochs=6), cases, SPACE, 1, tmp_path, **QUIET)
+    monkeypatch.setattr(tuning, "_values", real)
+    found = mk.tune(replace(CONFIG, epochs=6), cases, SPACE, 1, tmp_path, **QUIET)
+    assert list(found.trials["state"]) == ["failed", "finished"]
+    assert found.trials["run"].nunique() == 1  # the same folder, the same run
+    assert "going on from epoch" in (found.run.path / "log.txt").read_text()
+
+
+def test_what_cannot_be_searched_is_named(cases, tmp_path, monkeypatch):
+    def tune(space, **options):
+        return mk.tune(CONFIG, cases, space, options.pop("trials", 1), tmp_path, **options, **QUIET)
+
+    with pytest.raises(ValueError, match=r"peak_lr=\(2, 1\) is no range"):
+        tune({"peak_lr": (2, 1)})
+    with pytest.raises(ValueError, match="no setting 'peek_lr'.*'peak_lr'"):
+        tune({"peek_lr": (1e-4, 1e-2)})
+    with pytest.raises(ValueError, match="the space is empty"):
+        tune({})
+    with pytest.raises(ValueError, match="seed, task, name and best_by are not searched"):
+        tune({"seed": [0, 1]})
+    with pytest.raises(ValueError, match="neither trials nor minutes"):
+        tune(SPACE, trials=None)
+    with pytest.raises(RuntimeError, match="none of 0 trials has finished"):
+        tune(SPACE, minutes=0.0)
+    whole = builtins.__import__
+
+    def missing(name, *args, **more):
+        if name == "optuna":
+            raise ImportError(name)
+        return whole(name, *args, **more)
+
+    monkeypatch.setattr(builtins, "__import__", missing)
+    with pytest.raises(ImportError, match=r'pip install "medkit\[tuning\]"'):
+        tune(SPACE)
+
+
+@pytest.mark.slow
+def test_two_servers_share_a_search(cases, tmp_path):
+    """Two processes on one journal, with real runs of their own; one is killed and comes back."""
+    cases.to_pickle(tmp_path / "cases.pickle")
+    code = (
+        "import medkit as mk, pandas as pd, sys; from tests.test_tuning import *;"
+        f"mk.tune(CONFIG, pd.read_pickle({str(tmp_path / 'cases.pickle')!r}), SPACE, 5, "
+        f"{str(tmp_path / 'tune')!r}, **QUIET)"
+    )
+    root = Path(__file__).parents[1]
+    servers = [subprocess.Popen([sys.executable, "-c", code], cwd=root) for _ in range(2)]
+    time.sleep(12)
+    servers[0].kill()
+    servers[0].wait()
+    assert servers[1].wait(300) == 0
+    found = mk.tune(CONFIG, cases, SPACE, 5, tmp_path / "tune", **QUIET)
+    finished = found.trials[found.trials["state"].isin(["finished", "pruned"])]
+    assert len(finished) >= 4 and finished["run"].nunique() == len(finished)
