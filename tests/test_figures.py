@@ -14,11 +14,18 @@ from PIL import Image
 
 from medkit.datasets import get_task
 from medkit.datasets.drawing.photos import draw_caries
+from medkit.datasets.task import Head, Task
 from medkit.show import canvas, fonts
+from medkit.show.answers import (
+    show_agreement,
+    show_confusion,
+    show_reliability,
+    show_threshold,
+)
 from medkit.show.figures import show_balance, show_folds, show_sizes
 from medkit.show.photos import show_photos
 from medkit.show.samples import show_cases, show_leaks, show_saliency
-from medkit.show.scores import show_confusion, show_history, show_intervals, show_threshold
+from medkit.show.scores import show_history, show_intervals
 from medkit.show.teeth import show_teeth, tooth_table
 
 TASK = get_task("caries")
@@ -289,3 +296,45 @@ def test_unreadable_pictures_are_counted(cases, tmp_path):
 def test_bad_input_is_named(cases, make, message):
     with pytest.raises(ValueError, match=message):
         make(cases)
+
+
+def _units(task, count=300, seed=0):
+    """Scored units of any task, somewhat rightly predicted."""
+    rng, classes = np.random.default_rng(seed), task.scored.classes
+    codes = rng.integers(0, len(classes), count) if classes else None
+    units = pd.DataFrame({"id": [str(k) for k in range(count)], "seen": True})
+    units["group"] = units["id"]
+    if not classes:
+        units["y_true"] = rng.normal(50, 20, count)
+        units[task.scored.name] = units["y_true"] + rng.normal(0, 8, count)
+        return units
+    probs = rng.dirichlet(np.ones(len(classes)), count) + np.eye(len(classes))[codes]
+    units["y_true"] = np.array(classes)[codes]
+    units[list(classes)] = probs / probs.sum(1, keepdims=True)
+    return units
+
+
+STAGES = Task("stages", "s", "s", (Head("stage", ("Wake", "N1", "N2", "N3", "REM")),))
+MANY = Task("many", "m", "m", (Head("ans", tuple(map(str, range(18)))),))
+AGES = Task("ages", "a", "a", (Head("age"),))
+
+
+@pytest.mark.parametrize("task", [STAGES, MANY])
+def test_many_classes_have_their_figures(task):
+    units, classes = _units(task), task.scored.classes
+    page = show_confusion(task, units)
+    axes = page.axes[0]
+    assert [text.get_text() for text in axes.get_xticklabels()] == list(classes)
+    shown = sum(int(text.get_text().split()[0]) for text in axes.texts)
+    assert shown == len(units)
+    limits = {name: 1.0 + (k == 0) for k, name in enumerate(classes)}
+    left, right = show_threshold(task, units, limits).axes
+    assert len(left.patches) == len(classes) and len(right.patches) == 2 * len(classes)
+    assert "error" in show_reliability(task, units).axes[0].get_legend().get_texts()[1].get_text()
+
+
+def test_a_number_has_its_figure_and_no_confusion():
+    left, right = show_agreement(AGES, _units(AGES)).axes
+    assert left.get_xlabel() == "true age" and "error 6." in right.get_title("left")
+    with pytest.raises(ValueError, match="asks for a number. Use show_agreement"):
+        show_confusion(AGES, _units(AGES))

@@ -2,26 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Any, Mapping
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from medkit.datasets.task import Task, Threshold, chosen, judged, truth
-from medkit.metrics import METRICS
 from medkit.show.canvas import (
     COLOURS,
     GREY,
-    HATCHES,
     LINES,
     MARKERS,
     REAL,
     Picture,
     check_rows,
-    class_colour,
     new_picture,
-    scored_rows,
     styled,
 )
 
@@ -112,143 +107,6 @@ def _best_epoch(history: pd.DataFrame, by: str) -> int | None:
         return None
     row = values.idxmin() if by == "loss" else values.idxmax()
     return int(history.loc[row, "epoch"])
-
-
-@styled
-def show_confusion(task: Task, units: pd.DataFrame, threshold: Threshold = 0.5) -> Picture:
-    """Truth against prediction: counts, and shares of each true class."""
-    classes = task.scored.classes
-    if not classes:
-        raise ValueError("show_confusion: this task asks for a number. Use show_agreement.")
-    rows = scored_rows(units, classes, "show_confusion")
-    table = np.zeros((len(classes), len(classes)), int)
-    np.add.at(table, (rows["truth"].to_numpy(), chosen(task, rows, threshold)), 1)
-    shares = table / table.sum(1, keepdims=True).clip(min=1)
-    side = min(9.0, 3.2 + 0.55 * len(classes))
-    page = new_picture(side, width=side + 1.2)
-    axes = page.subplots(1, 1)
-    axes.imshow(shares, cmap="Blues", vmin=0, vmax=1.15)
-    for (y, x), count in np.ndenumerate(table):
-        if count or len(classes) <= 6:
-            ink = "white" if shares[y, x] > 0.6 else "#222222"
-            text = _cell_text(count, shares[y, x], y, x, len(classes))
-            size = 12 if len(classes) == 2 else max(6, 12 - len(classes) // 2)
-            axes.text(x, y, text, ha="center", va="center", color=ink, fontsize=size)
-    at = range(len(classes))
-    names = [name if len(name) < 14 else f"{name[:12]}.." for name in classes]
-    axes.set_xticks(at, names, rotation=90 if sum(map(len, names)) > 60 else 0)
-    is_long = len(classes) == 2  # room enough for a name along the side
-    axes.set_yticks(at, names, rotation=90 if is_long else 0, va="center")
-    axes.tick_params(length=0)
-    axes.spines[:].set_visible(False)
-    how = ""
-    if isinstance(threshold, Mapping):
-        how = " (by thresholds of their own)"
-    elif len(classes) == 2:
-        how = f" ({classes[-1]} from a probability of {threshold:.3g})"
-    axes.set_xlabel(f"predicted{how}")
-    axes.set_ylabel("true")
-    axes.set_title(f"{len(rows):,} scored")
-    return page
-
-
-def _cell_text(count: int, share: float, y: int, x: int, classes: int) -> str:
-    """What stands in a cell of a confusion matrix."""
-    if classes == 2:
-        name = (("right", "false alarm"), ("missed", "found"))[y][x]
-        return f"{count:,}\n{name}, {share:.1%}"
-    return f"{count:,}\n{share:.0%}" if classes <= 8 else f"{count:,}"
-
-
-@styled
-def show_agreement(task: Task, units: pd.DataFrame) -> Picture:
-    """Predicted numbers over the true ones, and how far they are off."""
-    rows = judged(task, units)
-    y_true, guess = truth(task, rows), rows[task.scored.name].to_numpy(float)
-    page = new_picture(3.8)
-    left, right = page.subplots(1, 2)
-    ends = [min(y_true.min(), guess.min()), max(y_true.max(), guess.max())]
-    left.plot(ends, ends, color=GREY, ls=":", lw=1.2)
-    left.scatter(y_true, guess, s=18, alpha=0.5, color=COLOURS[0], edgecolors="white", lw=0.4)
-    left.set(xlabel=f"true {task.scored.name}", ylabel="predicted")
-    left.set_title(f"{len(rows):,} cases")
-    right.hist(guess - y_true, bins=30, color=COLOURS[4], edgecolor="white")
-    right.axvline(0, color=GREY, ls=":", lw=1.2)
-    right.set(xlabel="predicted less true", ylabel="cases")
-    right.set_title(f"mean absolute error {np.abs(guess - y_true).mean():.3g}")
-    return page
-
-
-@styled
-def show_threshold(task: Task, units: pd.DataFrame, threshold: Threshold) -> Picture:
-    """What a threshold does: F1 over it and the probabilities of two classes; of more, F1 by class
-    with and without it."""
-    classes = task.scored.classes
-    rows = scored_rows(units, classes, "show_threshold")
-    page = new_picture(3.8)
-    left, right = page.subplots(1, 2)
-    if len(classes) == 2:
-        _two_thresholds(left, rows, classes, float(threshold))
-        _two_histograms(right, rows, classes, float(threshold))
-        left.set_title(f"F1 of {len(rows):,} scored")
-        right.set_ylabel("scored cases or photos")
-        return page
-    at, y_true = np.arange(len(classes)), rows["truth"].to_numpy()
-    values = threshold if isinstance(threshold, Mapping) else dict.fromkeys(classes, 1)
-    left.bar(at, [values[name] for name in classes], color=COLOURS[4], width=0.6)
-    left.set_title("threshold of each class")
-    for k, (limit, text) in enumerate(((0.5, "largest probability"), (threshold, "thresholds"))):
-        guess = chosen(task, rows, limit)
-        f1 = [METRICS["f1_binary"](y_true == c, guess == c) for c in range(len(classes))]
-        right.bar(
-            at + 0.38 * k - 0.19, f1, 0.36, color=COLOURS[2 * k], hatch=HATCHES[k],
-            edgecolor="white", label=f"{text}: mean {np.mean(f1):.3f}",
-        )  # fmt: skip
-    right.set_ylim(0, 1.3)
-    right.set_title(f"F1 by class of {len(rows):,} scored")
-    right.legend(fontsize=9, loc="upper right")
-    for axes in (left, right):
-        axes.set_xticks(at, classes, rotation=90 if sum(map(len, classes)) > 40 else 0)
-    return page
-
-
-def _two_thresholds(
-    axes: Axes, rows: pd.DataFrame, classes: tuple[str, ...], threshold: float
-) -> None:
-    """F1 over the threshold, with the chosen one marked."""
-    y_true, prob = rows["truth"].to_numpy(), rows[classes[1]].to_numpy(float)
-    steps = np.unique(np.concatenate([np.linspace(0, 1, 101), [threshold]]))
-    for k, (metric, text) in enumerate(
-        (("f1_macro", "F1 macro"), ("f1_binary", f"F1 of {classes[1]}"))
-    ):
-        curve = [METRICS[metric](y_true, (prob >= step).astype(int)) for step in steps]
-        here = METRICS[metric](y_true, (prob >= threshold).astype(int))
-        axes.plot(steps, curve, color=COLOURS[k * 2], ls=LINES[k], lw=1.8, label=text)
-        axes.plot(threshold, here, MARKERS[k], color=COLOURS[k * 2], ms=8, mec="white")
-    axes.axvline(threshold, color=GREY, ls=":", lw=1.4, label=f"threshold {threshold:.3f}")
-    axes.set_ylim(0, 1.02)
-    axes.set_xlabel("threshold")
-    axes.grid(color="#EEEEEE")
-    axes.legend(fontsize=9)
-
-
-def _two_histograms(
-    axes: Axes, rows: pd.DataFrame, classes: tuple[str, ...], threshold: float
-) -> None:
-    """The probabilities of the last class, by true class."""
-    bins = np.linspace(0, 1, 26)
-    for k, label in enumerate(classes):
-        values = rows[classes[1]][rows["truth"] == k].to_numpy(float)
-        colour = class_colour(label, k)
-        axes.hist(
-            values, bins, color=colour, alpha=0.6, hatch=HATCHES[k], edgecolor="white",
-            label=f"{label} ({len(values):,})",
-        )  # fmt: skip
-        axes.hist(values, bins, histtype="step", color=colour, lw=1.5)
-    axes.axvline(threshold, color=GREY, ls=":", lw=1.4)
-    axes.set_xlabel(f"predicted probability of {classes[1]}")
-    axes.set_title("probabilities by true class")
-    axes.legend(fontsize=9)
 
 
 @styled

@@ -1,0 +1,109 @@
+"""Probabilities that mean what they say: of ten cases given 0.7, seven are so."""
+
+from __future__ import annotations
+
+from typing import Mapping
+
+import numpy as np
+import pandas as pd
+from scipy.optimize import minimize_scalar
+
+from medkit.datasets.task import Head, Task, judged, truth
+from medkit.tables import match
+
+HOTTEST = 20.0  # a temperature outside 1/20 to 20 says that the labels are not of these cases
+TINY = 1e-12
+
+
+def fit_temperature(task: Task, cases: pd.DataFrame, predictions: pd.DataFrame) -> dict[str, float]:
+    """The temperature of each head that makes held-out labels most likely.
+
+    Above 1 the model was too sure of itself. What is the largest stays the largest.
+
+    Args:
+        cases, predictions: of held-out cases only, as for `choose_threshold`.
+
+    Raises:
+        ValueError: for a head without a label among the cases.
+    Source: Guo et al., arXiv 1706.04599, section 4.2.
+    """
+    matched = match(cases[cases["id"].isin(predictions["id"])], predictions)
+    found = {}
+    for head in task.heads:
+        if not head.classes:
+            continue
+        labels = matched.get(head.name, matched.get(f"{head.name}_x"))
+        known = None if labels is None else labels.notna().to_numpy()
+        if known is None or not known.any():
+            raise ValueError(
+                f"fit_temperature: no case has a {head.name}. Pass held-out cases with labels."
+            )
+        logs = np.log(_values(matched, head)[known].clip(TINY))
+        codes = labels[known].map({name: k for k, name in enumerate(head.classes)}).to_numpy(int)
+
+        def loss(
+            log_temperature: float, logs: np.ndarray = logs, codes: np.ndarray = codes
+        ) -> float:
+            scaled = _softmax(logs / np.exp(log_temperature))
+            return -float(np.log(scaled[np.arange(len(codes)), codes].clip(TINY)).mean())
+
+        ends = (-np.log(HOTTEST), np.log(HOTTEST))
+        found[head.name] = float(np.exp(minimize_scalar(loss, bounds=ends, method="bounded").x))
+    return found
+
+
+def with_temperature(
+    task: Task, predictions: pd.DataFrame, temperature: Mapping[str, float]
+) -> pd.DataFrame:
+    """Predictions with the probabilities of each head made flatter (above 1) or steeper."""
+    table = predictions.copy()
+    for head in task.heads:
+        if head.name in temperature:
+            logs = np.log(_values(table, head).clip(TINY))
+            table[list(head.classes)] = _softmax(logs / temperature[head.name])
+    return table
+
+
+def reliability(task: Task, units: pd.DataFrame, *, bins: int = 10) -> pd.DataFrame:
+    """How often what was predicted with some confidence is so.
+
+    Args:
+        units: of `task.to_units`, labelled.
+
+    Returns:
+        `low, high` (ends of a bin of confidence), `cases`, `confidence` (its mean) and `right` (the
+        share that is so), for bins that hold a case. Of two classes the confidence is the
+        probability of the last one, of more that of the largest.
+    """
+    rows = judged(task, units)
+    values, y_true = rows[list(task.scored.classes)].to_numpy(float), truth(task, rows)
+    if values.shape[1] == 2:
+        confidence, is_right = values[:, 1], y_true == 1
+    else:
+        confidence, is_right = values.max(1), values.argmax(1) == y_true
+    ends = np.linspace(0, 1, bins + 1)
+    place = np.clip(np.digitize(confidence, ends[1:-1]), 0, bins - 1)
+    table = pd.DataFrame({"place": place, "confidence": confidence, "right": is_right})
+    by_bin = table.groupby("place")
+    found = by_bin.mean().assign(cases=by_bin.size()).reset_index()
+    found.insert(0, "low", ends[found["place"]])
+    found.insert(1, "high", ends[found["place"] + 1])
+    return found[["low", "high", "cases", "confidence", "right"]]
+
+
+def calibration_error(table: pd.DataFrame) -> float:
+    """The mean distance of confidence and share over the cases (expected calibration error)."""
+    distance = (table["confidence"] - table["right"]).abs()
+    return float((distance * table["cases"]).sum() / table["cases"].sum())
+
+
+def _values(table: pd.DataFrame, head: Head) -> np.ndarray:
+    """(N, classes) of a head; a label column of the same name may have pushed one aside."""
+    return np.stack(
+        [table[name if name in table else f"{name}_y"].to_numpy(float) for name in head.classes], 1
+    )
+
+
+def _softmax(logs: np.ndarray) -> np.ndarray:
+    powers = np.exp(logs - logs.max(1, keepdims=True))
+    return powers / powers.sum(1, keepdims=True)

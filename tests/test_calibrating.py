@@ -1,0 +1,61 @@
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import medkit as mk
+from medkit.inference.calibrating import calibration_error, reliability
+
+KINDS = mk.Task("kinds", "Kinds", "a test", (mk.Head("kind", ("a", "b", "c")),))
+CARIES = mk.get_task("caries")
+
+
+def drawn(temperature, count=4000, seed=0):
+    """Labels drawn from probabilities, and predictions that are hotter or colder than these."""
+    rng = np.random.default_rng(seed)
+    logs = rng.normal(0, 1.5, (count, 3))
+    probs = np.exp(logs) / np.exp(logs).sum(1, keepdims=True)
+    labels = [rng.choice(list("abc"), p=row) for row in probs]
+    sharp = np.exp(logs * temperature)
+    sharp /= sharp.sum(1, keepdims=True)
+    ids = [f"{k:05}" for k in range(count)]
+    cases = pd.DataFrame({"id": ids, "group": ids, "path": "x.png", "kind": labels})
+    return cases, pd.DataFrame({"id": ids, **dict(zip("abc", sharp.T))})
+
+
+@pytest.mark.parametrize("temperature", [0.5, 1.0, 3.0])
+def test_the_temperature_that_made_them_too_sure_is_found(temperature):
+    cases, predictions = drawn(temperature)
+    found = mk.fit_temperature(KINDS, cases, predictions)
+    assert found["kind"] == pytest.approx(temperature, rel=0.08)
+    cured = mk.with_temperature(KINDS, predictions, found)
+    assert (cured[list("abc")].idxmax(axis=1) == predictions[list("abc")].idxmax(axis=1)).all()
+    assert np.allclose(cured[list("abc")].sum(axis=1), 1)
+    before, after = (
+        calibration_error(reliability(KINDS, KINDS.to_units(cases, table)))
+        for table in (predictions, cured)
+    )
+    assert after < 0.03 and (temperature == 1 or before > 0.08)
+
+
+def test_reliability_counts_as_by_hand():
+    ids = list("123456")
+    cases = pd.DataFrame({"id": ids, "group": ids, "path": "x", "decayed": "sound"})
+    cases["photo"], cases["photo_decayed"] = ids, ["sound"] * 3 + ["decayed"] * 3
+    predictions = pd.DataFrame({"id": ids, "decayed": [0.05, 0.15, 0.95, 0.92, 0.98, 1.0]})
+    predictions["sound"] = 1 - predictions["decayed"]
+    table = reliability(CARIES, CARIES.to_units(cases, predictions))
+    assert list(table["cases"]) == [1, 1, 4] and list(table["low"]) == [0.0, 0.1, 0.9]
+    assert list(table["right"]) == [0, 0, 0.75]
+    wanted = (0.05 + 0.15 + 4 * (0.9625 - 0.75)) / 6
+    assert calibration_error(table) == pytest.approx(wanted)
+
+
+def test_a_label_column_of_a_class_name_is_no_trouble():
+    cases = pd.DataFrame({"id": list("1234"), "decayed": ["sound", "decayed"] * 2})
+    predictions = pd.DataFrame({"id": list("4321"), "sound": [0.1, 0.9, 0.2, 0.7]})
+    predictions["decayed"] = 1 - predictions["sound"]
+    assert set(mk.fit_temperature(CARIES, cases, predictions)) == {"decayed"}
+    with pytest.raises(ValueError, match="no case has a decayed"):
+        mk.fit_temperature(CARIES, cases.assign(decayed=None), predictions)
