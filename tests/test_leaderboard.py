@@ -1,184 +1,27 @@
+"""The whole server over real sockets: practice in a notebook, curl, kills, hostile uploads."""
+
 from __future__ import annotations
 
 import json
 import os
+import re
+import shutil
 import signal
 import socket
-import sqlite3
 import stat
 import subprocess
 import sys
-import threading
 import time
-from datetime import datetime, timedelta, timezone
+from pathlib import Path
 
 import pytest
+import requests
+from contests import TRUTH, make_contest, start, table
 
 import medkit as mk
-from medkit.leaderboard.app import make_app
-from medkit.leaderboard.scoring import Answers, Refused
-from medkit.leaderboard.store import Store, matches, salted
+from medkit.leaderboard.serving import practise
+from medkit.leaderboard.store import Store
 from medkit.submission.credentials import Credentials
-
-IDS = [f"front_{k}" for k in range(6)]
-TRUTH = [0, 1, 1, 0, 1, 0]
-NIGHT = datetime(2026, 11, 20, 14, 59, 59, tzinfo=timezone.utc)  # 23:59:59 in Seoul
-
-
-def table(labels, ids=IDS):
-    return "id,decayed\n" + "".join(f"{name},{label}\n" for name, label in zip(ids, labels))
-
-
-class Clock:
-    now = NIGHT
-
-    def __call__(self):
-        return self.now
-
-
-@pytest.fixture
-def contest(tmp_path):
-    """A server's parts: client, store, clock."""
-    (tmp_path / "answers.csv").write_text(table(TRUTH))
-    store, clock = Store(tmp_path / "db" / "x.sqlite"), Clock()
-    store.add_team(42, "용감한", "홍길동", "me@x.kr", "site", "contest")
-    app = make_app(store, Answers(tmp_path / "answers.csv"), clock=clock)
-    return app.test_client(), store, clock
-
-
-def post(client, text=None, *, team=42, email="me@x.kr", password="site", contest="contest"):
-    from io import BytesIO
-
-    data = {"files": (BytesIO((text or table(TRUTH)).encode()), "s.csv")}
-    return client.post(
-        f"/api/direct-report/{team}?password={contest}", data=data, auth=(email, password)
-    )
-
-
-def test_the_answer_is_in_the_contests_words(contest):
-    response = post(contest[0])
-    assert response.status_code == 200 and list(response.json) == ["message"]
-    wanted = "용감한팀 홍길동님 제출이 완료되었습니다. 남은 일일 제출 횟수는 9회/10회 입니다."
-    assert response.json["message"] == wanted
-
-
-@pytest.mark.parametrize(
-    ("change", "status"),
-    [
-        ({"password": "wrong"}, 401),
-        ({"email": "you@x.kr"}, 401),
-        ({"contest": "wrong"}, 403),
-        ({"team": 43}, 404),
-        ({"text": table(TRUTH[:-1])}, 400),
-    ],
-)
-def test_what_is_wrong_is_refused_and_costs_nothing(contest, change, status):
-    client, store, clock = contest
-    assert post(client, **change).status_code == status
-    assert store.used(42, clock.now) == 0
-
-
-def test_no_authorization_and_no_file_are_refused(contest):
-    client = contest[0]
-    assert client.post("/api/direct-report/42?password=contest").status_code == 401
-    answer = client.post("/api/direct-report/42?password=contest", auth=("me@x.kr", "site"))
-    assert answer.status_code == 400 and "no file" in answer.json["message"]
-
-
-def test_the_eleventh_of_a_day_is_refused_and_the_day_is_seouls(contest):
-    client, _, clock = contest
-    assert [post(client).status_code for _ in range(11)] == [200] * 10 + [429]
-    clock.now = NIGHT + timedelta(seconds=2)
-    assert "9회/10회" in post(client).json["message"]
-
-
-def test_of_many_at_once_only_ten_are_taken(contest):
-    _, store, clock = contest
-    left = []
-
-    def send():
-        left.append(store.add(42, b"x", {"f1_macro": 0.5}, 10, clock.now))
-
-    threads = [threading.Thread(target=send) for _ in range(24)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    taken = sorted(value for value in left if value is not None)
-    assert taken == list(range(10)) and store.used(42, clock.now) == 10
-
-
-def test_the_best_counts_and_ties_go_to_the_earlier(contest):
-    client, store, clock = contest
-    store.add_team(7, "늦은", "x", "late@x.kr", "p", "q")
-    post(client, table([0, 1, 1, 0, 1, 1]))
-    post(client, table([0] * 6))
-    clock.now += timedelta(minutes=1)
-    post(client, table([0, 1, 1, 0, 1, 1]), team=7, email="late@x.kr", password="p", contest="q")
-    ranking = store.ranking()
-    assert [row["team"] for row in ranking] == ["용감한", "늦은"]
-    assert ranking[0]["score"] == ranking[1]["score"] and ranking[0]["count"] == 2
-
-
-def test_the_page_shows_ranks_and_escapes_names(contest):
-    client, store, _ = contest
-    assert "아직 제출이 없습니다" in client.get("/").text
-    store.add_team(42, "<script>alert(1)</script>", "x", "me@x.kr", "site", "contest")
-    post(client)
-    page = client.get("/")
-    assert "&lt;script&gt;" in page.text and "<script>" not in page.text
-    assert "1.000000" in page.text and "default-src 'none'" in str(page.headers)
-
-
-@pytest.mark.parametrize("path", ["/answers.csv", "/../answers.csv", "/static/answers.csv", "/db"])
-def test_answers_are_never_served(contest, path):
-    assert contest[0].get(path).status_code == 404
-
-
-def test_passwords_are_salted_hashes(contest, tmp_path):
-    rows = sqlite3.connect(tmp_path / "db/x.sqlite")
-    kept = str(rows.execute("SELECT * FROM teams").fetchall())
-    rows.close()
-    assert "'site'" not in kept and "'contest'" not in kept
-    assert (
-        salted("a") != salted("a") and matches("a", salted("a")) and not matches("b", salted("a"))
-    )
-    assert stat.S_IMODE(os.stat(tmp_path / "db/x.sqlite").st_mode) == 0o600
-
-
-@pytest.mark.parametrize(
-    ("data", "words"),
-    [
-        (b"\xff\xfe", "not utf-8"),
-        (table(TRUTH).encode("utf-8-sig"), "byte order mark"),
-        (b"", "empty"),
-        (table([0, 1, 2, 0, 1, 0]).encode(), r"1 labels are none of 0, 1"),
-        (
-            table(TRUTH, ["x"] + IDS[1:]).encode(),
-            r"ids are missing.*'front_0'.*not of this contest",
-        ),
-        (b"id,decayed\n" + b"a,1\n" * 100, "far larger than 6 rows"),
-        (b"id,decayed\na," + b"1" * 300, "far larger"),
-        (b"id,decayed\n\x00,1\n", "not"),
-    ],
-)
-def test_files_that_cannot_be_scored_say_why(tmp_path, data, words):
-    (tmp_path / "answers.csv").write_text(table(TRUTH))
-    with pytest.raises(Refused, match=words):
-        Answers(tmp_path / "answers.csv").score(data)
-
-
-def test_the_order_of_rows_does_not_matter(tmp_path):
-    (tmp_path / "answers.csv").write_text(table(TRUTH))
-    shuffled = table(TRUTH[::-1], IDS[::-1]).encode()
-    scores = Answers(tmp_path / "answers.csv").score(shuffled)
-    assert scores["f1_macro"] == 1.0 and list(scores)[0] == "f1_macro"
-
-
-def test_answers_of_one_class_are_refused(tmp_path):
-    (tmp_path / "answers.csv").write_text(table([1] * 6))
-    with pytest.raises(ValueError, match=r"1 different labels \['1'\] \(expected 2\)"):
-        Answers(tmp_path / "answers.csv")
 
 
 def test_a_background_server_takes_a_submission(tmp_path):
@@ -208,14 +51,22 @@ def test_a_cell_that_is_run_again_replaces_its_server(tmp_path):
     before = dict(os.environ)
     first = mk.start_leaderboard(tmp_path / "answers.csv", tmp_path / "board")
     mk.submit(tmp_path / "submission.csv")
-    second = mk.start_leaderboard(tmp_path / "answers.csv", tmp_path / "board")
+    (tmp_path / "answers.csv").write_text(table([1 - TRUTH[0], *TRUTH[1:]]))
+    second = mk.start_leaderboard(tmp_path / "answers.csv", tmp_path / "board", task="caries")
     try:
         assert not listening(first.url)
         first.stop()  # has no effect any more
-        assert mk.submit(tmp_path / "submission.csv").left == 8
+        assert 0.8 < mk.standing()["score"][0] < 1  # by the answers of now
+        assert mk.submit(tmp_path / "submission.csv", again=True).left == 8
     finally:
         second.stop()
     assert dict(os.environ) == before and not listening(second.url)
+
+
+def test_a_real_contest_is_not_practised_in(tmp_path):
+    folder = make_contest(tmp_path / "real")
+    with pytest.raises(ValueError, match="holds a real contest. Practise in another folder"):
+        practise(tmp_path / "real.csv", folder, port=0, credentials=tmp_path / "x", task=None)
 
 
 def test_a_server_ends_with_the_process_that_started_it(tmp_path):
@@ -239,25 +90,123 @@ def listening(url):
         return client.connect_ex(("127.0.0.1", int(url.rpartition(":")[2]))) == 0
 
 
-def test_requests_that_are_none_are_logged_without_the_password(tmp_path):
+def test_requests_that_are_none_leave_no_secret_in_the_log(tmp_path):
     (tmp_path / "answers.csv").write_text(table(TRUTH))
     board = mk.start_leaderboard(tmp_path / "answers.csv", tmp_path / "board")
     try:
+        port = int(board.url.rpartition(":")[2])
         for line in (
             b"POST /x?password=a hidden ' word HTTP/1.1",
             b"POST /x?password=hidden HTTP/9",
+            b"POST /x?password=hidden HTTP/1.1",
+            b"POST /%0d%0aforged?password=hidden HTTP/1.1\r\nAuthorization: Basic hidden",
+            b"hidden",
         ):
-            port = int(board.url.rpartition(":")[2])
             with socket.create_connection(("127.0.0.1", port), timeout=10) as client:
                 client.sendall(line + b"\r\n\r\n")
-                assert client.recv(100)
+                assert client.recv(100).startswith(b"HTTP/1.")
     finally:
         board.stop()
     log = (tmp_path / "board" / "server.log").read_text()
-    assert log.count("POST /x?...") >= 2 and "hidden" not in log and "word" not in log
-    assert "Traceback" not in log
+    assert "POST /x 404" in log and "hidden" not in log and "word" not in log
+    assert "POST /\\r\\nforged 404" in log and "Traceback" not in log
 
 
 def test_a_server_that_does_not_start_says_why(tmp_path):
     with pytest.raises(RuntimeError, match=r"did not start \(.*no such table.*See .*server\.log"):
         mk.start_leaderboard(tmp_path / "nothing.csv", tmp_path / "board")
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory):
+    """A contest's folder that is served, and its address."""
+    folder = make_contest(tmp_path_factory.mktemp("served") / "contest")
+    process, url = start(folder)
+    yield folder, url
+    process.stdin.close()  # it ends with whom started it
+    assert process.wait(10) == 0
+    process.stdout.close()
+
+
+def send(url, text=None, **options):
+    return requests.post(
+        f"{url}/api/direct-report/42?password=contest",
+        files={"files": ("s.csv", (table() if text is None else text).encode())},
+        auth=("me@x.kr", "site"),
+        timeout=30,
+        **options,
+    )
+
+
+@pytest.mark.skipif(shutil.which("curl") is None, reason="there is no curl on this machine")
+def test_curl_works_as_in_the_briefing(served, tmp_path):
+    folder, url = served
+    (tmp_path / "submission.csv").write_bytes(table().encode())
+    command = ["curl", "-sS", "--user", "late@x.kr:site", "-X", "POST", "-F"]
+    command += [f"files=@{tmp_path / 'submission.csv'}"]
+    done = subprocess.run(
+        [*command, f"{url}/api/direct-report/7?password=contest"],
+        stdout=subprocess.PIPE,
+        timeout=60,
+    )
+    assert done.returncode == 0
+    wanted = "늦은팀 김늦음님 제출이 완료되었습니다. 남은 일일 제출 횟수는 9회/10회 입니다."
+    assert json.loads(done.stdout) == {"message": wanted}
+    store = Store(folder / "contest.sqlite")
+    assert store.csv(store.submissions(7)[0].id) == table().encode()
+    store.close()
+    log = (folder / "server.log").read_text()
+    assert re.search(r"127\.0\.0\.1 POST /api/direct-report/7 200 \d\.\d+ s", log)
+    assert not re.search("contest=|password|site|@x", log)
+
+
+def test_a_second_of_two_large_uploads_is_still_answered(served):
+    _, url = served
+    answer = send(url, "x" * 30_000_000)
+    assert answer.status_code == 413 and "larger than 20 MB" in answer.json()["message"]
+    assert send(url).status_code == 200
+
+
+def test_the_time_of_receipt_is_the_servers_own(served):
+    folder, url = served
+    before = time.time()
+    assert send(url, headers={"Medkit-Received": "1", "MEDKIT-RECEIVED": "1"}).status_code == 200
+    store = Store(folder / "contest.sqlite")
+    assert before <= store.submissions()[-1].received.timestamp() <= time.time()
+    store.close()
+
+
+LOADS = [
+    ["--teams", "10", "--files", "4", "--rows", "50"],
+    pytest.param([], marks=pytest.mark.slow),  # 200 teams
+]
+
+
+@pytest.mark.parametrize("load", LOADS)
+def test_at_closing_time_nothing_is_lost_doubled_or_over_the_limit(load):
+    script = Path(__file__).parents[1] / "benchmarks" / "leaderboard.py"
+    done = subprocess.run([sys.executable, str(script), *load], capture_output=True, text=True)
+    print(done.stdout)
+    assert done.returncode == 0 and "limit exact" in done.stdout, done.stderr
+
+
+def test_only_a_proxy_that_was_announced_is_believed(served, tmp_path):
+    headers = {"X-Forwarded-For": "203.0.113.9"}
+    folder, url = served
+    requests.get(url, headers=headers, timeout=30)
+    behind = make_contest(tmp_path / "behind")
+    process, url = start(behind, "--behind-proxy")
+    requests.get(url, headers=headers, timeout=30)
+    process.stdin.close()
+    process.wait(10)
+    process.stdout.close()
+    assert "203.0.113.9 GET / 200" in (behind / "server.log").read_text()
+    assert "203.0.113.9" not in (folder / "server.log").read_text()
+
+
+def test_a_port_that_is_taken_is_said_in_one_line(served):
+    folder, url = served
+    command = [sys.executable, "-m", "medkit.leaderboard", "serve", str(folder)]
+    command += ["--port", url.rpartition(":")[2]]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 1 and "in use" in done.stderr and "Traceback" not in done.stderr

@@ -1,31 +1,34 @@
-"""The practice server: the contest's HTTP contract and a ranking page."""
+"""What the server answers: the contest's HTTP contract, the ranking as JSON and as a page."""
 
 from __future__ import annotations
 
+import logging
+import sqlite3
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any, Callable
+from typing import Any
 
-from medkit.leaderboard.scoring import Answers, Refused
-from medkit.leaderboard.store import SEOUL, Store, Team, matches, salted
+from medkit.leaderboard.board import Board
+from medkit.leaderboard.refusing import Refused
+from medkit.leaderboard.standings import ranking
+from medkit.leaderboard.store import told
 
-LIMIT = 10  # submissions a calendar day in Seoul
-MOST_BYTES = 20_000_000  # of an upload
-NOBODY = salted("nobody")  # compared with when there is no such team, to take the same time
+RECEIVED = "medkit.received"  # in the WSGI environment: nanoseconds, when the last byte arrived
+MOST_PARTS = 20  # of a form
+HEADERS = {
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; "
+    "form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
+    "Referrer-Policy": "no-referrer",
+    "Cache-Control": "no-store",
+    "Cross-Origin-Resource-Policy": "same-origin",
+}
+log = logging.getLogger(__name__)
 
 
-def make_app(
-    store: Store,
-    answers: Answers,
-    *,
-    title: str = "medkit practice leaderboard",
-    limit: int = LIMIT,
-    clock: Callable[[], datetime] = lambda: datetime.now(timezone.utc),
-) -> Any:
+def make_app(board: Board) -> Any:
     """A Flask application for one contest.
-
-    Args:
-        clock: the server's time, with a zone.
 
     Raises:
         ImportError: naming the extra, when Flask is missing.
@@ -33,87 +36,94 @@ def make_app(
     """
     try:
         from flask import Flask, jsonify, render_template, request
+        from werkzeug.exceptions import HTTPException
     except ImportError as error:
         raise ImportError(
             "the leaderboard needs Flask: pip install 'medkit[leaderboard]'."
         ) from error
-    app = Flask(__name__, template_folder=str(Path(__file__).parent / "templates"))
-    app.config["MAX_CONTENT_LENGTH"] = MOST_BYTES
+    folder = str(Path(__file__).parent / "templates")
+    app = Flask(__name__, template_folder=folder, static_folder=None)
+    app.config["MAX_CONTENT_LENGTH"] = board.contest.most_bytes
+    app.config["MAX_FORM_PARTS"] = MOST_PARTS
 
-    def say(message: str, status: int) -> Any:
-        return jsonify(message=message), status
+    def say(message: str, status: int, wait_s: int | None = None) -> Any:
+        answer = jsonify(message=message)
+        answer.status_code = status
+        if wait_s is not None:
+            answer.headers["Retry-After"] = str(wait_s)
+        return answer
 
-    @app.post("/api/direct-report/<int:number>")
+    @app.post("/api/direct-report/<int(max=999999999):number>")
     def report(number: int) -> Any:
-        who, file = request.authorization, request.files.get("files")
-        given = {
-            "email": (who.username or "") if who is not None else "",
-            "password": (who.password or "") if who is not None else "",
-            "contest_password": request.args.get("password", ""),
-        }
-        refusal = check_team(store.team(number), number, **given)
-        if refusal is not None:
-            return say(*refusal)
-        if file is None:
-            return say("파일이 없습니다. (no file in the field 'files')", 400)
-        return say(*receive(store, answers, store.team(number), file.read(), limit, clock()))
+        received, who = _received(request.environ, board), request.authorization
+        team, member = board.guard.admit(  # before the upload is looked at
+            number,
+            email=(who.username or "") if who is not None else "",
+            password=(who.password or "") if who is not None else "",
+            contest_password=request.args.get("password", ""),
+            address=request.remote_addr or "",
+        )
+        uploads = request.files.getlist("files")
+        if len(uploads) != 1:
+            raise Refused(
+                f"파일이 하나여야 합니다. (send one file in the field 'files', not {len(uploads)})"
+            )
+        return say(board.receive(team, member, uploads[0].read(), received), 200)
 
     @app.get("/")
-    def ranking() -> str:
-        rows = store.ranking()
-        for row in rows:
-            row["time"] = datetime.fromisoformat(row["time"]).astimezone(SEOUL)
-        return render_template("ranking.html", title=title, rows=rows, limit=limit)
+    def page() -> str:
+        zone = board.contest.quota().tz()
+        rows = ranking(board, board.now())
+        return render_template("ranking.html", contest=board.contest, rows=rows, zone=zone)
 
     @app.get("/api/ranking")
     def ranking_as_json() -> Any:
-        rows = enumerate(store.ranking(), 1)
-        names = {"team": "team", "score": "score", "entries": "count", "time": "time"}
-        return jsonify([{"rank": k, **{a: row[b] for a, b in names.items()}} for k, row in rows])
+        rows = []
+        for row in ranking(board, board.now()):
+            facts = {"rank": row.rank, "team": row.name, "score": row.score}
+            facts.update(entries=row.entries, time=row.time.isoformat())
+            if row.final is not None:
+                facts.update(final=row.final, change=row.change)
+            rows.append(facts)
+        return jsonify(rows)
 
-    @app.errorhandler(413)
-    def too_large(error: Any) -> Any:
-        return say(f"파일이 너무 큽니다. (more than {MOST_BYTES // 1_000_000} MB)", 413)
+    @app.errorhandler(Refused)
+    def refused(error: Refused) -> Any:
+        return say(str(error), error.status, error.wait_s)
+
+    @app.errorhandler(sqlite3.Error)
+    def store_failed(error: sqlite3.Error) -> Any:
+        log.error("the store fails: %s", error)
+        return refused(told(error))
+
+    @app.errorhandler(HTTPException)
+    def not_served(error: HTTPException) -> Any:
+        if error.code == 413:
+            most = f"{board.contest.most_bytes / 1e6:g} MB"
+            return say(f"파일이 너무 큽니다. (the file is larger than {most}; send less)", 413)
+        if error.code in (404, 405):
+            return say(
+                "그런 주소가 없습니다. (no such address; check the team and the path)", error.code
+            )
+        return say(
+            f"요청을 읽을 수 없습니다. ({error.name}; send it as the contest says)", error.code
+        )
+
+    @app.errorhandler(Exception)
+    def broken(error: Exception) -> Any:
+        kind = type(error)  # without its words, which may repeat what was sent
+        log.error("a request failed: %s", kind.__name__, exc_info=(kind, None, error.__traceback__))
+        return say("서버 오류입니다. (the server failed; tell the organisers)", 500)
 
     @app.after_request
     def headers(response: Any) -> Any:
-        response.headers["X-Content-Type-Options"] = "nosniff"
-        response.headers["Content-Security-Policy"] = (
-            "default-src 'none'; style-src 'unsafe-inline'"
-        )
-        response.headers["Referrer-Policy"] = "no-referrer"
+        response.headers.update(HEADERS)
         return response
 
     return app
 
 
-def check_team(
-    team: Team | None, number: int, *, email: str, password: str, contest_password: str
-) -> tuple[str, int] | None:
-    """Why a team may not submit, with the status; None when it may."""
-    is_known = matches(password, team.password if team else NOBODY)
-    if not email or (team is not None and not (is_known and email == team.email)):
-        return "이메일 또는 비밀번호가 올바르지 않습니다. (wrong e-mail or password)", 401
-    if team is None:
-        return f"{number}번 팀이 없습니다. (no such team)", 404
-    if not matches(contest_password, team.contest_password):
-        return "대회 비밀번호가 올바르지 않습니다. (wrong contest password)", 403
-    return None
-
-
-def receive(
-    store: Store, answers: Answers, team: Team, data: bytes, limit: int, now: datetime
-) -> tuple[str, int]:
-    """Score and keep a file; returns the contest's words and the status."""
-    used_up = f"오늘의 제출 횟수 {limit}회를 모두 사용했습니다. (no submission left)", 429
-    if store.used(team.number, now) >= limit:
-        return used_up
-    try:
-        scores = answers.score(data)
-    except Refused as error:
-        return f"채점할 수 없습니다. {error}", 400
-    left = store.add(team.number, data, scores, limit, now)
-    if left is None:  # another request of the team took the last slot meanwhile
-        return used_up
-    quota = f"남은 일일 제출 횟수는 {left}회/{limit}회 입니다."
-    return f"{team.name}팀 {team.user}님 제출이 완료되었습니다. {quota}", 200
+def _received(environ: dict[str, Any], board: Board) -> datetime:
+    """When the request had arrived whole; now, where the server does not say."""
+    stamp = environ.get(RECEIVED)
+    return board.now() if stamp is None else datetime.fromtimestamp(stamp / 1e9, timezone.utc)

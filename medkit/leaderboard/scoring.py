@@ -1,71 +1,232 @@
-"""A submitted CSV against the answers: parsed within limits, checked, scored."""
+"""A submitted table against the answers: parsed within limits, checked, scored."""
 
 from __future__ import annotations
 
 import csv
+import hashlib
 import io
+import json
+import math
+import re
+from dataclasses import asdict
+from itertools import chain
 from pathlib import Path
+from typing import Sequence
 
+import numpy as np
+import pandas as pd
+
+from medkit.datasets import get_task
+from medkit.datasets.task import Layout
+from medkit.leaderboard.contest import Contest
+from medkit.leaderboard.refusing import Refused
 from medkit.metrics import METRICS
-from medkit.submission.csv_files import check_rows
-from medkit.tables import read_csv
+from medkit.submission.csv_files import charset, check_rows, with_keys
 
-SCORES = ("f1_macro", "f1_binary", "f1_micro", "f1_weighted")  # the first ranks
 MOST_CELL = 200  # characters
-
-
-class Refused(ValueError):
-    """A file that cannot be scored; the message is for the participant."""
+BINS = 10  # of numbers, to split them alike
 
 
 class Answers:
-    """The true labels, in memory only: no address of the server leads to them."""
+    """The true labels, in memory only: no address of the server leads to them.
 
-    def __init__(self, path: Path | str):
-        table = read_csv(path)
-        self.columns = list(table.columns[:2])
-        self.ids = [str(name) for name in table.iloc[:, 0]]
-        self.truth = {str(k): str(v) for k, v in zip(table.iloc[:, 0], table.iloc[:, 1])}
-        self.labels = sorted(set(self.truth.values()))
-        if len(self.labels) != 2:
-            raise ValueError(
-                f"{path}: {len(self.labels)} different labels {self.labels[:5]} (expected 2). "
-                "Make it with medkit.write_answers(task, cases, path)."
-            )
+    Args:
+        table: header and rows of `read_answers`.
+        path: where it is from, for messages.
 
-    def score(self, data: bytes) -> dict[str, float]:
-        """Scores by name, the ranking one first.
+    Raises:
+        ValueError: they cannot be scored by the contest's rules, or not be split.
+    """
+
+    def __init__(self, contest: Contest, table: Sequence[Sequence[str]], path: Path | str):
+        _check_answers(contest, table, path)
+        self.contest = contest
+        self.ids = [row[0] for row in table[1:]]
+        self.task = get_task(contest.task) if contest.task else None
+        self.layout = self.task.layout if self.task else Layout()
+        self.classes = list(contest.labels) or sorted({row[1] for row in table[1:]})
+        self.is_numbers = any(METRICS[name].kind == "numbers" for name in contest.metrics)
+        labels = [row[1] for row in table[1:]]
+        self.labels, self.truth = np.array(labels, object), self._coded(labels)
+        self.is_public = split(self.ids, self._strata(), contest.public_share, contest.seed)
+        self._check_split(path)
+        self._expected = {"columns": list(contest.columns), "ids": self.ids}
+        self._expected["labels"] = list(contest.labels)
+
+    @property
+    def fingerprint(self) -> str:
+        """Changes when the same submission would get another score."""
+        facts = asdict(self.contest)
+        rules = {
+            name: facts[name] for name in ("labels", "task", "metrics", "public_share", "seed")
+        }
+        text = json.dumps([rules, self.ids, list(self.labels)], sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()
+
+    @property
+    def greater_is_better(self) -> bool:
+        metrics = self.contest.metrics
+        return METRICS[metrics[0]].greater_is_better if metrics else True
+
+    def check(self, data: bytes) -> list[str]:
+        """The answers of a submitted file in the order of the ids.
 
         Raises:
             Refused: with every problem of the file.
         """
         rows = self._parse(data)
-        wanted = {"columns": self.columns, "ids": self.ids, "labels": self.labels}
-        problems = check_rows(rows, wanted)
+        problems: list[str] = []
+        if self.task is not None:
+            rows, problems = with_keys(rows, self._expected, self.layout)
+            rows = self._ids_and_answers(rows)
+        problems = problems or check_rows(rows, self._expected)
+        if not problems and not self.contest.labels and not self.is_numbers:
+            wrong = [row[1] for row in rows[1:] if not 0 <= float(row[1]) <= 1]
+            if wrong:
+                problems = [
+                    f"{len(wrong)} answers are no probabilities (0 to 1), e.g. {wrong[:3]}."
+                ]
         if problems:
-            raise Refused(" ".join(problems))
-        positive = self.labels[1]
-        y_pred = [int(row[1] == positive) for row in rows[1:]]
-        y_true = [int(self.truth[row[0]] == positive) for row in rows[1:]]
-        return {name: METRICS[name](y_true, y_pred) for name in SCORES}
+            raise Refused(f"채점할 수 없습니다. {' '.join(problems)}")
+        given = {row[0]: row[1] for row in rows[1:]}
+        return [given[name] for name in self.ids]
+
+    def score(self, guesses: Sequence[str]) -> dict[str, dict[str, float]]:
+        """Scores by part ("public", "private") and name, the ranking one first (private: alone).
+
+        Raises:
+            ValueError: when a score is no number.
+        """
+        parts = {"public": self.is_public}
+        if self.contest.has_private:
+            parts["private"] = ~self.is_public
+        coded = self._guessed(guesses)
+        scores = {}
+        for part, rows in parts.items():
+            if self.contest.metrics:
+                names = self.contest.metrics if part == "public" else self.contest.metrics[:1]
+                found = {name: METRICS[name](self.truth[rows], coded[rows]) for name in names}
+            else:
+                found = self._task_scores(np.array(guesses, object), rows)
+            scores[part] = {name: float(value) for name, value in found.items()}
+            first = next(iter(scores[part]))
+            if not math.isfinite(scores[part][first]):
+                raise ValueError(f"the {part} {first} is {scores[part][first]}")
+        return scores
+
+    def _task_scores(self, guesses: np.ndarray, rows: np.ndarray) -> dict[str, float]:
+        """The task's own scores of answers that are labels or numbers."""
+        units = pd.DataFrame({"id": np.array(self.ids, object)[rows], "seen": True})
+        units["group"] = units["id"]
+        classes = self.task.scored.classes
+        if not classes:
+            units["y_true"], units[self.task.scored.name] = self.truth[rows], guesses[rows]
+            units = units.astype({self.task.scored.name: float})
+        else:
+            units["y_true"] = [classes[code] for code in self.truth[rows]]
+            for name, label in zip(classes, self.classes):
+                units[name] = (guesses[rows] == label).astype(float)
+        return self.task.score_units(units, 0.5)
+
+    def _ids_and_answers(self, rows: list[list[str]]) -> list[list[str]]:
+        """A task's table, which may name its columns as it likes and have others in between."""
+        width = len(rows[1]) if len(rows) > 1 else 0
+        if width < 2 or any(len(row) != width for row in rows[not self.layout.header :]):
+            return rows
+        return [list(self.contest.columns), *([row[0], row[-1]] for row in rows[1:])]
+
+    def _coded(self, labels: Sequence[str]) -> np.ndarray:
+        if self.is_numbers or (self.task is not None and not self.task.scored.classes):
+            return np.array(labels, float)
+        codes = {label: code for code, label in enumerate(self.classes)}
+        return np.array([codes[label] for label in labels])
+
+    def _guessed(self, guesses: Sequence[str]) -> np.ndarray:
+        return self._coded(guesses) if self.contest.labels else np.array(guesses, float)
+
+    def _strata(self) -> np.ndarray:
+        if self.truth.dtype.kind != "f":
+            return self.truth
+        ranks = np.argsort(np.argsort(self.truth, kind="stable"), kind="stable")
+        return ranks * max(1, min(BINS, len(ranks) // 4)) // max(1, len(ranks))
+
+    def _check_split(self, path: Path | str) -> None:
+        """Each part needs rows of each label, or their scores would mean different things."""
+        strata = self._strata()
+        parts = [self.is_public, ~self.is_public] if self.contest.has_private else []
+        for part in parts:
+            if not part.any() or (not self.is_numbers and set(strata) - set(strata[part])):
+                raise ValueError(
+                    f"{path}: {len(self.ids)} rows cannot be split, as a part would hold no row of "
+                    "some label. Give more answers, or another public_share (1: no private part)."
+                )
 
     def _parse(self, data: bytes) -> list[list[str]]:
         try:
             text = data.decode("utf-8")
         except UnicodeDecodeError as error:
-            raise Refused("The file is not utf-8; write it as utf-8.") from error
+            found = f"{charset(data)}, perhaps"
+            raise _bad(f"The file is not utf-8 ({found}); write it as utf-8.") from error
         if text.startswith("\ufeff"):
-            raise Refused("The file begins with a byte order mark; write it as plain utf-8.")
+            raise _bad("The file begins with a byte order mark; write it as plain utf-8.")
+        if "\0" in text:
+            raise _bad("The file holds zero bytes (utf-16, perhaps); write it as utf-8.")
+        if re.search(r"\r(?!\n)", text):
+            raise _bad("Some lines of the file end in \\r alone; end them with \\n.")
         most = 2 * len(self.ids) + 10
-        rows = []
+        separators = text.count(self.layout.separator)
+        if text.count("\n") > most or separators > most * (len(self.contest.columns) + 10):
+            raise _bad(f"The file is far larger than {len(self.ids)} rows of 2 cells.")
         try:
-            for row in csv.reader(io.StringIO(text)):
-                rows.append(row)
-                if len(rows) > most or any(len(cell) > MOST_CELL for cell in row):
-                    raise Refused(f"The file is far larger than {len(self.ids)} rows of 2 cells.")
+            reader = csv.reader(io.StringIO(text), delimiter=self.layout.separator)
+            rows = [row for row in reader if row]
         except csv.Error as error:
-            raise Refused(f"The file is not a CSV ({error}).") from error
-        rows = [row for row in rows if row]
+            raise _bad(f"The file is not a CSV ({error}).") from error
+        longest = max(map(len, chain.from_iterable(rows)), default=0)
+        if longest > MOST_CELL:
+            raise _bad(f"A cell holds {longest} characters (expected at most {MOST_CELL}).")
         if not rows:
-            raise Refused("The file is empty.")
+            raise _bad("The file is empty.")
         return rows
+
+
+def split(ids: Sequence[str], strata: np.ndarray, share: float, seed: int) -> np.ndarray:
+    """(N,) which rows are public: the share of each stratum, the same ones for ever.
+
+    By hashes of the ids, so that neither their order nor a library's version changes it.
+    """
+    keys = [hashlib.sha256(f"{seed}:{name}".encode()).digest() for name in ids]
+    is_public = np.zeros(len(ids), bool)
+    for stratum in np.unique(strata):
+        rows = sorted(np.flatnonzero(strata == stratum), key=keys.__getitem__)
+        count = len(rows) if share == 1 else round(share * len(rows))
+        if share < 1 and len(rows) > 1:
+            count = min(max(count, 1), len(rows) - 1)
+        is_public[rows[:count]] = True
+    return is_public
+
+
+def _bad(sentence: str) -> Refused:
+    return Refused(f"채점할 수 없습니다. {sentence}")
+
+
+def _check_answers(contest: Contest, table: Sequence[Sequence[str]], path: Path | str) -> None:
+    """Refuse answers that the contest's metrics cannot score.
+
+    Raises:
+        ValueError: naming the file.
+    """
+    found = sorted({row[1] for row in table[1:]})
+    kinds = {METRICS[name].kind for name in contest.metrics} - {"labels"}
+    if kinds != {"numbers"} and not 2 <= len(found) <= max(2, len(table) // 2):
+        raise ValueError(
+            f"{path}: {len(found)} different labels {found[:5]} (expected at least 2, and several "
+            "rows of each). Make it with medkit.write_answers(task, cases, path)."
+        )
+    if kinds == {"probabilities"} and len(found) != 2:
+        raise ValueError(f"{path}: {contest.metrics[0]} needs 2 labels (found {found[:5]}).")
+    if len(kinds) > 1 or (kinds and contest.labels):
+        raise ValueError(f"contest: metrics {list(contest.metrics)} want different answers.")
+    strange = [row[1] for row in table[1:] if contest.labels and row[1] not in contest.labels]
+    if strange:
+        raise ValueError(f"{path}: label {strange[0]!r} is none of {list(contest.labels)}.")

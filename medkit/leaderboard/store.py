@@ -1,132 +1,339 @@
-"""Teams and submissions in SQLite. Passwords are kept as salted hashes only."""
+"""Teams and submissions in SQLite: what is committed here survives a killed server.
+
+Passwords come in as salted hashes only.
+"""
 
 from __future__ import annotations
 
-import hashlib
-import hmac
 import json
 import os
-import secrets
 import sqlite3
+import threading
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
-from typing import Iterator
+from typing import Any, Iterator, Mapping, Sequence
 
-SEOUL = timezone(timedelta(hours=9), "Asia/Seoul")
+from medkit.files import sha256, write_whole
+from medkit.leaderboard.refusing import Refused
+from medkit.submission.quota import Quota
+
+WAIT_S = 10.0  # for another writer
 SCHEMA = """
+CREATE TABLE IF NOT EXISTS facts (name TEXT PRIMARY KEY, value TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS teams (
-    number INTEGER PRIMARY KEY, name TEXT NOT NULL, user TEXT NOT NULL, email TEXT NOT NULL,
-    password TEXT NOT NULL, contest_password TEXT NOT NULL);
+    number INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, password TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS members (
+    email TEXT PRIMARY KEY, team INTEGER NOT NULL REFERENCES teams, name TEXT NOT NULL,
+    password TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS submissions (
-    id INTEGER PRIMARY KEY, team INTEGER NOT NULL REFERENCES teams, day TEXT NOT NULL,
-    time TEXT NOT NULL, sha256 TEXT NOT NULL, csv BLOB NOT NULL, scores TEXT NOT NULL,
-    score REAL NOT NULL);
+    id INTEGER PRIMARY KEY AUTOINCREMENT, team INTEGER NOT NULL REFERENCES teams,
+    email TEXT NOT NULL, received TEXT NOT NULL, sha256 TEXT NOT NULL,
+    state TEXT NOT NULL CHECK (state IN ('received', 'scored', 'failed')),
+    scores TEXT, reason TEXT NOT NULL DEFAULT '', csv BLOB NOT NULL);
+CREATE INDEX IF NOT EXISTS by_team ON submissions (team, received);
+CREATE INDEX IF NOT EXISTS by_state ON submissions (state) WHERE state = 'received';
 """
+
+
+@dataclass(frozen=True)
+class Member:
+    email: str
+    team: int
+    name: str
+    password: str  # salted hash
 
 
 @dataclass(frozen=True)
 class Team:
     number: int
     name: str
-    user: str
+    password: str  # salted hash, of the contest password
+
+
+@dataclass(frozen=True)
+class Submission:
+    """One accepted file, without its bytes. `scores` is by part, then by metric."""
+
+    id: int
+    team: int
     email: str
-    password: str  # salted hash
-    contest_password: str  # salted hash
+    received: datetime
+    sha256: str
+    state: str  # "received" (not scored yet), "scored" or "failed" (which costs no slot)
+    scores: Mapping[str, Mapping[str, float]]
+    reason: str
+
+    def score(self, part: str) -> float | None:
+        """The score that ranks, of the public or the private part."""
+        return next(iter(self.scores.get(part, {}).values()), None)
 
 
 class Store:
-    """One contest's database. A connection a call: threads share nothing."""
+    """One contest's database. Threads share a few connections, one a call.
+
+    Raises:
+        ValueError: the file is damaged, with what to do.
+    """
 
     def __init__(self, path: Path | str):
         self.path = Path(path)
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        with self._open() as database:
-            database.execute("PRAGMA journal_mode=WAL")
-            database.executescript(SCHEMA)
-        os.chmod(self.path, 0o600)
+        self._idle: list[sqlite3.Connection] = []
+        self._is_closed = threading.Event()
+        self._watch: sqlite3.Connection | None = None
+        try:
+            os.close(os.open(self.path, os.O_CREAT | os.O_RDWR, 0o600))
+            with self._open() as database:
+                found = database.execute("PRAGMA integrity_check(1)").fetchone()[0]
+                if found != "ok":
+                    raise sqlite3.DatabaseError(found)
+                database.execute("PRAGMA journal_mode = WAL")
+                database.executescript(SCHEMA)
+            self._watch, self._watching = self._connect(), threading.Lock()
+        except sqlite3.OperationalError as error:
+            self.close()
+            raise ValueError(f"{self.path}: cannot be opened ({error}).") from error
+        except sqlite3.DatabaseError as error:
+            self.close()
+            raise ValueError(
+                f"{self.path}: the store is damaged ({error}). Move it away, with its -wal and "
+                "-shm, and put a backup in its place."
+            ) from error
+
+    def close(self) -> None:
+        """Close what is open; the store cannot be used after."""
+        self._is_closed.set()
+        if self._watch is not None:
+            with self._watching:
+                self._watch.close()
+        while self._idle:
+            self._idle.pop().close()
+
+    def version(self) -> int:
+        """Another number after each change, whoever made it; till then what was read holds."""
+        with self._watching:
+            return self._watch.execute("PRAGMA data_version").fetchone()[0]
 
     def add_team(
-        self, number: int, name: str, user: str, email: str, password: str, contest_password: str
-    ) -> None:
-        """Add a team, or give it new names and passwords."""
-        row = (number, name, user, email, salted(password), salted(contest_password))
-        with self._open() as database:
-            database.execute("INSERT OR REPLACE INTO teams VALUES (?, ?, ?, ?, ?, ?)", row)
+        self, number: int | None, name: str, password: str, members: Sequence[Mapping[str, str]]
+    ) -> int:
+        """Add a team, or replace that of a number; returns its number.
+
+        Args:
+            members: `email`, `name`, `password` of each.
+
+        Raises:
+            ValueError: the name or an e-mail is taken.
+        """
+        with self._change() as database:
+            if number is None:
+                query = "SELECT COALESCE(MAX(number), 0) + 1 FROM teams"
+                number = database.execute(query).fetchone()[0]
+            try:
+                database.execute(
+                    "INSERT INTO teams VALUES (?, ?, ?) ON CONFLICT (number) DO UPDATE SET "
+                    "name = excluded.name, password = excluded.password",
+                    (number, name, password),
+                )
+                database.execute("DELETE FROM members WHERE team = ?", (number,))
+                rows = [(m["email"], number, m["name"], m["password"]) for m in members]
+                database.executemany("INSERT INTO members VALUES (?, ?, ?, ?)", rows)
+            except sqlite3.IntegrityError as error:
+                taken = "name" if "teams.name" in str(error) else "e-mail"
+                raise ValueError(
+                    f"team {name!r}: its {taken} is another team's. Choose another."
+                ) from error
+        return number
+
+    def teams(self) -> list[Team]:
+        """All teams by number."""
+        rows = self._rows("SELECT number, name, password FROM teams ORDER BY number")
+        return [Team(*row) for row in rows]
 
     def team(self, number: int) -> Team | None:
-        with self._open() as database:
-            row = database.execute("SELECT * FROM teams WHERE number = ?", (number,)).fetchone()
-        return Team(*row) if row else None
+        rows = self._rows("SELECT number, name, password FROM teams WHERE number = ?", number)
+        return Team(*rows[0]) if rows else None
 
-    def used(self, team: int, now: datetime) -> int:
-        """Accepted submissions of a team on the calendar day of `now` in Seoul."""
-        with self._open() as database:
-            return self._count(database, team, now)
+    def member(self, email: str) -> Member | None:
+        query = "SELECT email, team, name, password FROM members WHERE email = ?"
+        rows = self._rows(query, email)
+        return Member(*rows[0]) if rows else None
 
-    def add(self, team: int, csv: bytes, scores: dict, limit: int, now: datetime) -> int | None:
-        """Keep a submission unless the day is used up; returns how many are left, or None.
+    def members(self, team: int) -> list[Member]:
+        query = "SELECT email, team, name, password FROM members WHERE team = ? ORDER BY rowid"
+        return [Member(*row) for row in self._rows(query, team)]
+
+    def add(
+        self, member: Member, csv: bytes, quota: Quota, received: datetime
+    ) -> tuple[int, int] | None:
+        """Keep a submission unless the quota is used up: its id, and how many are left.
 
         Counting and keeping are one transaction: of two at once, only one takes the last slot.
         """
-        row = (team, _day(now), now.isoformat(), hashlib.sha256(csv).hexdigest(), csv)
-        row += (json.dumps(scores), next(iter(scores.values())))
-        with self._open() as database:
-            database.execute("BEGIN IMMEDIATE")
-            used = self._count(database, team, now)
-            if used >= limit:
+        with self._change() as database:
+            used = self._used(database, member.team, quota, received)
+            if used >= quota.limit:
                 return None
-            columns = "team, day, time, sha256, csv, scores, score"
-            database.execute(f"INSERT INTO submissions ({columns}) VALUES (?,?,?,?,?,?,?)", row)
-            return limit - used - 1
+            row = (member.team, member.email, _text(received), sha256(csv), "received", csv)
+            done = database.execute(
+                "INSERT INTO submissions (team, email, received, sha256, state, csv) "
+                "VALUES (?, ?, ?, ?, ?, ?)",
+                row,
+            )
+            return done.lastrowid, quota.limit - used - 1
 
-    def ranking(self) -> list[dict]:
-        """Teams by their best score; of equal ones the earlier submission ranks higher."""
-        query = """
-            SELECT teams.name, s.score, s.time, s.scores,
-                   (SELECT COUNT(*) FROM submissions WHERE team = teams.number)
-            FROM teams JOIN submissions s ON s.id = (
-                SELECT id FROM submissions WHERE team = teams.number
-                ORDER BY score DESC, id LIMIT 1)
-            ORDER BY s.score DESC, s.id"""
+    def used(self, team: int, quota: Quota, now: datetime) -> int:
+        """How many slots of the quota a team has used."""
         with self._open() as database:
-            rows = database.execute(query).fetchall()
-        names = ("team", "score", "time", "scores", "count")
-        return [{**dict(zip(names, row)), "scores": json.loads(row[3])} for row in rows]
+            return self._used(database, team, quota, now)
+
+    def latest(self) -> datetime | None:
+        """When the last submission was received."""
+        found = self._rows("SELECT MAX(received) FROM submissions")[0][0]
+        return _moment(found) if found else None
+
+    def unscored(self, most: int) -> list[tuple[int, bytes]]:
+        """The first submissions that still wait for their score, in the order of receipt."""
+        query = "SELECT id, csv FROM submissions WHERE state = 'received' "
+        return self._rows(query + "ORDER BY received, id LIMIT ?", most)
+
+    def set_scores(self, results: Sequence[tuple[int, Mapping[str, Any] | None, str]]) -> None:
+        """Write (id, scores, reason) of each down, as one step; without scores it failed."""
+        rows = [
+            ("failed" if scores is None else "scored", json.dumps(scores or {}), reason, name)
+            for name, scores, reason in results
+        ]
+        with self._change() as database:
+            query = "UPDATE submissions SET state = ?, scores = ?, reason = ? WHERE id = ?"
+            database.executemany(query, rows)
+
+    def score_again(self, fingerprint: str) -> bool:
+        """Let all be scored anew when answers or rules are others than last time."""
+        before = self._rows("SELECT value FROM facts WHERE name = 'answers'")
+        if before == [(fingerprint,)]:
+            return False
+        with self._change() as database:
+            database.execute("INSERT OR REPLACE INTO facts VALUES ('answers', ?)", (fingerprint,))
+            if before:
+                database.execute("UPDATE submissions SET state = 'received', scores = NULL")
+        return bool(before)
+
+    def submissions(self, team: int | None = None) -> list[Submission]:
+        """All, or those of one team, in the order of receipt."""
+        where = "" if team is None else "WHERE team = ?"
+        query = (
+            "SELECT id, team, email, received, sha256, state, scores, reason FROM submissions "
+            f"{where} ORDER BY received, id"
+        )
+        rows = self._rows(query, *([] if team is None else [team]))
+        return [
+            Submission(*row[:3], _moment(row[3]), *row[4:6], json.loads(row[6] or "{}"), row[7])
+            for row in rows
+        ]
+
+    def state(self, name: int) -> str:
+        return self._rows("SELECT state FROM submissions WHERE id = ?", name)[0][0]
+
+    def csv(self, name: int) -> bytes:
+        """The bytes of a submission, as they came."""
+        return self._rows("SELECT csv FROM submissions WHERE id = ?", name)[0][0]
+
+    def backup(self, path: Path | str) -> None:
+        """Write a whole copy of the store as it stands, also while it is served."""
+        path = Path(path)
+        copy = path.with_name(f".{path.name}.part")
+        with self._open() as database:
+            target = sqlite3.connect(copy)
+            try:
+                database.backup(target)
+                target.execute("PRAGMA journal_mode = DELETE")  # one file, nothing beside it
+            finally:
+                target.close()
+        write_whole(path, copy.read_bytes(), mode=0o600)
+        copy.unlink()
 
     @staticmethod
-    def _count(database: sqlite3.Connection, team: int, now: datetime) -> int:
-        query = "SELECT COUNT(*) FROM submissions WHERE team = ? AND day = ?"
-        return database.execute(query, (team, _day(now))).fetchone()[0]
+    def _used(database: sqlite3.Connection, team: int, quota: Quota, now: datetime) -> int:
+        first, after = quota_span(quota, now)
+        query = "SELECT COUNT(*) FROM submissions WHERE team = ? AND state != 'failed' "
+        query += "AND received >= ? AND received < ?"
+        return database.execute(query, (team, _text(first), _text(after))).fetchone()[0]
+
+    def _rows(self, query: str, *values: Any) -> list[tuple]:
+        with self._open() as database:
+            return database.execute(query, values).fetchall()
+
+    @contextmanager
+    def _change(self) -> Iterator[sqlite3.Connection]:
+        """A transaction that nobody else writes in: all of it is kept, or nothing."""
+        with self._open() as database:
+            database.execute("BEGIN IMMEDIATE")
+            try:
+                yield database
+                database.execute("COMMIT")
+            except BaseException:
+                if database.in_transaction:
+                    database.execute("ROLLBACK")
+                raise
 
     @contextmanager
     def _open(self) -> Iterator[sqlite3.Connection]:
-        database = sqlite3.connect(self.path, timeout=30, isolation_level=None)
+        try:
+            database = self._idle.pop()
+        except IndexError:
+            database = self._connect()
         try:
             yield database
-            if database.in_transaction:
-                database.execute("COMMIT")
-        except BaseException:
-            if database.in_transaction:
-                database.execute("ROLLBACK")
-            raise
         finally:
-            database.close()
+            if self._is_closed.is_set():
+                database.close()
+            else:
+                self._idle.append(database)
+
+    def _connect(self) -> sqlite3.Connection:
+        database = sqlite3.connect(
+            self.path, timeout=WAIT_S, isolation_level=None, check_same_thread=False
+        )
+        database.execute("PRAGMA synchronous = FULL")
+        database.execute("PRAGMA foreign_keys = ON")
+        return database
 
 
-def salted(password: str, salt: bytes | None = None) -> str:
-    """A hash to keep instead of a password: scrypt with a salt of its own."""
-    salt = secrets.token_bytes(16) if salt is None else salt
-    digest = hashlib.scrypt(password.encode(), salt=salt, n=2**12, r=8, p=1)
-    return f"{salt.hex()}${digest.hex()}"
+def told(error: sqlite3.Error) -> Refused:
+    """What a failing store means for the participant: nothing was kept, nothing is spent."""
+    spent = "제출 횟수는 차감되지 않았습니다."
+    if "full" in str(error) or "disk I/O" in str(error):
+        return Refused(
+            f"서버의 디스크가 가득 찼습니다. {spent} (The server's disk is full; no submission "
+            "was used. Tell the organisers.)",
+            507,
+        )
+    return Refused(
+        f"서버가 지금 저장할 수 없습니다. {spent} (The server cannot write now; no submission was "
+        "used. Send it again in a minute.)",
+        503,
+        60,
+    )
 
 
-def matches(password: str, kept: str) -> bool:
-    """Whether a password is the one that was hashed, in time that tells nothing."""
-    salt = bytes.fromhex(kept.partition("$")[0])
-    return hmac.compare_digest(salted(password, salt), kept)
+def quota_span(quota: Quota, now: datetime) -> tuple[datetime, datetime]:
+    """From when until before when submissions count together with one at `now`."""
+    if quota.window_s is not None:
+        window = timedelta(seconds=quota.window_s)
+        return now - window + timedelta(microseconds=1), now + window
+    zone = quota.tz()
+    day = now.astimezone(zone).date()
+    midnight = datetime(day.year, day.month, day.day)
+    first = midnight.replace(tzinfo=zone)
+    return first, (midnight + timedelta(days=1)).replace(tzinfo=zone)
 
 
-def _day(now: datetime) -> str:
-    return now.astimezone(SEOUL).date().isoformat()
+def _text(moment: datetime) -> str:
+    """Of one length and zone, so that the order of the texts is that of the times."""
+    return moment.astimezone(timezone.utc).isoformat(timespec="microseconds")
+
+
+def _moment(text: str) -> datetime:
+    return datetime.fromisoformat(text)

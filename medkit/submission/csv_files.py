@@ -88,7 +88,12 @@ def write_answers(task: Task, cases: pd.DataFrame, path: Path | str) -> Path:
     labels = units["y_true"]
     if task.scored.classes:
         labels = labels.map(dict(zip(task.scored.classes, task.submission_labels)))
-    tables.write_csv(pd.DataFrame({"id": units["id"], task.scored.name: labels}), path)
+    ids, keys = list(units["id"]), task.layout.key_columns
+    if keys > 1:  # a row of what is handed in is named by several cells
+        even = pd.DataFrame({"id": cases["id"], **dict.fromkeys(task.columns, 1.0)})
+        rows = task.submission_table(cases, even).astype(str).to_numpy().tolist()
+        ids = [_key(row, keys) for row in rows]
+    tables.write_csv(pd.DataFrame({"id": ids, task.scored.name: labels}), path)
     return Path(path)
 
 
@@ -109,7 +114,7 @@ def check_submission(csv: Path | str) -> list[str]:
     rows, problems = _rows(csv, layout.separator)
     notes = []
     if rows and not problems:
-        rows, problems = _with_keys(rows, expected, layout)
+        rows, problems = with_keys(rows, expected, layout)
         problems = problems or check_rows(rows, expected) or _out_of_order(rows, expected)
         notes += [_one_class(rows), _ends(csv)]
     if problems:
@@ -157,7 +162,7 @@ def check_rows(rows: Sequence[Sequence[str]], expected: dict[str, Any] | None) -
     return problems
 
 
-def _with_keys(
+def with_keys(
     rows: list[list[str]], expected: dict[str, Any] | None, layout: Layout
 ) -> tuple[list[list[str]], list[str]]:
     """Rows with a header and one id in front, however the contest wants them written."""
@@ -234,7 +239,7 @@ def _rows(csv: Path, separator: str = ",") -> tuple[list[list[str]], list[str]]:
     try:
         text = data.decode("utf-8")
     except UnicodeDecodeError:
-        return [], [f"It is not utf-8 ({_charset(data)}, perhaps); write it as utf-8."]
+        return [], [f"It is not utf-8 ({charset(data)}, perhaps); write it as utf-8."]
     if not text.strip():
         return [], ["It is empty."]
     if "\0" in text:
@@ -247,7 +252,7 @@ def _rows(csv: Path, separator: str = ",") -> tuple[list[list[str]], list[str]]:
         return [], [f"It is not a CSV ({error}); end its lines with \\n."]
 
 
-def _charset(data: bytes) -> str:
+def charset(data: bytes) -> str:
     if data[:2] in (b"\xff\xfe", b"\xfe\xff"):
         return "utf-16"
     try:
