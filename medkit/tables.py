@@ -16,7 +16,8 @@ from medkit import files, seeding
 from medkit.images import fingerprints
 
 TEXT = ("id", "group", "photo", "path", "view", "tooth_number")  # columns that stay text
-NOT_LABELS = (*TEXT, "region", "fold", "years", "epoch")
+PARTS = ("region", "box")  # columns that say which part of its picture a case is
+NOT_LABELS = (*TEXT, *PARTS, "side", "file", "fold", "years", "epoch")
 _EXACT = {} if pd.__version__ >= "3" else {"float_precision": "round_trip"}  # 3 is exact as it is
 
 
@@ -60,11 +61,15 @@ def write_csv(table: pd.DataFrame, path: Path | str) -> None:
 
 
 def write_cases(cases: pd.DataFrame, path: Path | str, data: Path | str) -> None:
-    """Write cases with paths relative to the data folder, regions as JSON."""
+    """Write cases with paths relative to the data folder, regions and boxes as JSON."""
     table = cases.copy()
     table["path"] = [_relative(value, Path(data)) for value in cases["path"]]
-    if "region" in cases:
-        table["region"] = [None if _is_missing(r) else json.dumps(r) for r in cases["region"]]
+    part = part_column(cases)
+    if part:
+        table[part] = [
+            None if _is_missing(value) else json.dumps(value, default=np.generic.item)
+            for value in cases[part]
+        ]
     write_csv(table, path)
 
 
@@ -86,9 +91,10 @@ def read_cases(path: Path | str, data: Path | str, *, text: Sequence[str] = ()) 
     table = read_csv(path, text=text)
     missing = table["path"].isna()
     table["path"] = [None if m else str(Path(data) / p) for p, m in zip(table["path"], missing)]
-    if "region" in table:
-        regions = [None if _is_missing(text) else json.loads(text) for text in table["region"]]
-        table["region"] = pd.Series(regions, table.index, dtype=object)
+    part = part_column(table)
+    if part:
+        values = [None if _is_missing(text) else json.loads(text) for text in table[part]]
+        table[part] = pd.Series(values, table.index, dtype=object)
     return table
 
 
@@ -96,13 +102,31 @@ def cases_hash(cases: pd.DataFrame) -> str:
     """SHA-256 over everything of the cases but where their pictures lie."""
     table = cases.drop(columns="path").reset_index(drop=True)
     rows = table.where(table.notna(), None).to_dict("list")
-    return hashlib.sha256(json.dumps(rows, default=str).encode()).hexdigest()
+    return hashlib.sha256(json.dumps(rows, default=_plain).encode()).hexdigest()
 
 
 def visible(cases: pd.DataFrame) -> pd.DataFrame:
-    """The cases that a model can be shown: with a picture and, where parts are meant, a region."""
-    keep = cases["path"].notna()
-    return cases[keep & cases["region"].notna()] if "region" in cases else cases[keep]
+    """The cases that a model can be shown: with a picture and, where parts are meant, a part."""
+    keep, part = cases["path"].notna(), part_column(cases)
+    return cases[keep & cases[part].notna()] if part else cases[keep]
+
+
+def part_column(cases: pd.DataFrame) -> str | None:
+    """The column that says which part of its picture a case is; None where it is the whole.
+
+    "region" is a polygon, shown with a margin around it. "box" is (left, top, right, bottom) in
+    pixels, beyond which nothing is shown: its part of the picture is the case's picture.
+
+    Raises:
+        ValueError: when there are both.
+    """
+    there = [name for name in PARTS if name in cases]
+    if len(there) > 1:
+        raise ValueError(
+            "cases: they have both a 'region' and a 'box' (expected one of them). "
+            "Drop the column that does not say what the model is shown."
+        )
+    return there[0] if there else None
 
 
 def match(cases: pd.DataFrame, predictions: pd.DataFrame) -> pd.DataFrame:
@@ -286,6 +310,11 @@ def _relative(path: Any, data: Path) -> str | None:
         raise ValueError(
             f"{path}: not below the data folder {str(data)!r}. Pass the folder above all pictures."
         ) from error
+
+
+def _plain(value: Any) -> Any:
+    """NumPy's numbers as they are read back, anything else that JSON does not know as text."""
+    return value.item() if isinstance(value, np.generic) else str(value)
 
 
 def _is_missing(value: Any) -> bool:

@@ -148,3 +148,67 @@ def test_the_folder_may_be_named_in_the_environment(monkeypatch, tmp_path):
     assert caching.default_folder() == tmp_path / "elsewhere"
     monkeypatch.delenv("MEDKIT_CACHE")
     assert caching.default_folder().parts[-2:] == (".cache", "medkit")
+
+
+@pytest.fixture
+def halves(tmp_path):
+    """A JPEG of 1600 x 900 and its two halves, then a PNG of 51 x 40 and its halves."""
+    rng = np.random.default_rng(1)
+    rows = []
+    for name, (width, height) in {"반.jpg": (1600, 900), "b.png": (51, 40)}.items():
+        path = str(tmp_path / name)
+        Image.fromarray(rng.integers(0, 255, (height, width, 3), dtype=np.uint8)).save(path)
+        half = width // 2
+        rows += [(path, (half, 0, 2 * half, height)), (path, (0, 0, half, height))]
+    return pd.DataFrame(rows, columns=["path", "box"])
+
+
+def test_a_box_is_cut_out_and_padded_to_a_square(halves, tmp_path):
+    cache = open_cache(halves, folder=tmp_path / "cache", **HOW)
+    for row, (path, (left, top, right, bottom)) in enumerate(halves.to_numpy()):
+        part = decode.read_image(path)[top:bottom, left:right]
+        assert np.array_equal(cache[row], crop.pad_to_square(part, size=24))
+    assert cache[0][:, :1].max() == 0 and cache[0][12, 12].max() > 0  # tall: black beside it
+
+
+def test_nothing_outside_a_box_is_shown(halves, tmp_path):
+    first = open_cache(halves, folder=tmp_path / "cache", **HOW)
+    png = halves["path"][2]
+    image = decode.read_image(png).copy()
+    image[:, :25], image[:, 50:] = 255, 255  # all but the first of its halves
+    Image.fromarray(image).save(png)
+    second = open_cache(halves, folder=tmp_path / "cache", **HOW)
+    assert second.path != first.path and np.array_equal(second[2], first[2])
+    assert not np.array_equal(second[3], first[3])
+
+
+def test_a_box_is_not_widened_nor_masked(halves, tmp_path):
+    plain = open_cache(halves, folder=tmp_path / "cache", **HOW)
+    other = {"image_size": 24, "region_margin": 0.5, "region_mask": False}
+    assert np.array_equal(plain[1], open_cache(halves, folder=tmp_path / "cache", **other)[1])
+
+
+def test_another_box_makes_another_store(halves, tmp_path):
+    first = open_cache(halves, folder=tmp_path / "cache", **HOW)
+    again = halves.assign(box=[list(box) for box in halves["box"]])  # as read_cases gives them
+    assert open_cache(again, folder=tmp_path / "cache", **HOW).path == first.path
+    moved = halves.assign(box=[(0, 0, 24, 40), *halves["box"][1:]])
+    swapped = halves.assign(box=list(halves["box"][[1, 0, 3, 2]]))
+    whole = halves.drop(columns="box")
+    stores = [open_cache(t, folder=tmp_path / "cache", **HOW).path for t in (moved, swapped, whole)]
+    assert len({first.path, *stores}) == 4
+
+
+@pytest.mark.parametrize(
+    "box", [(0, 0, 52, 40), (-1, 0, 5, 5), (5, 5, 5, 9), (0, 0, 5.5, 9), (0, 0, 5), (0, 0, 5, 9, 1)]
+)
+def test_a_wrong_box_is_named(halves, tmp_path, box):
+    halves.at[3, "box"] = box
+    with pytest.raises(ValueError, match=r"b\.png: the box is \(.*expected left, .*within 51 x 40"):
+        open_cache(halves, folder=tmp_path / "cache", **HOW)
+
+
+def test_a_region_and_a_box_do_not_stand_together(photos, tmp_path):
+    both = photos.assign(box=[(0, 0, 5, 5)] * 3)
+    with pytest.raises(ValueError, match="both a 'region' and a 'box'"):
+        open_cache(both, folder=tmp_path / "cache", **HOW)

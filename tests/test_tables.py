@@ -213,3 +213,28 @@ def test_a_broken_picture_does_not_stop_the_leak_check(twins):
         file.truncate(800)
     with pytest.warns(UserWarning, match=r"1 of 6 pictures cannot be compared, e\.g\. .*2\.jpg"):
         assert set(mk.find_leaks(twins)["kind"]) == {"same file", "same group"}
+
+
+def test_boxes_survive_a_csv_and_come_back_to_the_same_hash(tmp_path):
+    boxes = [(0, 0, 5, 9), (np.int64(5), 0, 10, 9), None]
+    cases = make(3).drop(columns="region").assign(box=pd.Series(boxes, dtype=object))
+    tables.write_cases(cases, tmp_path / "cases.csv", "/d")
+    assert ',"[5, 0, 10, 9]"\n' in (tmp_path / "cases.csv").read_text(encoding="utf-8")
+    again = tables.read_cases(tmp_path / "cases.csv", "/d")
+    assert list(again["box"]) == [[0, 0, 5, 9], [5, 0, 10, 9], None]
+    assert tables.cases_hash(again) == tables.cases_hash(cases)
+    assert list(tables.visible(again)["id"]) == ["000000", "000001"]
+    moved = cases.assign(box=pd.Series([(0, 0, 5, 8), *boxes[1:]], dtype=object))
+    assert tables.cases_hash(moved) != tables.cases_hash(cases)
+
+
+def test_a_case_has_a_region_or_a_box(tmp_path):
+    cases = make(2).assign(box=pd.Series([(0, 0, 5, 9)] * 2, dtype=object))
+    for use in (tables.visible, lambda cases: tables.write_cases(cases, tmp_path / "c.csv", "/d")):
+        with pytest.raises(ValueError, match=r"both a 'region' and a 'box'.*Drop the column"):
+            use(cases)
+
+
+def test_boxes_and_sides_are_not_balanced_as_labels():
+    cases = make(4).drop(columns="region").assign(box=[[0, 0, 5, 9]] * 4, side=list("lrlr"))
+    assert not {"box", "side"} & set(tables.label_columns(cases))

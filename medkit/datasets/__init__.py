@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
-from medkit.datasets import caries
+from medkit.datasets import caries, mask, pathology, sinus, sleep
 from medkit.datasets.task import Task
 
-TASKS = {task.name: task for task in (caries.TASK,)}
+_ALL = (
+    caries.TASK,
+    pathology.TASK,
+    sinus.TASK,
+    mask.TASK,
+    mask.MASK18,
+    sleep.TASK,
+)
+TASKS = {task.name: task for task in _ALL}
 CONTESTS = tuple(TASKS)  # the kit's own
 
 

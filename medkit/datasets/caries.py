@@ -18,6 +18,7 @@ import pandas as pd
 
 from medkit import files, tables
 from medkit.datasets.drawing.photos import draw_caries
+from medkit.datasets.reading import all_quarantined, find_files, not_the_layout
 from medkit.datasets.task import Fact, Head, Task, Threshold, class_scores
 from medkit.images import decode
 from medkit.progress import track
@@ -86,7 +87,8 @@ def inspect(
                 continue
         photo["decayed"] = photo["photo_decayed"]
         cases += teeth if unit == "tooth" and teeth else [photo]
-    _check_any(cases, quarantine, split)
+    if not any(case["path"] for case in cases):
+        raise ValueError(all_quarantined("caries", split, quarantine))
     columns = ["id", "photo", "path", "group", "view", "photo_decayed", "decayed"]
     columns += ["tooth_number", "region"] if unit == "tooth" else []
     return (
@@ -150,14 +152,11 @@ def _find(data: Path, split: str) -> tuple[dict[str, Path], dict[str, Path], dic
     else:
         folder = data / PUBLIC_FOLDERS.get(split, FOLDERS[split])
         roots = [_child(folder, IMAGES)], [_child(folder, LABELS)]
-    pictures = _stems(roots[0], SUFFIXES)
-    labels = _stems(roots[1], (".json",))
+    pictures = find_files(*roots[0], suffixes=SUFFIXES)
+    labels = find_files(*roots[1], suffixes=(".json",))
     if not pictures and not labels:
-        raise ValueError(
-            f"{data}: not the layout of the caries contest (found {files.listing(data)}; expected "
-            f"{FOLDERS[split]}/image/*.png and {FOLDERS[split]}/json/*.json). "
-            "Set DATA to the folder that holds train_data and test_data."
-        )
+        expected = f"{FOLDERS[split]}/image/*.png and {FOLDERS[split]}/json/*.json"
+        raise not_the_layout("caries", data, expected)
     table = folder / "groups.csv"
     groups = tables.read_csv(table) if table.is_file() else None
     return pictures, labels, {} if groups is None else dict(zip(groups["id"], groups["group"]))
@@ -168,16 +167,6 @@ def _child(folder: Path, name: str) -> Path:
     inside = folder.iterdir() if folder.is_dir() else ()
     same = (path for path in inside if unicodedata.normalize("NFC", path.name) == name)
     return next(same, folder / name)
-
-
-def _stems(roots: list[Path], suffixes: tuple[str, ...]) -> dict[str, Path]:
-    """Files below `roots` by stem, in one Unicode form; the first root outranks the second."""
-    found: dict[str, Path] = {}
-    for root in roots:
-        for path in sorted(root.rglob("*")) if root.is_dir() else ():
-            if path.suffix.lower() in suffixes and not path.name.startswith("."):
-                found.setdefault(unicodedata.normalize("NFC", path.stem), path)
-    return found
 
 
 def _record(path: Path) -> dict[str, Any]:
@@ -256,17 +245,6 @@ def _polygon(points: Any, width: int, height: int) -> list[list[float]]:
     if np.ptp(array, axis=0).min() < 1:
         raise ValueError(f"the polygon lies outside the picture of {width} x {height} pixels")
     return array.tolist()
-
-
-def _check_any(cases: list[dict[str, Any]], quarantine: list[dict[str, Any]], split: str) -> None:
-    if any(case["path"] for case in cases):
-        return
-    reasons = pd.Series([row["reason"] for row in quarantine]).value_counts()
-    found = "; ".join(f"{count} x {reason}" for reason, count in reasons.head(3).items())
-    raise ValueError(
-        f"caries: every record of {split} is quarantined ({found}). "
-        "Look at one such file, and check that image and json lie in the contest's layout."
-    )
 
 
 def _mouth(stem: str) -> str:

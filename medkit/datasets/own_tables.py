@@ -54,7 +54,7 @@ def read_table(
     groups = ids if group_column is None else [_text(value) for value in table[group_column]]
     names = ids if path_column is None else [_text(value) for value in table[path_column]]
     paths, lost = _paths(Path(image_folder), names)
-    _tell_lost(where, ids, paths, lost)
+    tell_lost(where, ids, paths, lost)
     cases = pd.DataFrame({"id": ids, "path": pd.Series(paths, dtype=object), "group": groups})
     for name in table:
         if name in cases or name in (id_column, path_column, group_column):
@@ -94,7 +94,7 @@ def read_folders(folder: Path | str, *, label_column: str = "label") -> pd.DataF
         )
     ids = [plain(place.as_posix()) for place in places]
     paths, reasons = _readable(found)
-    _tell_lost(str(folder), ids, paths, reasons)
+    tell_lost(str(folder), ids, paths, reasons)
     cases = pd.DataFrame({"id": ids, "path": pd.Series(paths, dtype=object), "group": ids})
     if not loose:
         cases[label_column] = [plain(place.parts[0]) for place in places]
@@ -181,7 +181,7 @@ def _readable(paths: Sequence[Path | None]) -> tuple[list[str | None], list[str]
     return kept, reasons
 
 
-def _tell_lost(
+def tell_lost(
     where: str, ids: Sequence[str], paths: Sequence[str | None], reasons: Sequence[str]
 ) -> None:
     """Say how many rows have no picture.

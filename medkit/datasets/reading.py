@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import unicodedata
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any, Iterator, Mapping, Sequence
 
@@ -90,6 +91,9 @@ class Records:
     ) -> Iterator[tuple[str, dict[str, str]]]:
         """(where, cells by column) of a label file without header; wrong lines are quarantined.
 
+        In test these come all the same, filled up with "": each line has a place in what is
+        handed in.
+
         Args:
             separator: None takes any white space.
 
@@ -103,6 +107,8 @@ class Records:
             elif any(cells):
                 wanted = f"{len(columns)} ({', '.join(columns)})"
                 self.refuse(where, table, f"{where}: the cells are {cells} (expected {wanted})")
+                if self.split == "test":
+                    yield where, dict(zip_longest(columns, cells[: len(columns)], fillvalue=""))
 
     def picture(self, id: str, path: Path | None, where: str) -> str | None:
         """A case's picture, or None with a line in quarantine when it cannot be read."""

@@ -90,6 +90,7 @@ class Task:
     layout: Layout = Layout()
     mirror: tuple[str, ...] = ()  # the flips under which labels stay true: "horizontal", "vertical"
     facts: tuple[Fact, ...] = ()
+    looks_alike: bool = False  # different cases do (traces, faces): near twins then mean nothing
 
     def __post_init__(self) -> None:
         if not self.heads:
@@ -155,6 +156,7 @@ class Task:
             "submission_labels": list(self.submission_labels),
             "layout": asdict(self.layout),
             "mirror": list(self.mirror),
+            "looks_alike": self.looks_alike,
             "facts": [
                 {"name": f.name, "values": list(f.values), "mirrored": dict(f.mirrored)}
                 for f in self.facts
@@ -178,6 +180,7 @@ def from_description(facts: Mapping[str, Any], **functions: Callable[..., Any]) 
         submission_labels=tuple(facts["submission_labels"]),
         layout=Layout(**facts["layout"]),
         mirror=tuple(facts["mirror"]),
+        looks_alike=facts["looks_alike"],
         facts=tuple(Fact(f["name"], tuple(f["values"]), f["mirrored"]) for f in facts["facts"]),
         **functions,
     )

@@ -1,7 +1,8 @@
 """Decode once: the pictures of a table of cases as one memory-mapped uint8 array.
 
-A store is named by what it was made of: each file's path, size and time of change, each region,
-the size in pixels and this file's version. A changed source file therefore makes another store.
+A store is named by what it was made of: each file's path, size and time of change, each region or
+box, the size in pixels and this file's version. A changed source file therefore makes another
+store.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from medkit import files, machine
+from medkit import files, machine, tables
 from medkit.images import crop, decode
 from medkit.progress import track
 
@@ -65,7 +66,8 @@ def open_cache(
     """The pictures of `cases`, row by row; built when there is no store of exactly these.
 
     Args:
-        cases: with `path`, and `region` where a part of the picture is meant; all of them visible.
+        cases: with `path`, and `region` or `box` where a part of the picture is meant (see
+            `tables.part_column`); all of them visible.
         folder: where stores lie; see `default_folder`.
 
     Raises:
@@ -107,9 +109,12 @@ def _key(cases: pd.DataFrame, settings: dict[str, Any]) -> str:
                 "Read the cases again with task.read."
             ) from error
         identity[path] = f"{path}|{stat.st_size}|{stat.st_mtime_ns}"
-    regions = cases["region"] if "region" in cases else [None] * len(cases)
-    for path, region in zip(cases["path"], regions):
-        digest.update(f"{identity[path]}|{region}\n".encode())
+    part = tables.part_column(cases)
+    shown = [None] * len(cases) if part is None else cases[part]
+    if part == "box":  # read from a file it is a list
+        shown = [("box", *map(int, box)) for box in shown]
+    for path, piece in zip(cases["path"], shown):
+        digest.update(f"{identity[path]}|{piece}\n".encode())
     return digest.hexdigest()[:24]
 
 
@@ -141,14 +146,16 @@ def _build(cases: pd.DataFrame, path: Path, settings: dict[str, Any], progress: 
     """
     size = settings["size"]
     row_bytes = size * size * 3
-    regions = list(cases["region"]) if "region" in cases else None
+    part = tables.part_column(cases)
+    parts = list(cases[part]) if part else None
+    cut = boxed if part == "box" else squares
     photos = list(cases.reset_index(drop=True).groupby("path", sort=False).indices.items())
     broken, lock = [], threading.Lock()
 
     def write(photo: tuple[str, np.ndarray]) -> None:
         source, rows = photo
         try:
-            shown = squares(source, [regions[i] for i in rows] if regions else None, settings)
+            shown = cut(source, [parts[i] for i in rows] if parts else None, settings)
         except ValueError as error:
             with lock:
                 broken.append(str(error).rstrip("."))
@@ -186,6 +193,29 @@ def squares(source: str, regions: list[Any] | None, settings: dict[str, Any]) ->
         crop.crop_region(image, np.asarray(region) * scale, size=size, margin=margin, mask=mask)
         for region in regions
     ]
+
+
+def boxed(source: str, boxes: list[Any], settings: dict[str, Any]) -> list[np.ndarray]:
+    """What the model is shown of one photo: for each box what is inside it, and nothing else.
+
+    Decoded at full size: at a smaller one the pixels at a box's edge hold some of what is outside.
+
+    Raises:
+        ValueError: for a box that is empty, or that leaves the photo.
+    """
+    image = decode.read_image(source)
+    height, width = image.shape[:2]
+    shown = []
+    for box in boxes:
+        left, top, right, bottom = (*map(int, box), 0, 0, 0, 0)[:4]
+        is_inside = 0 <= left < right <= width and 0 <= top < bottom <= height
+        if not is_inside or (left, top, right, bottom) != tuple(box):
+            raise ValueError(
+                f"{source}: the box is {tuple(box)} (expected left, top, right and bottom in whole "
+                f"pixels, within {width} x {height})"
+            )
+        shown.append(crop.pad_to_square(image[top:bottom, left:right], size=settings["size"]))
+    return shown
 
 
 def _write_at(handle: int, data: memoryview, offset: int) -> None:
