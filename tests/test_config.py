@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import json
 from dataclasses import FrozenInstanceError, replace
+from pathlib import Path
 
 import pytest
 
@@ -11,6 +13,53 @@ from medkit.runs.config import differences
 def test_a_config_survives_json():
     config = mk.Config("caries", facts=("view",), seed=3)
     assert mk.Config.from_dict(config.to_dict()) == config
+
+
+MANY = {
+    "loss": {"age": "focal"},
+    "class_weights": {"age": (1, 4, 6), "mask": "balanced"},
+    "label_smoothing": {"age": 0.1},
+    "teacher": ("runs/a", "runs/b"),
+}
+
+
+def test_settings_by_head_survive_json():
+    config = mk.Config("caries", **MANY)
+    again = mk.Config.from_dict(json.loads(json.dumps(config.to_dict())))
+    assert again == config and differences(config, again) == []
+    assert again.class_weights["age"] == (1, 4, 6) and again.teacher == ("runs/a", "runs/b")
+    other = replace(config, class_weights={"age": [1, 4, 7]})
+    assert differences(config, other) == [
+        "class_weights: {'age': [1, 4, 6], 'mask': 'balanced'} saved, {'age': [1, 4, 7]} asked"
+    ]
+    assert mk.Config("caries", class_weights=[1, 9]) == mk.Config("caries", class_weights=(1, 9))
+    assert mk.Config("caries", teacher=Path("runs") / "a").to_dict()["teacher"] == "runs/a"
+
+
+def test_a_config_keeps_its_own_mapping():
+    given = {"age": 0.1}
+    config = mk.Config("caries", label_smoothing=given)
+    given["age"] = 0.9
+    assert config.label_smoothing == {"age": 0.1}
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"optimizer": "adamW"}, r"no optimizer 'adamW' \(expected .*Did you mean 'adamw'\?"),
+        ({"schedule": "one-cycle"}, "Did you mean 'one_cycle'?"),
+        ({"loss": "focall"}, r"no loss 'focall' \(expected one of cross_entropy, focal"),
+        ({"loss": {"age": "class_balance"}}, r"'class_balance' .* Did you mean 'class_balanced'"),
+        ({"class_weights": (1, -4)}, r"class_weights=\(1, -4\) is out of range"),
+        ({"class_weights": {"age": "evenly"}}, "class_weights=.* is out of range"),
+        ({"class_weights": ("1", "4")}, "class_weights=.* is out of range"),
+        ({"label_smoothing": {"age": 1.0}}, "label_smoothing=.* is out of range"),
+        ({"lr_decay": 0.0, "peers": 0}, r"lr_decay=0\.0, peers=0 is out of range"),
+    ],
+)
+def test_wrong_names_and_weights_are_refused(settings, words):
+    with pytest.raises(ValueError, match=words):
+        mk.Config("caries", **settings)
 
 
 def test_a_config_is_a_value():

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 import safetensors.torch
 import torch
@@ -15,6 +17,26 @@ IMAGES = torch.randint(0, 255, (2, 3, 32, 32), dtype=torch.uint8)
 def test_any_backbone_gives_logits_of_all_classes(name):
     model = mk.make_model(TASK, name, image_size=32, facts=("view",)).eval()
     assert model(IMAGES, torch.zeros(2, 5)).shape == (2, 2)
+
+
+def test_a_cosine_head_answers_by_angles_alone():
+    model = mk.make_model(TASK, "test_resnet", facts=("view",), cosine_scale=16).eval()
+    logits = model(IMAGES, torch.zeros(2, 5))
+    assert logits.shape == (2, 2) and logits.abs().max() <= 16
+    with torch.no_grad():
+        model.classifier.weight.mul_(7)  # a length is no angle
+    assert torch.allclose(model(IMAGES, torch.zeros(2, 5)), logits, atol=1e-4)
+
+
+def test_a_cosine_head_leaves_numbers_alone():
+    heads = (mk.Head("decayed", ("sound", "decayed")), mk.Head("age"))
+    task = dataclasses.replace(TASK, heads=heads, scored=None)
+    cosine = mk.make_model(task, "test_resnet", cosine_scale=4).eval()
+    plain = mk.make_model(task, "test_resnet").eval()
+    assert set(cosine.state_dict()) == set(plain.state_dict())
+    cosine.load_state_dict(plain.state_dict())
+    one, other = (model(IMAGES, torch.zeros(2, 0)) for model in (cosine, plain))
+    assert torch.allclose(one[:, 2], other[:, 2], atol=1e-6) and not torch.equal(one, other)
 
 
 def test_bytes_are_normalised_in_the_model():
@@ -109,3 +131,10 @@ def test_a_wrong_normalisation_is_named(tmp_path):
     save_backbone(path, mean="grey")
     with pytest.raises(ValueError, match=r"its mean is 'grey' \(expected 3 numbers such as"):
         mk.make_model(TASK, "test_resnet", path)
+
+
+@pytest.mark.parametrize("name", ["mobilenetv3_small_050", "test_efficientnet", "test_vit"])
+def test_every_kind_of_backbone_answers(name):
+    model = mk.make_model(TASK, name, facts=("view",), image_size=32)
+    images = torch.zeros(2, 3, 32, 32, dtype=torch.uint8)
+    assert model.eval()(images, torch.zeros(2, 5)).shape == (2, 2)

@@ -16,6 +16,25 @@ def test_the_optimizer_spares_biases_and_norms():
     assert len(spared["params"]) == 3 and spared["weight_decay"] == 0
 
 
+@pytest.mark.parametrize(
+    ("settings", "kind", "momentum"),
+    [
+        ({}, torch.optim.AdamW, None),
+        ({"optimizer": "adam"}, torch.optim.Adam, None),
+        ({"optimizer": "sgd"}, torch.optim.SGD, 0.9),
+        ({"optimizer": "sgd", "momentum": 0.0}, torch.optim.SGD, 0.0),
+    ],
+)
+def test_the_optimizer_is_the_one_that_was_named(settings, kind, momentum):
+    config = mk.Config("caries", peak_lr=0.3, **settings)
+    model, _ = build(torch.contiguous_format, KINDS[0])
+    optimizer = make_optimizer(model, config)
+    assert type(optimizer) is kind and optimizer.defaults.get("momentum") == momentum
+    walk(model, optimizer, 2)
+    kept = optimizer_tensors(optimizer, model)  # without momentum there is nothing to keep
+    assert bool(kept) == (momentum != 0.0) and all(torch.is_tensor(v) for v in kept.values())
+
+
 def test_averaged_weights_move_towards_the_model():
     ema, model = torch.nn.Linear(2, 2), torch.nn.Linear(2, 2)
     before = ema.weight.clone()
@@ -23,16 +42,24 @@ def test_averaged_weights_move_towards_the_model():
     assert torch.allclose(ema.weight, 0.75 * before + 0.25 * model.weight)
 
 
-KINDS = [{}, {"foreach": True}]
-if "fused" in inspect.signature(torch.optim.AdamW).parameters:  # torch 1.13 has none
-    KINDS.append({"fused": True})
+def kinds():
+    for name, settings in (("AdamW", {}), ("Adam", {}), ("SGD", {"momentum": 0.9})):
+        known = inspect.signature(getattr(torch.optim, name)).parameters
+        yield name, settings
+        for speed in {"foreach", "fused"} & set(known):  # torch 1.13 fuses Adam on a GPU only
+            if speed == "foreach" or torch.__version__ > "2":
+                yield name, {**settings, speed: True}
+
+
+KINDS = sorted(kinds(), key=str)
 
 
 def build(layout, kind):
     torch.manual_seed(0)
     model = torch.nn.Sequential(torch.nn.Conv2d(3, 8, 3), torch.nn.ReLU(), torch.nn.Conv2d(8, 4, 3))
     model = model.to(memory_format=layout)
-    return model, torch.optim.AdamW(model.parameters(), 1e-2, **kind)
+    name, settings = kind
+    return model, getattr(torch.optim, name)(model.parameters(), 1e-2, **settings)
 
 
 def walk(model, optimizer, steps, first=0):

@@ -134,8 +134,8 @@ def test_a_size_must_survive_the_optimizers_step(monkeypatch):
 
     monkeypatch.setattr(stepping.Stepper, "descend", descend)
     monkeypatch.setattr(probing, "GAIN", 0.0)
-    models, made = [], probing.new_model
-    monkeypatch.setattr(probing, "new_model", lambda *args: kept(models, made(*args)))
+    models, made = [], probing.new_student
+    monkeypatch.setattr(probing, "new_student", lambda *args: kept(models, made(*args)))
     found = mk.find_batch_size(CONFIG, **QUIET)
     assert list(found.table["batch_size"]) == [2, 4] and found.why == "memory ran out with 8"
     assert found.suggestion == 4 and len(models) == 4
@@ -210,15 +210,17 @@ def test_a_device_without_room_for_two_is_said(monkeypatch):
         mk.find_batch_size(CONFIG, **QUIET)
 
 
-def test_a_summary_tells_what_a_run_takes(cases, tmp_path):
-    config = replace(CONFIG, epochs=1)
+@pytest.mark.parametrize("settings", [{}, {"optimizer": "sgd"}, {"peers": 2, "ema_decay": 0.9}])
+def test_a_summary_tells_what_a_run_takes(cases, tmp_path, settings):
+    config = replace(CONFIG, epochs=1, **settings)
     told = mk.summary(config, cases, device="cpu")
     run = mk.fit(config, cases, tmp_path / "run", num_workers=0, **QUIET)
     assert told.state_bytes == pytest.approx(run.last.stat().st_size, rel=0.1)
     assert f"{told.steps} steps of 16 images an epoch" in (run.path / "log.txt").read_text()
     assert told.run_s == pytest.approx(told.epoch_s) and told.epoch_s > 0
     lines = repr(told).splitlines()
-    assert lines[0] == "test_resnet on cpu: 0.4 million weights" and len(lines) == 4
+    size = "0.7" if config.peers == 2 else "0.4"
+    assert lines[0] == f"test_resnet on cpu: {size} million weights" and len(lines) == 4
     assert len(repr(mk.summary(CONFIG, device="cpu")).splitlines()) == 3
 
 

@@ -14,12 +14,13 @@ import pytest
 import torch
 
 import medkit as mk
-from medkit.inference.predicting import new_model
-from medkit.loading.loader import Batch, KeyedSampler
+from medkit.loading.loader import UNLABELLED, Batch, KeyedSampler
 from medkit.runs.folder import open_folder
 from medkit.runs.holding import read_status
 from medkit.runs.state import load_state, weights_hash
 from medkit.training import launching
+from medkit.training.distilling import new_student
+from medkit.training.losses import Objective
 from medkit.training.ranks import Ranks
 from medkit.training.stepping import Stepper
 
@@ -142,6 +143,15 @@ def test_more_processes_than_images_are_refused(cases, tmp_path):
         mk.fit(config, cases, tmp_path / "run", devices=2, progress=False, **QUICK)
 
 
+def make_stepper(config, batch, ranks):
+    """With peers, and a teacher that knows every case."""
+    task = mk.get_task("caries")
+    objective = Objective(task, config, batch.labels)
+    stepper = Stepper(objective, config, new_student(task, config), ranks, print)
+    stepper.soft = torch.linspace(0.1, 0.9, 18).view(9, 2)
+    return stepper
+
+
 def _gradient_of(rank, ranks, port, batch, config, out):
     os.environ.update(
         RANK=str(rank), WORLD_SIZE=str(ranks), MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port)
@@ -149,8 +159,7 @@ def _gradient_of(rank, ranks, port, batch, config, out):
     torch.set_num_threads(1)
     here = Ranks()
     here.join(torch.device("cpu"))
-    model = new_model(mk.get_task("caries"), config)
-    stepper = Stepper(mk.get_task("caries"), config, model, here, print)
+    stepper = make_stepper(config, batch, here)
     part = here.share(len(batch.images))
     loss, stop = stepper.gradients(Batch(*(p[part] for p in batch)), 0, 0, stop=rank == 1)
     gradient = torch.cat([p.grad.flatten() for p in stepper.parameters])
@@ -159,10 +168,20 @@ def _gradient_of(rank, ranks, port, batch, config, out):
 
 
 def test_gradients_of_the_parts_are_the_gradient_of_the_whole(tmp_path):
-    config = mk.Config("caries", model="test_vit", image_size=32, batch_size=9)
+    config = mk.Config(
+        "caries",
+        model="test_vit",
+        image_size=32,
+        batch_size=9,
+        loss="focal",
+        class_weights=(1, 4),
+        label_smoothing=0.1,
+        peers=2,
+    )
     rng = torch.Generator().manual_seed(0)
     images = torch.randint(0, 256, (9, 3, 32, 32), generator=rng, dtype=torch.uint8)
-    labels = torch.tensor([0, 1, -100, -100, 0, 1, 1, 1, 0])[:, None]
+    missing = UNLABELLED
+    labels = torch.tensor([0, 1, missing, missing, 0, 1, 1, 1, 0])[:, None]
     batch = Batch(images, labels, torch.zeros(9, 0), torch.arange(9))
     context = torch.multiprocessing.get_context("spawn")
     port, out = launching._free_port(), str(tmp_path / "gradient")
@@ -175,8 +194,7 @@ def test_gradients_of_the_parts_are_the_gradient_of_the_whole(tmp_path):
     for process in processes:
         process.join(120)
         assert process.exitcode == 0
-    model = new_model(mk.get_task("caries"), config)
-    alone = Stepper(mk.get_task("caries"), config, model, Ranks(), print)
+    alone = make_stepper(config, batch, Ranks())
     loss, _ = alone.gradients(batch, 0, 0)
     whole = torch.cat([p.grad.flatten() for p in alone.parameters])
     for rank in range(2):

@@ -6,10 +6,11 @@ import pytest
 import torch
 
 import medkit as mk
-from medkit.inference.predicting import is_out_of_memory, new_model
+from medkit.inference.predicting import is_out_of_memory
 from medkit.loading.loader import UNLABELLED, Batch
 from medkit.runs.state import load_state
 from medkit.training import loop, stepping
+from medkit.training.distilling import new_student
 from medkit.training.losses import Objective
 from medkit.training.ranks import Ranks
 from medkit.training.stepping import Stepper
@@ -35,7 +36,7 @@ def make_batch(count=8):
 def make_stepper(config=CONFIG, told=None):
     log = print if told is None else told.append
     objective = Objective(TASK, config, make_batch().labels)
-    return Stepper(objective, config, new_model(TASK, config), Ranks(), log)
+    return Stepper(objective, config, new_student(TASK, config), Ranks(), log)
 
 
 def gradient(stepper, batch=None, step=0):
@@ -66,6 +67,38 @@ def test_micro_batches_add_up_to_the_whole(size):
     loss_of_parts, sum_of_parts = gradient(parts)
     assert torch.allclose(loss, loss_of_parts, atol=1e-6)
     assert torch.allclose(whole, sum_of_parts, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"class_weights": (1, 4), "loss": "focal"},
+        {"loss": "class_balanced", "class_balance_beta": 0.9, "label_smoothing": 0.1},
+        {"arcface_margin": 0.3},
+        {"peers": 2},
+    ],
+    ids=str,
+)
+def test_micro_batches_add_up_whatever_the_loss_and_the_teacher(settings):
+    sums, torch_rng = [], torch.Generator().manual_seed(2)
+    soft = torch.softmax(torch.randn(8, 2, generator=torch_rng), 1)
+    for size in (0, 3):
+        config = replace(CONFIG, micro_batch=size, **settings)
+        stepper = make_stepper(config)
+        stepper.soft = soft
+        sums.append(gradient(stepper))
+    (loss, whole), (loss_of_parts, sum_of_parts) = sums
+    assert torch.allclose(loss, loss_of_parts, atol=1e-5)
+    assert torch.allclose(whole, sum_of_parts, atol=2e-5, rtol=1e-3)
+
+
+def test_each_peer_is_clipped_alone():
+    stepper = make_stepper(replace(CONFIG, peers=2, clip_norm=1e-3))
+    gradient(stepper)
+    stepper.descend(torch.optim.SGD(stepper.parameters, 0.0))
+    for peer in stepper.model.peers:
+        norm = torch.cat([p.grad.flatten() for p in peer.parameters()]).norm()
+        assert norm.item() == pytest.approx(1e-3, rel=1e-3)
 
 
 def test_each_micro_batch_has_its_own_dropout():

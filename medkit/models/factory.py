@@ -11,6 +11,7 @@ import timm
 import torch
 from safetensors import safe_open
 from torch import nn
+from torch.nn.functional import linear, normalize
 
 from medkit import seeding
 from medkit.datasets.task import Task
@@ -20,18 +21,49 @@ from medkit.runs.state import load_state
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # ImageNet's: for drawn weights, by habit
 
 
+class CosineLinear(nn.Linear):
+    """A linear layer whose answers for classes are scaled cosines; numbers stay as they are.
+
+    Source: Deng et al., arXiv 1801.07698, section 3.1; its margin is a matter of the loss.
+    """
+
+    def __init__(self, n_features: int, task: Task, scale: float):
+        super().__init__(n_features, len(task.columns))
+        is_class = [bool(head.classes) for head in task.heads for _ in head.columns]
+        self.register_buffer("is_class", torch.tensor(is_class), persistent=False)
+        self.scale = scale
+
+    def forward(self, features: torch.Tensor) -> torch.Tensor:
+        with torch.autocast(features.device.type, enabled=False):  # angles need the precision
+            features = features.float()
+            cosines = linear(normalize(features), normalize(self.weight))
+            return torch.where(self.is_class, self.scale * cosines, super().forward(features))
+
+
 class CaseModel(nn.Module):
     """A backbone, the facts of a case, and one linear layer for all classes of all heads.
 
     Takes uint8 images and normalises them where they lie, so that workers hand over bytes.
     """
 
-    def __init__(self, task: Task, backbone: nn.Module, facts: Sequence[str], drop_rate: float):
+    def __init__(
+        self,
+        task: Task,
+        backbone: nn.Module,
+        facts: Sequence[str],
+        drop_rate: float,
+        cosine_scale: float = 0.0,
+    ):
         super().__init__()
-        n_facts = sum(len(fact.values) for fact in fact_list(task, facts))
+        self.n_facts = sum(len(fact.values) for fact in fact_list(task, facts))
+        pooled = getattr(backbone, "head_hidden_size", backbone.num_features)  # mobilenetv3: wider
+        n_features = pooled + self.n_facts
         self.task, self.backbone = task, backbone
         self.dropout = nn.Dropout(drop_rate)
-        self.classifier = nn.Linear(backbone.num_features + n_facts, len(task.columns))
+        if cosine_scale:
+            self.classifier: nn.Linear = CosineLinear(n_features, task, cosine_scale)
+        else:
+            self.classifier = nn.Linear(n_features, len(task.columns))
         self.has_numbers = not all(head.classes for head in task.heads)
         if self.has_numbers:  # their heads answer in standard deviations from the mean
             self.register_buffer("offset", torch.zeros(len(task.columns)))
@@ -75,6 +107,7 @@ def make_model(
     facts: Sequence[str] = (),
     drop_rate: float = 0.0,
     drop_path_rate: float = 0.0,
+    cosine_scale: float = 0.0,
     image_size: int = 224,
     seed: int = 0,
 ) -> CaseModel:
@@ -86,6 +119,7 @@ def make_model(
             deviation that it was trained with: its metadata's "mean" and "std" (JSON lists), or
             those that timm knows of `name`. None draws weights from `seed`.
         facts: names of the task's facts that the model is told beside the picture.
+        cosine_scale: above 0, heads of classes answer by scaled cosines (ArcFace's head).
         image_size: pixels a side; matters to transformers only.
 
     Raises:
@@ -98,7 +132,7 @@ def make_model(
         backbone = _backbone(name, image_size, options)
         if not hasattr(backbone, "forward_head"):
             raise ValueError(f"model {name!r} has no feature map. Choose another backbone.")
-        model = CaseModel(task, backbone, facts, drop_rate)
+        model = CaseModel(task, backbone, facts, drop_rate, cosine_scale)
     if weights is not None:
         _load_backbone(backbone, name, weights)
         told = {**getattr(backbone, "pretrained_cfg", {}), **_metadata(Path(weights))}

@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import difflib
-from dataclasses import asdict, dataclass, fields
+import os
+from dataclasses import dataclass, fields
 from typing import Any, Mapping
+
+OPTIMIZERS = ("adamw", "adam", "sgd")
+SCHEDULES = ("cosine", "restarts", "one_cycle", "exponential", "plateau", "constant")
+LOSSES = ("cross_entropy", "focal", "class_balanced")
 
 
 @dataclass(frozen=True)
@@ -12,6 +17,8 @@ class Config:
     """The settings of a run. `dataclasses.replace(config, image_size=384)` makes a variant.
 
     What does not change the result (workers, saving, where files lie) is an argument of `fit`.
+    `loss`, `class_weights` and `label_smoothing` hold for every head of classes; a mapping, such as
+    loss={"age": "focal"}, gives each head its own, and leaves the others at the default.
     """
 
     task: str
@@ -27,22 +34,42 @@ class Config:
     facts: tuple[str, ...] = ()  # facts of a case that the model is told: "view", "tooth_number"
     drop_rate: float = 0.0  # dropout before the heads
     drop_path_rate: float = 0.0  # stochastic depth, where the backbone has it
+    arcface_margin: float = 0.0  # angle in radians; above 0 heads of classes answer by cosine
+    arcface_scale: float = 16.0  # of these cosines; the paper takes 64 for thousands of classes
     # steps
     epochs: int = 20
     batch_size: int = 32  # images a step, over all devices
     micro_batch: int = 0  # images through the model at once, on each device; 0 takes all of them
     sync_bn: bool = False  # BatchNorm over all GPUs, not on each
-    peak_lr: float = 1e-3
-    warmup_epochs: float = 1.0
+    optimizer: str = "adamw"  # or "adam", "sgd"
+    momentum: float = 0.9  # of "sgd"
     weight_decay: float = 0.05
     clip_norm: float = 1.0  # of the gradient; 0 does not clip
     ema_decay: float = 0.0  # of the averaged weights that are validated and kept; 0 keeps none
+    # the learning rate
+    peak_lr: float = 1e-3
+    schedule: str = "cosine"  # or "restarts", "one_cycle", "exponential", "plateau", "constant"
+    warmup_epochs: float = 1.0  # before any schedule but "one_cycle", which rises by itself
+    restart_epochs: float = 5.0  # of "restarts": the length of its first period
+    restart_factor: float = 2.0  # of "restarts": how much longer each period is than the last
+    lr_decay: float = 0.9  # the factor of "exponential" (each epoch) and "plateau" (each fall)
+    plateau_patience: int = 3  # of "plateau": epochs without a better one before the rate falls
     # what the model sees
     augment: str = "medium"  # a recipe of loading.augment
     mixup: float = 0.0  # alpha of the Beta distribution; 0 does not mix
     cutmix: float = 0.0  # likewise; with both, each step draws one
     balanced: bool = False  # draw every class equally often
-    label_smoothing: float = 0.0
+    # what is minimised
+    loss: str | Mapping[str, str] = "cross_entropy"  # or "focal", "class_balanced"
+    focal_gamma: float = 2.0  # of "focal": 0 is cross entropy
+    class_balance_beta: float = 0.999  # of "class_balanced": 0 weighs nothing, 1 by frequency
+    class_weights: Any = None  # one a class, such as (1, 4, 6, 9), or "balanced"
+    label_smoothing: float | Mapping[str, float] = 0.0
+    # learning from other models
+    teacher: str | tuple[str, ...] | None = None  # runs, or folders of `fit_folds`; several vote
+    distill_weight: float = 0.5  # of the teacher's answers in the loss; the labels have the rest
+    distill_temperature: float = 2.0  # softens the answers of both
+    peers: int = 1  # models that are trained together and teach each other; the best is kept
     # choice
     best_by: str = "loss"  # validation loss, or a score of the task such as "auc"
     patience: int = 0  # epochs without a better one before stopping; 0 never stops early
@@ -52,6 +79,9 @@ class Config:
     deterministic: bool = False  # on a GPU; a CPU always is
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "facts", tuple(self.facts))
+        for name in ("loss", "class_weights", "label_smoothing", "teacher"):
+            object.__setattr__(self, name, _frozen(getattr(self, name)))
         rules = {
             "seed": 0 <= self.seed < 2**32,
             "image_size": self.image_size >= 16,
@@ -59,24 +89,44 @@ class Config:
             "epochs": self.epochs >= 1,
             "batch_size": self.batch_size >= 1,
             "micro_batch": self.micro_batch >= 0,
+            "momentum": 0 <= self.momentum < 1,
             "peak_lr": self.peak_lr > 0,
             "warmup_epochs": self.warmup_epochs >= 0,
+            "restart_epochs": self.restart_epochs > 0,
+            "restart_factor": self.restart_factor >= 1,
+            "lr_decay": 0 < self.lr_decay <= 1,
+            "plateau_patience": self.plateau_patience >= 0,
             "ema_decay": 0 <= self.ema_decay < 1,
             "mixup": self.mixup >= 0,
             "cutmix": self.cutmix >= 0,
-            "label_smoothing": 0 <= self.label_smoothing < 1,
+            "focal_gamma": self.focal_gamma >= 0,
+            "class_balance_beta": 0 <= self.class_balance_beta < 1,
+            "class_weights": all(_are_weights(value) for value in each(self.class_weights)),
+            "label_smoothing": all(0 <= value < 1 for value in each(self.label_smoothing)),
+            "arcface_margin": 0 <= self.arcface_margin < 1.5,
+            "arcface_scale": self.arcface_scale > 0,
             "drop_rate": 0 <= self.drop_rate < 1,
             "drop_path_rate": 0 <= self.drop_path_rate < 1,
+            "distill_weight": 0 <= self.distill_weight <= 1,
+            "distill_temperature": self.distill_temperature > 0,
+            "peers": self.peers >= 1,
             "patience": self.patience >= 0,
         }
         wrong = [f"{name}={getattr(self, name)!r}" for name, holds in rules.items() if not holds]
         if wrong:
             raise ValueError(f"Config: {', '.join(wrong)} is out of range. See help(mk.Config).")
-        object.__setattr__(self, "facts", tuple(self.facts))  # JSON knows lists only
+        names = {"optimizer": OPTIMIZERS, "schedule": SCHEDULES, "loss": LOSSES}
+        for setting, known in names.items():
+            for name in each(getattr(self, setting)):
+                if name not in known:
+                    raise ValueError(
+                        f"Config: there is no {setting} {name!r} (expected one of "
+                        f"{', '.join(known)}).{_nearest(name, known)}"
+                    )
 
     def to_dict(self) -> dict[str, Any]:
         """The settings as JSON knows them."""
-        return {**asdict(self), "facts": list(self.facts)}
+        return {field.name: _plain(getattr(self, field.name)) for field in fields(self)}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Config:
@@ -88,9 +138,7 @@ class Config:
         names = [field.name for field in fields(cls)]
         for name in values:
             if name not in names:
-                near = difflib.get_close_matches(name, names, n=1)
-                hint = f" Did you mean {near[0]!r}?" if near else ""
-                raise ValueError(f"Config: there is no setting {name!r}.{hint}")
+                raise ValueError(f"Config: there is no setting {name!r}.{_nearest(name, names)}")
         return cls(**values)
 
 
@@ -102,3 +150,36 @@ def differences(saved: Config, asked: Config) -> list[str]:
         for name in old
         if old[name] != new[name]
     ]
+
+
+def each(setting: Any) -> list[Any]:
+    """The values of a setting that may be a mapping by head."""
+    return list(setting.values()) if isinstance(setting, Mapping) else [setting]
+
+
+def _are_weights(value: Any) -> bool:
+    """Whether a head's classes can be weighed so."""
+    if isinstance(value, tuple):
+        return all(isinstance(w, (int, float)) and w >= 0 for w in value) and sum(value) > 0
+    return value in (None, "balanced")
+
+
+def _frozen(value: Any) -> Any:
+    """A value as a config keeps it: JSON knows lists and text only."""
+    if isinstance(value, Mapping):
+        return {name: _frozen(part) for name, part in value.items()}
+    if isinstance(value, (list, tuple)):
+        return tuple(_frozen(part) for part in value)
+    return os.fspath(value) if isinstance(value, os.PathLike) else value
+
+
+def _plain(value: Any) -> Any:
+    """A config's value as JSON knows it."""
+    if isinstance(value, Mapping):
+        return {name: _plain(part) for name, part in value.items()}
+    return [_plain(part) for part in value] if isinstance(value, tuple) else value
+
+
+def _nearest(name: Any, known: Any) -> str:
+    near = difflib.get_close_matches(str(name).lower(), known, n=1)
+    return f" Did you mean {near[0]!r}?" if near else ""

@@ -14,7 +14,7 @@ import torch
 
 from medkit import files, machine, tables
 from medkit.datasets.task import Task
-from medkit.inference.predicting import make_dataset, new_model, predict_rows, to_table
+from medkit.inference.predicting import make_dataset, predict_rows, to_table
 from medkit.loading import augment
 from medkit.loading.loader import (
     Batch,
@@ -31,11 +31,12 @@ from medkit.runs.config import Config
 from medkit.runs.folder import Run
 from medkit.runs.holding import Hold, Stopped
 from medkit.runs.state import load_newest, save_generation, save_state, weights_hash
-from medkit.training import neighbours
+from medkit.training import distilling, neighbours
+from medkit.training.distilling import Student, students
 from medkit.training.losses import Objective
 from medkit.training.optimizing import average, load_optimizer, make_optimizer, optimizer_tensors
 from medkit.training.ranks import Ranks
-from medkit.training.schedules import warmup_cosine
+from medkit.training.schedules import learning_rate
 from medkit.training.stepping import Stepper
 
 LOG_EVERY_S = 10.0
@@ -93,7 +94,7 @@ def _check_classes(task: Task, rows: pd.DataFrame, side: str) -> None:
             )
 
 
-def place_model(model: CaseModel, config: Config, device: torch.device, ranks: Ranks) -> CaseModel:
+def place_model(model: Student, config: Config, device: torch.device, ranks: Ranks) -> Student:
     """A model on its device, in the memory format that is fast there."""
     if config.sync_bn and ranks.size > 1:
         if device.type != "cuda":
@@ -124,8 +125,9 @@ class Loop:
         augment.make_transform(config.augment)  # a wrong name shows before the folder is made
         self.labels = encode_labels(task, self.seen)
         self.objective = Objective(task, config, self.labels[self.train_rows])
-        self.model: CaseModel = new_model(task, config)
-        self.model.set_numbers(self.labels[self.train_rows])
+        self.model = distilling.new_student(task, config)
+        for student in students(self.model):
+            student.set_numbers(self.labels[self.train_rows])
 
     def _check_best_by(self) -> None:
         """Score even chances, so that a wrong name shows before the first epoch."""
@@ -174,7 +176,8 @@ class Loop:
         if device.type == "cuda":
             images = config.micro_batch or -(-config.batch_size // ranks.size)
             neighbours.wait_for_room(
-                neighbours.training_bytes(self.model, config, images) + neighbours.CUDA_BYTES,
+                sum(neighbours.training_bytes(m, config, images) for m in students(self.model))
+                + neighbours.CUDA_BYTES,
                 lambda: torch.cuda.mem_get_info(device)[0],
                 limit_s=wait_s,
                 log=self.log,
@@ -187,9 +190,27 @@ class Loop:
         self.ema = copy.deepcopy(self.model).eval() if config.ema_decay else None
         self.optimizer = make_optimizer(self.model, config)
         self.stepper = Stepper(self.objective, config, self.model, ranks, self.log)
+        if config.teacher is not None:
+            self._listen(cache_folder)
         self.restore()
         if self.epoch == self.step == 0:
             self.rehearse()
+
+    def _listen(self, cache_folder: Any) -> None:
+        """Take in what the teachers say of each training case; the first process asks them."""
+        if self.ranks.is_first:
+            distilling.teach(
+                self.run,
+                self.task,
+                self.config,
+                self.seen,
+                self.train_rows,
+                device=self.device,
+                cache_folder=cache_folder,
+                log=self.log,
+            )
+        self.ranks.wait_for_all()
+        self.stepper.soft = distilling.taught(self.run).to(self.device)
 
     def rehearse(self) -> None:
         """Pull one batch of each side through model and loss, and leave no trace of it.
@@ -215,7 +236,7 @@ class Loop:
         self.optimizer.zero_grad(set_to_none=True)
         rows = self.valid_rows[self.ranks.share(len(self.valid_rows))][: 2 * len(keys)]
         if len(rows):
-            self.objective.plain(*self._predict(self.model, rows))
+            self.objective.plain(*self._predict(students(self.model)[0], rows))
         count = sum(p.numel() for p in self.stepper.parameters) / 1e6
         self.log(
             f"{self.config.model}: {count:.1f} million weights; {self.steps} steps of "
@@ -275,12 +296,7 @@ class Loop:
     def train_step(self, batch: Batch) -> bool:
         """One step of the optimizer; says whether any process wants to stop."""
         config, done = self.config, self.epoch * self.steps + self.step
-        lr = warmup_cosine(
-            done,
-            total=config.epochs * self.steps,
-            peak=config.peak_lr,
-            warmup=config.warmup_epochs * self.steps,
-        )
+        lr = learning_rate(config, done, steps=self.steps, values=self.epoch_values())
         for group in self.optimizer.param_groups:
             group["lr"] = lr
         before = self.stepper.micro_batch
@@ -365,18 +381,18 @@ class Loop:
     def end_epoch(self) -> None:
         """Validate, keep the best weights, save the state, tell.
 
-        Without held-out cases the newest weights are the best.
+        Without held-out cases the newest weights are the best; of peers, those of the best one.
         """
         model = self.ema if self.ema is not None else self.model
         self.ranks.copy_first([b for b in model.buffers() if b.is_floating_point()])
         row = {"epoch": self.epoch + 1, "lr": self.optimizer.param_groups[0]["lr"]}
         row.update(micro_batch=self.stepper.micro_batch, bit_exact=self.is_exact)
         row.update(train_loss=self.loss_sum / self.steps)
-        predictions, value, is_best = None, row["train_loss"], True
+        student, predictions, is_best = students(model)[0], None, True
         if len(self.valid_rows):
-            predictions = self._validate(model, row)
-            value = row["valid_loss" if self.config.best_by == "loss" else self.config.best_by]
-            is_best = self.is_better(value)
+            student, predictions = self._validate(model, row)
+            is_best = self.is_better(row[self._measure])
+        value = row[self._measure]
         self.history.append(row)
         self.epoch, self.step, self.loss_sum = self.epoch + 1, 0, 0.0
         if is_best:
@@ -384,7 +400,7 @@ class Loop:
         if self.ranks.is_first:
             if is_best:
                 self.held.check()
-                save_state(self.run.best, model.state_dict(), {"epoch": self.epoch})
+                save_state(self.run.best, student.state_dict(), {"epoch": self.epoch})
                 if predictions is not None:
                     tables.write_csv(predictions, self.run.path / "predictions.csv")
             self.save()
@@ -392,17 +408,42 @@ class Loop:
         self.held.facts.update(epochs_done=self.epoch, best=self.best["value"])
         self._tell_epoch(row, is_best)
 
-    def _validate(self, model: CaseModel, row: dict[str, Any]) -> pd.DataFrame:
-        """Predictions of the held-out cases; their loss and scores go into the epoch's row."""
+    def _validate(self, model: Student, row: dict[str, Any]) -> tuple[CaseModel, pd.DataFrame]:
+        """The best student and its predictions of the held-out cases; its scores go into `row`."""
+        found = [(*self._judge(student), student) for student in students(model)]
+        values = [scores[self._measure] for scores, _, _ in found]
+        rises = _greater_is_better(self.config.best_by)
+        costs = [math.inf if math.isnan(v) else -v if rises else v for v in values]
+        best = costs.index(min(costs))
+        scores, predictions, student = found[best]
+        row.update(scores)
+        if len(found) > 1:
+            row["peer"] = best + 1
+        return student, predictions
+
+    def _judge(self, model: CaseModel) -> tuple[dict[str, float], pd.DataFrame]:
+        """Loss and scores of the held-out cases, and their predictions."""
         share = self.ranks.share(len(self.valid_rows))
         parts = self._predict(model, self.valid_rows[share])
         logits, labels = (torch.cat(self.ranks.gather(part)) for part in parts)
         predictions = to_table(self.task, self.seen["id"].iloc[self.valid_rows], logits)
         scores = self.task.score(self.held_out_cases, predictions)
-        row.update(valid_loss=float(self.objective.plain(logits, labels)))
-        row.update({name: float(value) for name, value in scores.items()})
         self.first_score = next(iter(scores))
-        return predictions
+        found = {"valid_loss": float(self.objective.plain(logits, labels))}
+        return {**found, **{name: float(value) for name, value in scores.items()}}, predictions
+
+    @property
+    def _measure(self) -> str:
+        """The column of the history that epochs are compared by."""
+        if not len(self.valid_rows):
+            return "train_loss"
+        return "valid_loss" if self.config.best_by == "loss" else self.config.best_by
+
+    def epoch_values(self) -> list[float]:
+        """What the epochs done are compared by, the less the better."""
+        values = [row[self._measure] for row in self.history]
+        rises = self._measure != "train_loss" and _greater_is_better(self.config.best_by)
+        return [-value for value in values] if rises else values
 
     def _tell_epoch(self, row: dict[str, Any], is_best: bool) -> None:
         told = {"train": row["train_loss"]}
@@ -429,9 +470,7 @@ class Loop:
         best, name = self.best["value"], self.config.best_by
         if best is None or math.isnan(best) or math.isnan(value):
             return best is None or not math.isnan(value)
-        metric = METRICS.get(name) or METRICS.get(name.partition("_")[2])  # "tooth_auc"
-        greater = name != "loss" and (metric is None or metric.greater_is_better)
-        return value > best if greater else value < best
+        return value > best if _greater_is_better(name) else value < best
 
     def is_stale(self) -> bool:
         """Whether `patience` epochs have brought nothing better."""
@@ -548,6 +587,11 @@ class Loop:
             weights=weights,
             part=(self.ranks.rank, self.ranks.size),
         )
+
+
+def _greater_is_better(best_by: str) -> bool:
+    metric = METRICS.get(best_by) or METRICS.get(best_by.partition("_")[2])  # "tooth_auc"
+    return best_by != "loss" and (metric is None or metric.greater_is_better)
 
 
 def _explain_worker(error: RuntimeError, num_workers: int) -> None:

@@ -2,24 +2,35 @@
 
 from __future__ import annotations
 
-import torch
-from torch.nn.functional import cross_entropy, smooth_l1_loss
+import math
+from typing import Any, Callable
 
-from medkit.datasets.task import Task
+import torch
+from torch.nn.functional import cross_entropy, kl_div, smooth_l1_loss
+
+from medkit.datasets.task import Head, Task
 from medkit.runs.config import Config
 
 
 class Objective:
-    """The loss of a task: cross entropy of its classes, smooth L1 of its numbers.
+    """The loss of a task: of its classes as the config says, smooth L1 of its numbers.
+
+    Each head's losses are added up and divided by the number of labelled cases, whatever their
+    weights: these have mean 1 over the training cases. So the parts of a batch, in micro-batches or
+    on several devices, add up to the whole.
 
     Args:
-        labels: (N, heads) of the training cases, NaN where missing; the loss of a number is
-            measured in standard deviations of these.
+        labels: (N, heads) of the training cases, NaN where missing; classes are counted in these,
+            and the loss of a number is measured in standard deviations of these.
     """
 
     def __init__(self, task: Task, config: Config, labels: torch.Tensor):
-        self.task, self.label_smoothing = task, config.label_smoothing
-        self.spread = [_spread(column) for column in labels.T]
+        _check_heads(task, config)
+        self.task = task
+        self.losses = [
+            ClassLoss(head, config, known) if head.classes else NumberLoss(known)
+            for head, known in zip(task.heads, (column[~column.isnan()] for column in labels.T))
+        ]
 
     def __call__(
         self, logits: torch.Tensor, labels: torch.Tensor, *, known: torch.Tensor | None = None
@@ -32,37 +43,171 @@ class Objective:
             known: (heads,) how many labels the sum is divided by, where these are a part of a
                 batch.
         """
-        return self._sum(logits, labels, known, self.label_smoothing)
+        return self._sum([loss.training for loss in self.losses], logits, labels, known)
 
     def plain(self, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-        """The same without smoothing: what epochs, and runs of other settings, are compared by."""
-        return self._sum(logits, labels, None, 0.0)
+        """By plain cross entropy: what epochs, and runs of other settings, are compared by."""
+        return self._sum([loss.plain for loss in self.losses], logits, labels, None)
+
+    def taught(
+        self,
+        logits: torch.Tensor,
+        soft: torch.Tensor,
+        *,
+        count: torch.Tensor | int,
+        temperature: float,
+    ) -> torch.Tensor:
+        """How far the answers are from soft labels, with or without a label of their own.
+
+        Args:
+            soft: (N, columns of all heads), as `soft_labels` gives them at this temperature.
+            count: cases that the sum is divided by.
+        Source: Hinton et al., arXiv 1503.02531, section 2.
+        """
+        total = logits.sum() * 0.0
+        for loss, (_, part) in zip(self.losses, self.task.parts()):
+            total = total + loss.taught(logits[:, part].float(), soft[:, part], temperature)
+        return total / count
 
     def _sum(
         self,
+        losses: list[Callable[..., torch.Tensor]],
         logits: torch.Tensor,
         labels: torch.Tensor,
         known: torch.Tensor | None,
-        label_smoothing: float,
     ) -> torch.Tensor:
         is_known = ~labels.isnan()
         known = is_known.sum(0) if known is None else known
         total = logits.sum() * 0.0  # keeps the graph when nothing is labelled
-        for column, (head, part) in enumerate(self.task.parts()):
+        for column, (_, part) in enumerate(self.task.parts()):
             rows = is_known[:, column]
             answers, wanted = logits[rows, part].float(), labels[rows, column]
-            if head.classes:
-                losses = cross_entropy(
-                    answers, wanted.long(), label_smoothing=label_smoothing, reduction="sum"
-                )
-            else:
-                spread = self.spread[column]
-                losses = smooth_l1_loss(answers[:, 0] / spread, wanted / spread, reduction="sum")
-            total = total + losses / known[column].clamp(min=1)
+            total = total + losses[column](answers, wanted) / known[column].clamp(min=1)
         return total
 
 
-def _spread(values: torch.Tensor) -> float:
-    """Standard deviation of the known values, or 1 where they do not differ."""
-    known = values[~values.isnan()].double()
-    return float(known.std(unbiased=False)) or 1.0 if len(known) else 1.0
+class ClassLoss:
+    """The losses of one head of classes, added up over cases.
+
+    Args:
+        known: (N,) numbers of the classes of the labelled training cases.
+    """
+
+    def __init__(self, head: Head, config: Config, known: torch.Tensor):
+        self.kind = _of(config.loss, head, "cross_entropy")
+        self.smoothing, self.gamma = _of(config.label_smoothing, head, 0.0), config.focal_gamma
+        self.margin, self.scale = config.arcface_margin, config.arcface_scale
+        counts = torch.bincount(known.long(), minlength=len(head.classes)).double()
+        self.weights = _class_weights(head, config, counts)
+
+    def training(self, answers: torch.Tensor, wanted: torch.Tensor) -> torch.Tensor:
+        wanted = wanted.long()
+        if self.margin:
+            answers = with_margin(answers, wanted, self.margin, self.scale)
+        losses = cross_entropy(answers, wanted, label_smoothing=self.smoothing, reduction="none")
+        if self.kind == "focal":  # Lin et al., arXiv 1708.02002, equation 4
+            sure = torch.softmax(answers, 1).gather(1, wanted[:, None])[:, 0]
+            losses = losses * (1 - sure).clamp(min=1e-7) ** self.gamma
+        if self.weights is not None:
+            self.weights = self.weights.to(answers.device)
+            losses = losses * self.weights[wanted]
+        return losses.sum()
+
+    def plain(self, answers: torch.Tensor, wanted: torch.Tensor) -> torch.Tensor:
+        return cross_entropy(answers, wanted.long(), reduction="sum")
+
+    def taught(self, answers: torch.Tensor, soft: torch.Tensor, temperature: float) -> torch.Tensor:
+        """Divergence, times the square of the temperature: so its gradient keeps its size."""
+        log_probs = torch.log_softmax(answers / temperature, 1)
+        return temperature**2 * kl_div(log_probs, soft, reduction="sum")
+
+
+class NumberLoss:
+    """The losses of one head that is a number, in standard deviations of the known ones."""
+
+    def __init__(self, known: torch.Tensor):
+        spread = float(known.double().std(unbiased=False)) if len(known) else 0.0
+        self.spread = spread or 1.0
+
+    def training(self, answers: torch.Tensor, wanted: torch.Tensor) -> torch.Tensor:
+        answers, wanted = answers[:, 0] / self.spread, wanted / self.spread
+        return smooth_l1_loss(answers, wanted, reduction="sum")
+
+    plain = training
+
+    def taught(self, answers: torch.Tensor, soft: torch.Tensor, temperature: float) -> torch.Tensor:
+        return self.training(answers, soft[:, 0])
+
+
+def soft_labels(task: Task, logits: torch.Tensor, temperature: float) -> torch.Tensor:
+    """(N, columns): the probabilities of each head's classes at a temperature, and the numbers."""
+    parts = [
+        torch.softmax(logits[:, part].float() / temperature, 1) if head.classes else logits[:, part]
+        for head, part in task.parts()
+    ]
+    return torch.cat([part.float() for part in parts], 1)
+
+
+def with_margin(
+    answers: torch.Tensor, wanted: torch.Tensor, margin: float, scale: float
+) -> torch.Tensor:
+    """Scaled cosines, that of the true class as if its angle were larger by `margin`.
+
+    Beyond half a turn, where the cosine would rise again, it goes on in a straight line.
+    Source: Deng et al., arXiv 1801.07698, equation 3.
+    """
+    cosines = answers.gather(1, wanted[:, None]) / scale
+    sines = (1 - cosines**2).clamp(min=1e-6).sqrt()  # the root of 0 has no gradient
+    harder = cosines * math.cos(margin) - sines * math.sin(margin)
+    beyond = cosines - math.sin(margin) * margin
+    harder = torch.where(cosines > -math.cos(margin), harder, beyond)
+    return answers.scatter(1, wanted[:, None], scale * harder)
+
+
+def _class_weights(head: Head, config: Config, counts: torch.Tensor) -> torch.Tensor | None:
+    """(classes,) with mean 1 over the training cases.
+
+    Source: Cui et al., arXiv 1901.05555, equation 4.
+    """
+    given = _of(config.class_weights, head, None)
+    if _of(config.loss, head, "cross_entropy") == "class_balanced":
+        if given is not None:
+            raise ValueError(
+                f"Config: loss='class_balanced' weighs the classes of {head.name} already "
+                f"(found class_weights={given!r}). Leave one of the two out."
+            )
+        beta = config.class_balance_beta
+        weights = (1 - beta) / (1 - beta ** counts.clamp(min=1))
+    elif given == "balanced":
+        weights = 1 / counts.clamp(min=1)
+    elif given is not None:
+        if len(given) != len(head.classes):
+            raise ValueError(
+                f"Config: class_weights={given!r} are {len(given)} (expected one for each class of "
+                f"{head.name}: {', '.join(head.classes)}). With several heads give them by head: "
+                f"class_weights={{{head.name!r}: ...}}."
+            )
+        weights = torch.tensor(given, dtype=torch.float64)
+    else:
+        return None
+    mean = (weights * counts).sum() / counts.sum().clamp(min=1)
+    return (weights / mean if mean > 0 else weights).float()
+
+
+def _of(setting: Any, head: Head, default: Any) -> Any:
+    """What a setting says of one head."""
+    return setting.get(head.name, default) if isinstance(setting, dict) else setting
+
+
+def _check_heads(task: Task, config: Config) -> None:
+    """Refuse a mapping that names a head which is not there, or is a number."""
+    names = [head.name for head in task.heads if head.classes]
+    for setting in ("loss", "class_weights", "label_smoothing"):
+        value = getattr(config, setting)
+        unknown = [name for name in value if name not in names] if isinstance(value, dict) else []
+        if unknown:
+            raise ValueError(
+                f"Config: {setting} names {unknown[0]!r}, which is no head of classes of "
+                f"{task.name} (expected one of {', '.join(names) or 'none: it has numbers only'}). "
+                "Correct the name."
+            )

@@ -116,7 +116,7 @@ def activation_bytes(model: CaseModel, image_size: int) -> float:
     was_training = model.training
     model.eval()  # leaves the statistics of BatchNorm alone
     images = torch.zeros(2, 3, image_size, image_size, dtype=torch.uint8)
-    n_facts = model.classifier.in_features - model.backbone.num_features
+    n_facts = model.n_facts
     with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
         out = model(images, torch.zeros(2, n_facts))
     model.train(was_training)

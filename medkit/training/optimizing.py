@@ -3,25 +3,33 @@
 from __future__ import annotations
 
 import inspect
-from typing import Mapping
+from typing import Any, Mapping
 
 import torch
 
 from medkit.runs.config import Config
 
-STATE = ("step", "exp_avg", "exp_avg_sq")  # what AdamW keeps of each parameter
+STATE = ("step", "exp_avg", "exp_avg_sq", "momentum_buffer")  # what is kept of a parameter
 
 
-def make_optimizer(model: torch.nn.Module, config: Config) -> torch.optim.AdamW:
-    """AdamW; biases and normalisation layers do not decay. Fused on a GPU, where torch has it."""
+def make_optimizer(model: torch.nn.Module, config: Config) -> torch.optim.Optimizer:
+    """The optimizer that a config names, fused on a GPU where torch has it.
+
+    Biases and normalisation layers do not decay. Only AdamW decays weights apart from the
+    gradient; for the others a `weight_decay` is a squared penalty.
+    """
     parameters = [p for p in model.parameters() if p.requires_grad]
     groups = [
         {"params": [p for p in parameters if p.ndim > 1], "weight_decay": config.weight_decay},
         {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
     ]
-    has_fused = "fused" in inspect.signature(torch.optim.AdamW).parameters
-    fused = {"fused": True} if has_fused and parameters[0].is_cuda else {}
-    return torch.optim.AdamW(groups, lr=config.peak_lr, **fused)
+    kind = {"adamw": torch.optim.AdamW, "adam": torch.optim.Adam, "sgd": torch.optim.SGD}
+    optimizer = kind[config.optimizer]
+    has_fused = "fused" in inspect.signature(optimizer).parameters
+    options: dict[str, Any] = {"fused": True} if has_fused and parameters[0].is_cuda else {}
+    if config.optimizer == "sgd":
+        options["momentum"] = config.momentum
+    return optimizer(groups, lr=config.peak_lr, **options)
 
 
 def optimizer_tensors(
@@ -32,6 +40,7 @@ def optimizer_tensors(
         f"{name}.{key}": torch.as_tensor(value)
         for name, parameter in model.named_parameters()
         for key, value in optimizer.state.get(parameter, {}).items()
+        if value is not None
     }
 
 

@@ -21,11 +21,11 @@ from medkit.inference.predicting import (
     default_device,
     is_out_of_memory,
     make_dataset,
-    new_model,
 )
 from medkit.loading.loader import Batch, CaseDataset, KeyedSampler, class_weights, make_loader
 from medkit.progress import Status, clock, track
 from medkit.runs.config import Config
+from medkit.training.distilling import ask_teachers, new_student, students
 from medkit.training.fitting import torch_settings
 from medkit.training.loop import Loop, place_model
 from medkit.training.losses import Objective
@@ -90,7 +90,12 @@ def lr_find(
     rates = np.geomspace(smallest, largest, steps).tolist()
     with torch_settings(config, place):
         model = place_model(loop.model, config, place, Ranks()).train()
-        stepper = Stepper(loop.objective, config, model, Ranks(), Status(enabled=progress).line)
+        tell = Status(enabled=progress).line
+        stepper = Stepper(loop.objective, config, model, Ranks(), tell)
+        if config.teacher is not None:
+            asked = {"fold": fold, "device": place, "cache_folder": cache_folder, "log": tell}
+            soft, _ = ask_teachers(loop.task, config, loop.seen, loop.train_rows, **asked)
+            stepper.soft = soft.to(place)
         losses = _climb(stepper, track(rates, "learning rates", enabled=progress), batches)
     curve = pd.DataFrame({"lr": rates[: len(losses)], "loss": losses, "smoothed": _smooth(losses)})
     return LearningRates(curve, steepest(curve))
@@ -191,12 +196,12 @@ def find_batch_size(
     if most < 2:
         raise ValueError(f"find_batch_size: most={most} (expected 2 or more).")
     place = torch.device(device or default_device())
-    model = new_model(get_task(config.task), config)
+    model = new_student(get_task(config.task), config)
     status, rows, size = Status(enabled=progress), [], 2
     why = f"{most} was the most asked for"
     while size <= most:
         sized = replace(config, batch_size=size, micro_batch=0)
-        needed = training_bytes(model, sized, size)
+        needed = sum(training_bytes(student, sized, size) for student in students(model))
         if place.type == "cpu" and needed > ROOM * (machine.memory_limit() or math.inf):
             why = f"{size} would take {needed / 1e9:.1f} GB of RAM"
             break
@@ -238,21 +243,22 @@ def _try_steps(config: Config, device: torch.device) -> dict[str, float] | None:
 
 def _timed_steps(config: Config, device: torch.device) -> dict[str, float]:
     task, count, size = get_task(config.task), config.batch_size, config.image_size
-    model = place_model(new_model(task, config), config, device, Ranks()).train()
+    model = place_model(new_student(task, config), config, device, Ranks()).train()
     ema = copy.deepcopy(model).eval() if config.ema_decay else None
     labels = torch.zeros(count, len(task.heads))
     objective = Objective(task, config, labels)
     stepper = Stepper(objective, config, model, Ranks(), print)
     optimizer = make_optimizer(model, config)
-    n_facts = model.classifier.in_features - model.backbone.num_features
+    student = students(model)[0]
+    n_facts = student.n_facts
     pictures = torch.zeros(count, 3, size, size, dtype=torch.uint8)
     batch = Batch(pictures, labels, torch.zeros(count, n_facts), torch.arange(count))
     batch = Batch(*(part.to(device) for part in batch))
-    known = torch.full((len(task.heads),), count, device=device)
+    counts = torch.full((len(task.heads) + 1,), count, device=device)
     times: list[float] = []
     while len(times) < 1 + STEPS_TIMED or (sum(times[1:]) < ENOUGH_S and len(times) < 50):
         began = time.perf_counter()
-        loss = stepper.forward_backward(batch, known, 0, len(times))
+        loss = stepper.forward_backward(batch, counts, 0, len(times))
         stepper.descend(optimizer)
         if ema is not None:
             average(ema, model, config.ema_decay)
@@ -301,17 +307,18 @@ def summary(
     place = torch.device(device or default_device())
     task = get_task(config.task)
     loop = None if cases is None else Loop(task, config, cases, fold)
-    model = new_model(task, config) if loop is None else loop.model
+    model = new_student(task, config) if loop is None else loop.model
     weights = sum(p.numel() for p in model.parameters())
     stored = sum(v.numel() * v.element_size() for v in model.state_dict().values())
-    copies = 3 + bool(config.ema_decay)  # weights and two moments
+    moments = bool(config.momentum) if config.optimizer == "sgd" else 2
+    copies = 1 + moments + bool(config.ema_decay)
     images = config.micro_batch or config.batch_size
     facts = {
         "model": config.model,
         "device": torch.cuda.get_device_name(place) if place.type == "cuda" else "cpu",
         "weights": weights,
         "state_bytes": copies * stored,
-        "training_bytes": training_bytes(model, config, images),
+        "training_bytes": sum(training_bytes(m, config, images) for m in students(model)),
     }
     if loop is None:
         return Summary(**facts)

@@ -13,8 +13,8 @@ from medkit import seeding
 from medkit.inference.predicting import is_out_of_memory, precision
 from medkit.loading import augment
 from medkit.loading.loader import Batch
-from medkit.models.factory import CaseModel
 from medkit.runs.config import Config
+from medkit.training.distilling import Student, mutual, students
 from medkit.training.losses import Objective
 from medkit.training.ranks import Ranks
 
@@ -31,19 +31,21 @@ class Stepper:
     Attributes:
         micro_batch: images that go through the model at once; it never grows again.
         scaler: of the loss, where the device computes in float16.
+        soft: (cases, columns) what teachers say of each case, if there are any.
     """
 
     def __init__(
         self,
         objective: Objective,
         config: Config,
-        model: CaseModel,
+        model: Student,
         ranks: Ranks,
         log: Callable[[str], None],
     ):
         self.objective, self.config, self.model = objective, config, model
         self.ranks, self.log = ranks, log
-        self.device = model.mean.device
+        self.device = next(model.parameters()).device
+        self.soft: torch.Tensor | None = None
         self.parameters = [p for p in model.parameters() if p.requires_grad]
         self.norms = [module for module in model.modules() if isinstance(module, _BatchNorm)]
         self.micro_batch = config.micro_batch or -(-config.batch_size // ranks.size)
@@ -59,10 +61,11 @@ class Stepper:
             RuntimeError: when memory does not hold the smallest micro-batch.
         """
         batch = Batch(*(part.to(self.device, non_blocking=True) for part in batch))
-        known = self.ranks.add((~batch.labels.isnan()).sum(0))
+        known = (~batch.labels.isnan()).sum(0)
+        counts = self.ranks.add(torch.cat([known, known.new_full((1,), len(batch.labels))]))
         while True:
             statistics = [b.clone() for norm in self.norms for b in norm.buffers()]
-            loss = self._attempt(batch, known, epoch, step)
+            loss = self._attempt(batch, counts, epoch, step)
             has_failed = loss is None
             if self.ranks.size > 1:
                 told = torch.tensor([0.0, has_failed, stop], device=self.device)
@@ -75,11 +78,13 @@ class Stepper:
             self._give_way(len(batch.images))
 
     def descend(self, optimizer: torch.optim.Optimizer) -> None:
-        """Clip the gradients and take the step."""
+        """Clip the gradients, of each student alone, and take the step."""
         if self.config.clip_norm:
             if self.scaler is not None:
                 self.scaler.unscale_(optimizer)
-            torch.nn.utils.clip_grad_norm_(self.parameters, self.config.clip_norm)
+            for student in students(self.model):
+                parameters = [p for p in student.parameters() if p.requires_grad]
+                torch.nn.utils.clip_grad_norm_(parameters, self.config.clip_norm)
         if self.scaler is None:
             optimizer.step()
         else:
@@ -87,46 +92,72 @@ class Stepper:
             self.scaler.update()
 
     def _attempt(
-        self, batch: Batch, known: torch.Tensor, epoch: int, step: int
+        self, batch: Batch, counts: torch.Tensor, epoch: int, step: int
     ) -> torch.Tensor | None:
         """One try; None when memory ran out."""
         try:
-            return self.forward_backward(batch, known, epoch, step)
+            return self.forward_backward(batch, counts, epoch, step)
         except RuntimeError as error:
             if not is_out_of_memory(error):
                 raise
         return None  # outside the handler: its traceback would hold the memory
 
     def forward_backward(
-        self, batch: Batch, known: torch.Tensor, epoch: int, step: int
+        self, batch: Batch, counts: torch.Tensor, epoch: int, step: int
     ) -> torch.Tensor:
         """Fill the gradients of this process's part in micro-batches; returns its part of the loss.
 
         Args:
             batch: on the device.
-            known: (heads,) labelled cases of the whole step, over all ranks.
+            counts: (heads + 1,) labelled cases of the whole step, over all ranks; last, all cases.
         """
         for parameter in self.parameters:
             parameter.grad = None
         config, key, count = self.config, (self.config.seed, epoch, step), len(batch.images)
-        images, facts, labels, partners, share = batch.images, batch.facts, batch.labels, None, 1.0
+        images, facts, mixed = batch.images, batch.facts, None
+        soft = None if self.soft is None else self.soft[batch.rows]
         mix = augment.draw_mix(config.mixup, config.cutmix, count, images.shape[-1], *key)
         if mix is not None:
             share, order, images, facts = augment.blend(images, facts, mix)
-            partners = labels[order]
+            mixed = share, batch.labels[order]
+            soft = soft if soft is None else share * soft + (1 - share) * soft[order]
         total = torch.zeros((), device=self.device)
         parts = torch.arange(count).tensor_split(-(-count // self.micro_batch))
         for number, rows in enumerate(parts):
             part = slice(int(rows[0]), int(rows[-1]) + 1)
             rng = seeding.keyed("dropout", *key, self.ranks.rank, number)
             with rng, precision(self.device, config.amp):
-                logits = self.model(images[part], facts[part])
-            loss = share * self.objective(logits, labels[part], known=known)
-            if partners is not None:
-                loss = loss + (1 - share) * self.objective(logits, partners[part], known=known)
+                answers = self.model(images[part], facts[part])
+            peers = list(answers) if config.peers > 1 else [answers]
+            loss = mutual(self.objective, peers, counts[-1]) if config.peers > 1 else 0.0
+            for logits in peers:
+                loss = loss + self._loss(logits, part, batch.labels, mixed, soft, counts)
             (loss if self.scaler is None else self.scaler.scale(loss)).backward()
-            total += loss.detach()
+            total += loss.detach() / config.peers
         return total
+
+    def _loss(
+        self,
+        logits: torch.Tensor,
+        part: slice,
+        labels: torch.Tensor,
+        mixed: tuple[float, torch.Tensor] | None,
+        soft: torch.Tensor | None,
+        counts: torch.Tensor,
+    ) -> torch.Tensor:
+        """One student's loss of a part of a batch: by the labels, and by what teachers say."""
+        known, weight = counts[:-1], self.config.distill_weight
+        if mixed is None:
+            loss = self.objective(logits, labels[part], known=known)
+        else:
+            share, partners = mixed
+            loss = share * self.objective(logits, labels[part], known=known)
+            loss = loss + (1 - share) * self.objective(logits, partners[part], known=known)
+        if soft is None:
+            return loss
+        temperature = self.config.distill_temperature
+        apart = self.objective.taught(logits, soft[part], count=counts[-1], temperature=temperature)
+        return (1 - weight) * loss + weight * apart
 
     def _free(self, statistics: list[torch.Tensor]) -> None:
         """Give back what a failed attempt holds, and undo what it did to BatchNorm."""
