@@ -20,7 +20,10 @@ import run_notebooks  # noqa: E402
 
 NOTEBOOKS = run_notebooks.NOTEBOOKS
 ALL = [*NOTEBOOKS, ROOT / "version_check.ipynb"]
-SMALL = {"MODEL": "test_resnet", "IMAGE_SIZE": 32, "EPOCHS": 2, "BATCH_SIZE": 16, "N_PHOTOS": 2}
+SMALL = {
+    **{"MODEL": "test_resnet", "IMAGE_SIZE": 32, "EPOCHS": 2, "BATCH_SIZE": 16, "N_PHOTOS": 2},
+    **{"MODELS": ["test_resnet", "test_vit"], "N_FOLDS": 3},
+}
 
 
 def cells(path):
@@ -39,7 +42,7 @@ def outputs(path):
 
 @pytest.fixture(scope="module")
 def executed(drawn, tmp_path_factory):
-    """The four notebooks, run in order beside a practice leaderboard, without a network."""
+    """The notebooks, run in order beside a practice leaderboard, without a network."""
     folder = tmp_path_factory.mktemp("노트북")
     task = mk.get_task("caries")
     test = task.read(drawn, "test")
@@ -59,7 +62,7 @@ def executed(drawn, tmp_path_factory):
     return folder, secrets
 
 
-def test_all_four_run_top_to_bottom(executed):
+def test_all_run_top_to_bottom(executed):
     folder, _ = executed
     for path in NOTEBOOKS:
         notebook = nbformat.read(folder / path.name, as_version=4)

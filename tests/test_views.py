@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from medkit.inference.views import NEEDS, VIEWS, check_views, predict_views
+from medkit.inference.views import NEEDS, VIEWS, allowed_views, check_views, predict_views
 
 
 @pytest.mark.parametrize("view", VIEWS)
@@ -32,3 +32,9 @@ def test_views_are_averaged_and_facts_mirrored_along():
     facts, mirrored = torch.tensor([[10.0]]), torch.tensor([[20.0]])
     both = predict_views(model, images, facts, mirrored, ("as is", "mirrored"))
     assert both.tolist() == [[3.0, 15.0]]
+
+
+def test_all_views_are_those_that_change_no_label():
+    assert allowed_views(()) == ["as is"]
+    assert allowed_views(("horizontal",)) == ["as is", "mirrored"]
+    assert allowed_views(("horizontal", "vertical")) == list(VIEWS)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Callable, Sequence
 
 import numpy as np
@@ -62,8 +63,16 @@ def score_interval(
         metric: of `metrics.METRICS`, or any score of the task's own.
     """
     units = judged(task, task.to_units(cases, predictions))
+    score = score_of_rows(task, units, metric, threshold)
+    if units["group"].nunique() < 2:
+        warnings.warn(
+            f"score_interval: all {len(units)} scored cases are of one group, so there is no "
+            "interval. Score more groups to have one.",
+            stacklevel=2,
+        )
+        return Interval(score(np.arange(len(units))), float("nan"), float("nan"))
     return interval(
-        score_of_rows(task, units, metric, threshold),
+        score,
         units["group"].to_numpy(),
         n_resamples=n_resamples,
     )
@@ -85,6 +94,8 @@ def score_table(
     rows = []
     for metric in metrics or _usual(task, judged(task, task.to_units(cases, predictions))):
         found = score_interval(task, cases, predictions, metric, threshold=threshold)
+        if metrics is None and np.isnan(found.value):
+            continue  # a class is missing
         rows.append({"metric": metric, "value": found.value, "low": found.low, "high": found.high})
     return pd.DataFrame(rows)
 

@@ -13,7 +13,7 @@ import torch
 
 from medkit import tables
 from medkit.datasets.task import Task
-from medkit.inference.views import check_views, predict_views
+from medkit.inference.views import allowed_views, check_views, predict_views
 from medkit.loading.cache import open_cache
 from medkit.loading.loader import CaseDataset, encode_facts, make_loader
 from medkit.models.factory import CaseModel, make_model
@@ -33,7 +33,7 @@ def predict(
     run: Run,
     cases: pd.DataFrame,
     *,
-    views: Sequence[str] = ("as is",),
+    views: Sequence[str] | str = ("as is",),
     batch_size: int | None = None,
     num_workers: int = 0,
     device: str | None = None,
@@ -44,13 +44,14 @@ def predict(
     Args:
         cases: as `task.read` gives them. A case without a path gets the majority of the training
             cases, with a warning; a photo without a region has nothing to predict and no row.
-        views: names of `views.VIEWS`; their logits are averaged.
+        views: names of `views.VIEWS`, whose logits are averaged, or "all" that the task allows.
         batch_size: images at once; None takes twice the run's, and halves it when memory is short.
 
     Returns:
         `id`, then one probability column a class, which add up to 1 over a head, or its number.
     """
     config, task = run.config, run.task
+    views = allowed_views(task.mirror) if views == "all" else views
     check_views(views, task.mirror)
     model = load_model(run, device=device)
     seen = tables.visible(cases)
@@ -94,6 +95,7 @@ def new_model(task: Task, config: Config) -> CaseModel:
         facts=config.facts,
         drop_rate=config.drop_rate,
         drop_path_rate=config.drop_path_rate,
+        cosine_scale=config.arcface_scale if config.arcface_margin else 0.0,
         image_size=config.image_size,
         seed=config.seed,
     )

@@ -19,6 +19,15 @@ NEEDS = {  # the flips under which a task's labels must stay true
 }
 
 
+def allowed_views(flips: Sequence[str]) -> list[str]:
+    """All views under which a task's labels stay true.
+
+    Args:
+        flips: the flips that the task allows.
+    """
+    return [view for view in VIEWS if NEEDS.get(view, set()) <= set(flips)]
+
+
 def check_views(views: Sequence[str], flips: Sequence[str]) -> None:
     """Refuse views that are unknown, or under which the labels would change.
 

@@ -120,6 +120,11 @@ def headroom(axes: Axes, share: float = 0.12) -> None:
     axes.set_ylim(low, high + share * (high - low))
 
 
+def short(text: str, most: int = 26) -> str:
+    """A name that fits above a small picture: of a long one its end."""
+    return text if len(text) <= most else f"..{text[2 - most :]}"
+
+
 def class_colour(name: str, position: int) -> str:
     """A class's colour, the same in every figure."""
     return PREFERRED_CLASS_COLOURS.get(name, COLOURS[position % len(COLOURS)])

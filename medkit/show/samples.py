@@ -12,8 +12,18 @@ from medkit.datasets.task import Task
 from medkit.images import crop
 from medkit.images.decode import probe, read_image
 from medkit.seeding import generator
-from medkit.show.canvas import REAL, Picture, check_rows, draw_outline, grid_of, new_picture, styled
+from medkit.show.canvas import (
+    REAL,
+    Picture,
+    check_rows,
+    draw_outline,
+    grid_of,
+    new_picture,
+    short,
+    styled,
+)
 from medkit.show.photos import SIZE, shrink
+from medkit.tables import visible
 
 CROP = 300  # pixels of a shown region
 CONTEXT = 0.35  # around it, as a share of its longer side
@@ -24,9 +34,7 @@ OTHER = "#009E73"  # Okabe and Ito's green, told from red also by its dashes
 def show_cases(task: Task, cases: pd.DataFrame, *, n: int = 12, seed: int = 0) -> Picture:
     """A sample of cases, the classes of the first head by turns, with their regions outlined."""
     check_rows(cases, "show_cases", ["id", "path"])
-    rows = cases[cases["path"].notna()]
-    if "region" in rows:
-        rows = rows[rows["region"].notna()]
+    rows = visible(cases)
     check_rows(rows, "show_cases: cases with a picture")
     head = task.heads[0]
     rows = _by_turns(rows, head.name, generator("show cases", seed)).head(n)
@@ -40,8 +48,10 @@ def show_cases(task: Task, cases: pd.DataFrame, *, n: int = 12, seed: int = 0) -
             colour, style = (REAL, "-") if label == head.classes[-1] else (OTHER, "--")
             draw_outline(cell, outline, colour, style)
         number = row.get("tooth_number")
-        name = f"{row['id']}" + ("" if pd.isna(number) else f"  (tooth {number})")
-        cell.set_title(f"{name}\n{'no label' if pd.isna(label) else label}", fontsize=9)
+        name = short(f"{row['id']}") + ("" if pd.isna(number) else f"  (tooth {number})")
+        labels = [row.get(head.name) for head in task.heads]
+        text = ", ".join("no label" if pd.isna(label) else str(label) for label in labels)
+        cell.set_title(f"{name}\n{text}", fontsize=9)
     return page
 
 
@@ -53,8 +63,11 @@ def _by_turns(rows: pd.DataFrame, name: str, rng: np.random.Generator) -> pd.Dat
 
 
 def _case_picture(row: pd.Series) -> tuple[np.ndarray, np.ndarray | None]:
-    """The square around a case's region and its outline there, or the whole picture."""
-    region = row.get("region")
+    """The square around a case's region and its outline there, or its box, or all of it."""
+    region, box = row.get("region"), row.get("box")
+    if isinstance(box, (list, tuple)):
+        left, top, right, bottom = box
+        return shrink(read_image(row["path"])[top:bottom, left:right]), None
     if not isinstance(region, (list, np.ndarray)):
         return shrink(read_image(row["path"], min_size=SIZE)), None
     width, height = probe(row["path"])
@@ -89,7 +102,7 @@ def show_leaks(leaks: pd.DataFrame, *, n: int = 6) -> Picture:
         for cell, side in zip(cells[2 * k : 2 * k + 2], "ab"):
             cell.imshow(shrink(read_image(pair[f"path_{side}"], min_size=SIZE / 2), SIZE // 2))
             first = f"{k + 1}. {pair['kind']}" if side == "a" else ""
-            cell.set_title(f"{first}\n{pair[f'id_{side}']}", fontsize=9)
+            cell.set_title(f"{first}\n{short(pair[f'id_{side}'])}", fontsize=9)
     return page
 
 
@@ -121,5 +134,5 @@ def show_saliency(
     for k, cell in enumerate(cells):
         cell.imshow(stacked[k])
         if titles is not None:
-            cell.set_title(titles[k], fontsize=9)
+            cell.set_title(short(titles[k], 20), fontsize=9)
     return page

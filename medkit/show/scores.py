@@ -37,7 +37,7 @@ def show_history(
     """
     history = run if isinstance(run, pd.DataFrame) else run.history
     check_rows(history, "show_history", ["epoch", "lr", "train_loss"])
-    names = [name for name in scores or SCORES if name in history]
+    names = list(scores or _shown(history))
     if best_epoch is None:
         by = "loss" if isinstance(run, pd.DataFrame) else run.config.best_by
         best_epoch = _best_epoch(history, by)
@@ -66,6 +66,14 @@ def show_history(
         if axes.get_legend_handles_labels()[0]:
             axes.legend(fontsize=9)
     return page
+
+
+def _shown(history: pd.DataFrame) -> list[str]:
+    """The contest's own score, which stands first, and the usual ones: five at most."""
+    columns = list(history.columns)
+    known = columns[columns.index("valid_loss") + 1 :] if "valid_loss" in columns else columns
+    own = [name for name in known[:1] if name not in ("epoch", "lr", "train_loss")]
+    return list(dict.fromkeys(own + [name for name in SCORES if name in known]))[:5]
 
 
 def _curve(axes: Axes, history: pd.DataFrame, column: str, k: int, label: str) -> None:
@@ -117,22 +125,22 @@ def show_intervals(table: pd.DataFrame) -> Picture:
         table: `value, low, high` and the rows' names in the first text column or the index.
     """
     check_rows(table, "show_intervals", ["value", "low", "high"])
-    texts = [c for c in table.columns if c not in ("value", "low", "high")]
+    texts = [c for c in table.columns if not pd.api.types.is_numeric_dtype(table[c])]
     names = table[texts[0]] if texts else table.index
     page = new_picture(1.0 + 0.36 * len(table))
     axes = page.subplots(1, 1)
     value, low, high = (table[c].to_numpy(float) for c in ("value", "low", "high"))
     at = np.arange(len(table))[::-1]
     axes.errorbar(
-        value, at, xerr=[value - low, high - value], fmt="o", color=COLOURS[0],
+        value, at, xerr=np.nan_to_num([value - low, high - value]), fmt="o", color=COLOURS[0],
         ecolor=COLOURS[0], elinewidth=2, capsize=5, ms=7,
     )  # fmt: skip
     for y, (v, a, b) in zip(at, zip(value, low, high)):
         axes.annotate(
-            f"{v:.3f}  ({a:.3f} to {b:.3f})", (1.01, y),
+            f"{v:.3f}" + ("" if np.isnan(a) else f"  ({a:.3f} to {b:.3f})"), (1.01, y),
             xycoords=("axes fraction", "data"), va="center", fontsize=9,
         )  # fmt: skip
-    if low.min() < 0 < high.max():  # differences: is zero inside?
+    if np.nanmin([0.1, *low]) < 0 < np.nanmax([-0.1, *high]):  # differences: is zero inside?
         axes.axvline(0, color=REAL, ls="--", lw=1)
     axes.set_yticks(at, [str(name) for name in names])
     axes.set_ylim(-0.7, len(table) - 0.3)

@@ -1,0 +1,74 @@
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+import medkit as mk
+
+KINDS = mk.Task("kinds", "k", "k", (mk.Head("kind", ("a", "b", "c")),))
+AGES = mk.Task("ages", "a", "a", (mk.Head("age"),))
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("사진")
+    for k in range(6):
+        Image.fromarray(np.full((20, 30, 3), 40 * k, np.uint8)).save(folder / f"{k}.png")
+    ids = [f"환자_{k}" for k in range(6)]
+    paths = [str(folder / f"{k}.png") for k in range(6)]
+    return pd.DataFrame({"id": ids, "group": ids, "path": paths, "kind": list("aabbcc")})
+
+
+def predicted(cases):
+    probs = [
+        *([0.9, 0.05, 0.05], [0.2, 0.7, 0.1]),  # right; wrong by 0.5
+        *([0.1, 0.8, 0.1], [0.0, 0.05, 0.95]),  # right; wrong by 0.9
+        *([0.3, 0.3, 0.4], [0.4, 0.35, 0.25]),  # right; wrong by 0.15
+    ]
+    return pd.DataFrame({"id": cases["id"], **dict(zip("abc", np.array(probs).T))})
+
+
+def titles(page):
+    return [axes.get_title("left") for axes in page.axes]
+
+
+def test_the_surest_mistakes_come_first(pictures):
+    shown = titles(mk.show_mistakes(KINDS, pictures, predicted(pictures), n=4))
+    assert shown[0] == "환자_3\nWRONGLY c (0.95)\ntruth: b"
+    assert [text[3] for text in shown] == ["3", "1", "5", "0"]
+    assert "rightly a (0.90)" in shown[3]
+    given = titles(mk.show_mistakes(KINDS, pictures, predicted(pictures), n=2, order="as given"))
+    assert [text[3] for text in given] == ["0", "1"]
+
+
+def test_a_threshold_of_each_class_decides(pictures):
+    strict = {"a": 0.1, "b": 0.8, "c": 0.1}
+    shown = titles(mk.show_mistakes(KINDS, pictures, predicted(pictures), threshold=strict, n=6))
+    assert "rightly a" in next(text for text in shown if text.startswith("환자_1"))
+
+
+def test_numbers_are_shown_by_how_far_they_are_off(pictures):
+    cases = pictures.assign(age=[20.0, 30, 40, 50, 60, 70])
+    guess = pd.DataFrame({"id": cases["id"], "age": [21.0, 30, 70, 55, 60, 71]})
+    shown = titles(mk.show_mistakes(AGES, cases, guess, n=2))
+    assert shown[0] == "환자_2\npredicted 70\ntruth: 40" and shown[1].startswith("환자_3")
+    table = mk.mistake_table(AGES, cases, guess)
+    assert list(table) == ["low", "high", "cases", "error"] and table["cases"].sum() == 6
+
+
+def test_the_table_counts_by_class(pictures):
+    table = mk.mistake_table(KINDS, pictures, predicted(pictures))
+    assert list(table["class"]) == list("abc") and list(table["cases"]) == [2, 2, 2]
+    assert list(table["predicted"]) == [2, 2, 2] and list(table["recall"]) == [0.5] * 3
+
+
+def test_photos_of_teeth_have_their_own(cases):
+    predictions = pd.DataFrame({"id": cases["id"], "sound": 0.2, "decayed": 0.8})
+    page = mk.show_mistakes(mk.get_task("caries"), cases, predictions, n=2)
+    assert len(page.axes) == 2 and "probability of decayed 0.80" in titles(page)[0]
+    table = mk.mistake_table(mk.get_task("caries"), cases, predictions)
+    assert "tooth_number" in table
+    with pytest.raises(ValueError, match="order 'best'"):
+        mk.show_mistakes(KINDS, cases, predictions, order="best")
