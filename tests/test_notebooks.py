@@ -62,6 +62,54 @@ def executed(drawn, tmp_path_factory):
     return folder, secrets
 
 
+OTHERS = {  # task: what is drawn, and the one notebook that each `make test` runs
+    "pathology": ({"n_train": 48, "n_test": 16, "size": 64}, "02_training"),
+    "sinus": ({"n_train": 40, "n_test": 12, "size": 120}, "01_eda"),
+    "mask": ({"n_train": 12, "n_test": 20, "size": (96, 128)}, "01_eda"),
+    "sleep": ({"n_train": 6, "n_test": 2, "epochs": 24, "size": (120, 68)}, "01_eda"),
+}
+
+
+def run_other(task, folder, monkeypatch, notebooks):
+    """Notebooks of another contest, beside a practice leaderboard where they submit."""
+    mk.get_task(task).draw(folder / "dataset", seed=1, **OTHERS[task][0])
+    monkeypatch.setenv("MEDKIT_CACHE", str(folder / "cache"))
+    monkeypatch.setenv("PYTHONPATH", str(ROOT / "tests" / "offline"))
+    values = {
+        **{**SMALL, "TASK": task, "DATA": str(folder / "dataset"), "RUNS": str(folder / "runs")},
+        **{"N_FOLDS": 2, "METRIC": "accuracy", "SEND": len(notebooks) > 1},
+    }
+    for path in notebooks:
+        run_notebooks.run_notebook(path, folder, values)
+
+
+@pytest.mark.parametrize("task", OTHERS)
+def test_another_contest_is_one_parameter(task, tmp_path, monkeypatch):
+    (path,) = [path for path in NOTEBOOKS if path.stem == OTHERS[task][1]]
+    run_other(task, tmp_path, monkeypatch, [path])
+    for cell in nbformat.read(tmp_path / path.name, as_version=4).cells:
+        if cell.cell_type == "code" and cell.source.startswith("mk.show_"):
+            assert any("image/png" in o.get("data", {}) for o in cell.outputs), cell.source
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("task", OTHERS)
+def test_all_notebooks_run_for_every_contest(task, tmp_path, monkeypatch):
+    monkeypatch.setenv("MEDKIT_LEDGER", str(tmp_path / "submissions.jsonl"))
+    other = mk.get_task(task)
+    other.draw(tmp_path / "dataset", seed=1, **OTHERS[task][0])
+    test = other.read(tmp_path / "dataset", "test")
+    answers = mk.write_answers(other, test, tmp_path / "answers.csv")
+    board = mk.start_leaderboard(answers, tmp_path / "board", task=task)
+    try:
+        run_other(task, tmp_path, monkeypatch, NOTEBOOKS)
+    finally:
+        board.stop()
+    receipt = json.loads((tmp_path / "runs/quick/receipt.json").read_text(encoding="utf-8"))
+    assert "제출이 완료" in receipt["message"]
+    mk.check_submission(tmp_path / "runs/ensemble/submission.csv")
+
+
 def test_all_run_top_to_bottom(executed):
     folder, _ = executed
     for path in NOTEBOOKS:
