@@ -173,7 +173,7 @@ def test_the_page_shows_ranks_and_escapes_names(tmp_path):
     assert "&lt;script&gt;" in text and "<script>" not in text and "1.000000" in text
     assert page.headers["X-Frame-Options"] == "DENY"
     assert page.headers["Content-Security-Policy"].startswith("default-src 'none'")
-    assert "http" not in text  # no asset from elsewhere
+    assert "http:" not in text and "https:" not in text  # no asset from elsewhere
     board.close()
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from medkit.leaderboard.board import Board
+from medkit.leaderboard.pages import LANGUAGES, ranking_page, team_page, words
 from medkit.leaderboard.refusing import Refused
 from medkit.leaderboard.standings import ranking
 from medkit.leaderboard.store import told
@@ -70,11 +71,29 @@ def make_app(board: Board) -> Any:
             )
         return say(board.receive(team, member, uploads[0].read(), received), 200)
 
+    def language() -> str:
+        asked = request.args.get("lang")
+        return asked if asked in LANGUAGES else request.accept_languages.best_match(LANGUAGES, "ko")
+
     @app.get("/")
     def page() -> str:
-        zone = board.contest.quota().tz()
-        rows = ranking(board, board.now())
-        return render_template("ranking.html", contest=board.contest, rows=rows, zone=zone)
+        return render_template("ranking.html", **ranking_page(board, language()))
+
+    @app.get("/me")
+    def own_page() -> Any:
+        who = request.authorization
+        asking = {"WWW-Authenticate": 'Basic realm="leaderboard", charset="UTF-8"'}
+        if who is None:
+            return words(language())["log in"], 401, asking
+        try:
+            member = board.guard.member(
+                who.username or "", who.password or "", address=request.remote_addr or ""
+            )
+        except Refused as error:
+            if error.status != 401:
+                raise
+            return str(error), 401, asking
+        return render_template("me.html", **team_page(board, member, language()))
 
     @app.get("/api/ranking")
     def ranking_as_json() -> Any:
