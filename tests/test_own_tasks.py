@@ -108,7 +108,7 @@ def test_a_number_beside_classes(cases, tmp_path):
 
 
 def test_another_process_finds_the_task(cases, tmp_path, monkeypatch):
-    (tmp_path / "my_score.py").write_text(
+    (tmp_path / "score_of_digits.py").write_text(
         "from medkit.datasets.task import class_scores\n\n\n"
         "def twice(units, threshold=0.5):\n"
         "    return {'twice': 2 * class_scores(TASK, units)['accuracy']}\n\n\n"
@@ -116,13 +116,13 @@ def test_another_process_finds_the_task(cases, tmp_path, monkeypatch):
         "TASK = Task('d', 'd', 'd', (Head('digit', tuple('0123456789')),))\n"
     )
     monkeypatch.syspath_prepend(tmp_path)
-    own = importlib.import_module("my_score")
+    own = importlib.import_module("score_of_digits")
     task = mk.add_task(
         mk.Task("mine", "Mine", "me", DIGITS.heads, score_units=own.twice, mirror=("vertical",))
     )
     config = mk.Config("mine", best_by="twice", **{**SMALL, "epochs": 1})
     run = mk.fit(config, cases, tmp_path / "run", **QUIET)
-    (tmp_path / "my_score.py").unlink()
+    (tmp_path / "score_of_digits.py").unlink()
     code = (
         "import medkit as mk, sys; run = mk.Run(sys.argv[1]); task = run.task;"
         "print(task.describe() == eval(sys.argv[2]), list(task.score(run.cases(), mk.predict("

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from medkit.leaderboard.board import Board
-from medkit.leaderboard.pages import LANGUAGES, ranking_page, team_page, words
+from medkit.leaderboard.pages import LANGUAGES, TICK_HASH, frame, plot
 from medkit.leaderboard.refusing import Refused
-from medkit.leaderboard.standings import ranking
+from medkit.leaderboard.standings import history, ranking, remaining
 from medkit.leaderboard.store import told
 
 RECEIVED = "medkit.received"  # in the WSGI environment: nanoseconds, when the last byte arrived
@@ -20,7 +20,7 @@ HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
     "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; "
-    "form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
+    f"script-src '{TICK_HASH}'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
     "Referrer-Policy": "no-referrer",
     "Cache-Control": "no-store",
     "Cross-Origin-Resource-Policy": "same-origin",
@@ -77,23 +77,44 @@ def make_app(board: Board) -> Any:
 
     @app.get("/")
     def page() -> str:
-        return render_template("ranking.html", **ranking_page(board, language()))
+        now = board.now()
+        rows = ranking(board, now)
+        shown = frame(board, language(), now)
+        return render_template("ranking.html", rows=rows, here="/", **shown)
 
     @app.get("/me")
     def own_page() -> Any:
-        who = request.authorization
-        asking = {"WWW-Authenticate": 'Basic realm="leaderboard", charset="UTF-8"'}
-        if who is None:
-            return words(language())["log in"], 401, asking
+        now, who = board.now(), request.authorization
+        shown = {**frame(board, language(), now), "here": "/me"}
         try:
+            if who is None:  # nobody has guessed yet
+                raise Refused("", 401)
             member = board.guard.member(
                 who.username or "", who.password or "", address=request.remote_addr or ""
             )
         except Refused as error:
-            if error.status != 401:
-                raise
-            return str(error), 401, asking
-        return render_template("me.html", **team_page(board, member, language()))
+            asking = {"WWW-Authenticate": 'Basic realm="leaderboard", charset="UTF-8"'}
+            if error.wait_s is not None:
+                asking = {"Retry-After": str(error.wait_s)}
+            return (
+                render_template("refused.html", message=str(error), **shown),
+                error.status,
+                asking,
+            )
+        rows, entries = ranking(board, now), history(board, member.team, now)
+        greater = board.answers.greater_is_better
+        return render_template(
+            "me.html",
+            team=board.store.team(member.team),
+            member=member,
+            row=next((row for row in rows if row.team == member.team), None),
+            teams=len(rows),
+            remaining=remaining(board, member.team, now)[0],
+            entries=entries,
+            plot=plot(entries, greater_is_better=greater, counts=board.contest.counts),
+            greater_is_better=greater,
+            **shown,
+        )
 
     @app.get("/api/ranking")
     def ranking_as_json() -> Any:

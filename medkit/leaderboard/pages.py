@@ -28,7 +28,8 @@ TEXTS = {
     "rule": ("제출", "Submissions"),
     "ties": ("동점이면 먼저 낸 팀이 위입니다.", "Of equal scores the earlier one ranks higher."),
     "public_part": (
-        "지금 점수는 시험 자료의 {share}%로 계산합니다. 최종 순위는 나머지 자료로 마감 뒤에 정합니다.",
+        "지금 점수는 시험 자료의 {share}%로 계산합니다. "
+        "최종 순위는 나머지 자료로 마감 뒤에 정합니다.",
         "Scores are of {share}% of the test rows; the others decide after closing.",
     ),
     "final_part": (
