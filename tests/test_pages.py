@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import html
+import json
 import re
 import shutil
 import subprocess
@@ -54,15 +56,20 @@ def test_the_ranking_speaks_the_readers_language(contest):
 
 def test_private_scores_come_with_the_end_and_with_rank_changes(contest):
     client, board, clock = contest
-    for page in (client.get("/?lang=en"), own(client, query_string={"lang": "en"})):
-        text = page.get_data(as_text=True)
-        assert "Final score" not in text and "▲▼" not in text
+    is_public = board.answers.is_public
+    send(board, [label if seen else 1 for label, seen in zip(TRUTH, is_public)])
+    hidden = f"{board.store.submissions(42)[-1].score('private'):.6f}"
+    assert hidden == "0.333333"  # which is nobody's public score
+    for path in ("/?lang=en", "/me?lang=en", "/me?lang=ko&final=1", "/api/ranking"):
+        text = client.get(path, auth=("me@x.kr", "site")).text
+        assert hidden[:5] not in text and "Final score" not in text and "▲▼" not in text
     assert "Scores are of 50% of the test rows" in client.get("/?lang=en").get_data(as_text=True)
     clock.now = NIGHT + 24 * HOUR
     closed = client.get("/?lang=en").get_data(as_text=True)
     assert "<th>Final score</th>" in closed and "▲▼" in closed and "<th>Change</th>" in closed
     mine = own(client, query_string={"lang": "en"}).get_data(as_text=True)
-    assert "Final score" in mine and mine.count('class="end"') == 3
+    assert "Submissions left" not in mine and hidden in mine
+    assert "Final score" in mine and mine.count('class="end"') == 4
 
 
 def test_a_team_sees_its_own_history_only(contest):
@@ -128,20 +135,49 @@ def test_what_is_left_is_told():
     assert all(len(both) == 2 and all(both) for both in TEXTS.values())
 
 
+MEASURE = """
+<script>onload = () => {
+  const over = box => box.scrollWidth - box.clientWidth;
+  const pages = [...document.querySelectorAll("iframe")].map(frame => frame.contentDocument);
+  document.title = JSON.stringify(pages.map(page => ({
+    teams: [...page.querySelectorAll("tbody .name")].map(cell => cell.innerText),
+    over: [page.documentElement, ...page.querySelectorAll(".wide")].map(over),
+    dots: page.querySelectorAll(".dot").length})));
+};</script>"""
+
+
 @pytest.mark.skipif(shutil.which("chromium") is None, reason="no chromium to look with")
 @pytest.mark.parametrize("width", [390, 1280])
 def test_a_browser_shows_it_whole(contest, tmp_path, width):
-    client, _, _ = contest
-    for name, page in (("ranking", client.get("/")), ("me", own(client))):
-        (tmp_path / f"{name}.html").write_bytes(page.data)
-        shot, probe = tmp_path / f"{name}.png", tmp_path / "probe.html"
-        script = "<script>document.title = document.documentElement.scrollWidth</script>"
-        probe.write_bytes(page.data.replace(b"</body>", script.encode() + b"</body>"))
-        browser = ["chromium", "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run"]
-        browser += [f"--user-data-dir={tmp_path / 'profile'}", f"--window-size={width},900"]
-        run = {"check": True, "capture_output": True, "timeout": 60}
-        subprocess.run([*browser, f"--screenshot={shot}", f"file://{tmp_path}/{name}.html"], **run)
-        assert len(np.unique(np.asarray(Image.open(shot).convert("L")))) > 20  # something is there
-        dump = subprocess.run([*browser, "--dump-dom", f"file://{probe}"], **run).stdout.decode()
-        wide = int(re.search(r"<title>(\d+)</title>", dump).group(1))
-        assert wide <= max(width, 500) and "용감한" in dump  # headless pages are 500 wide at least
+    client, board, clock = contest
+    member = board.store.member("late@x.kr")
+    people = [{"email": member.email, "name": member.name, "password": member.password}]
+    board.store.add_team(7, "W" * 50, board.store.team(7).password, people)
+    pages = [client.get("/").text, own(client).text]
+    clock.now = NIGHT + 24 * HOUR
+    pages += [client.get("/").text, own(client).text]
+    style = f"display: block; border: 0; width: {width}px; height: 900px"  # a window is 500 wide
+    frames = [f'<iframe style="{style}" srcdoc="{html.escape(page)}"></iframe>' for page in pages]
+    (tmp_path / "all.html").write_text(
+        '<!doctype html><meta charset="utf-8"><title></title><body style="margin: 0">'
+        + "".join(frames)
+        + MEASURE,
+        encoding="utf-8",
+    )
+    browser = ["chromium", "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run"]
+    browser += ["--hide-scrollbars", "--disable-background-networking"]
+    browser += [f"--user-data-dir={tmp_path / 'profile'}"]
+    browser += [f"--window-size={max(width, 500) + 100},3700"]
+    run = {"check": True, "capture_output": True, "timeout": 120}
+    url = f"file://{tmp_path}/all.html"
+    dump = subprocess.run([*browser, "--dump-dom", url], **run).stdout.decode()
+    found = json.loads(html.unescape(re.search("<title>(.*?)</title>", dump).group(1)))
+    assert [page["teams"] for page in found[::2]] == [["용감한", "W" * 50]] * 2
+    assert [page["dots"] for page in found] == [0, 3, 0, 3]
+    assert not any(max(page["over"]) > 0 for page in found)  # nothing to scroll sideways for
+    shot = tmp_path / "all.png"
+    subprocess.run([*browser, f"--screenshot={shot}", url], **run)
+    seen = np.asarray(Image.open(shot).convert("L")).astype(int)
+    for top in range(0, 3600, 900):
+        part = seen[top : top + 900, :width]
+        assert np.ptp(part) > 150 and np.ptp(part[:, -10:]) < 5  # ink, and none at the edge
