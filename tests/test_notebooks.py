@@ -65,7 +65,7 @@ def executed(drawn, tmp_path_factory):
 OTHERS = {  # task: what is drawn, and the one notebook that each `make test` runs
     "pathology": ({"n_train": 48, "n_test": 16, "size": 64}, "02_training"),
     "sinus": ({"n_train": 40, "n_test": 12, "size": 120}, "01_eda"),
-    "mask": ({"n_train": 12, "n_test": 20, "size": (96, 128)}, "01_eda"),
+    "mask": ({"n_train": 12, "n_test": 60, "size": (96, 128)}, "01_eda"),
     "sleep": ({"n_train": 6, "n_test": 2, "epochs": 24, "size": (120, 68)}, "01_eda"),
 }
 
