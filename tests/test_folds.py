@@ -24,26 +24,32 @@ CONFIG = mk.Config(
 QUIET = {"num_workers": 0, "device": "cpu", "progress": False}
 
 
+@pytest.fixture(scope="module")
+def cases(cases):
+    """Two folds: each run is a process that takes seconds to start."""
+    return cases.assign(fold=cases["fold"].clip(upper=1))
+
+
 def best_hash(run):
     return weights_hash(load_state(run.best)[0])
 
 
-def test_all_folds_and_a_run_on_everything(cases, tmp_path, capfd):
+def test_all_folds_and_a_run_on_everything(cases, tmp_path):
     found = mk.fit_folds(CONFIG, cases, tmp_path, full_train=True, **QUIET)
-    assert [run.fold for run in found.runs] == [0, 1, 2]
+    assert [run.fold for run in found.runs] == [0, 1]
     seen = cases[cases["region"].notna()]
     assert sorted(found.predictions["id"]) == sorted(seen["id"])
     for run in found.runs:  # each by the run that has not seen it
         held_out = set(cases["id"][cases["fold"] == run.fold])
         assert set(run.predictions["id"]) <= held_out
-    assert list(found.scores["fold"]) == ["0", "1", "2", "all"]
+    assert list(found.scores["fold"]) == ["0", "1", "all"]
     own = mk.score(TASK, cases, found.predictions)["f1_macro"]
     assert found.scores["value"].iloc[-1] == own
     assert found.full.fold is None and found.full.state == "finished"
     bests = [load_state(run.best)[1]["epoch"] for run in found.runs]
     assert found.full.config.epochs == max(1, round(float(np.mean(bests))))
     assert len(mk.predict(found.full, cases)) == len(seen)
-    assert repr(found).startswith("3 folds, f1_macro ")
+    assert repr(found).startswith("2 folds, f1_macro ")
     kept = {run.path: best_hash(run) for run in found.runs}
     again = mk.fit_folds(CONFIG, cases, tmp_path, **QUIET)  # nothing is trained twice
     assert {run.path: best_hash(run) for run in again.runs} == kept
@@ -74,7 +80,7 @@ def test_a_fold_that_fails_is_named_and_the_others_go_on(cases, tmp_path, monkey
     with pytest.raises(RuntimeError, match=r"(?s)fold1: the run failed.*no-such-option"):
         mk.fit_folds(replace(CONFIG, epochs=1), cases, tmp_path, at_once=2, **QUIET)
     states = mk.list_runs(tmp_path).set_index("run")["state"]
-    assert states["fold0"] == states["fold2"] == "finished"
+    assert states["fold0"] == "finished"
 
 
 def test_runs_side_by_side_have_a_gpu_each(cases, tmp_path, monkeypatch):
@@ -84,7 +90,7 @@ def test_runs_side_by_side_have_a_gpu_each(cases, tmp_path, monkeypatch):
         launching, "launch", lambda run, options, gpu: (told.append(gpu), going.add(run.path))
     )
     monkeypatch.setattr(launching, "raise_if_failed", lambda run: None)
-    runs = [folds._open(CONFIG, cases, tmp_path / str(k), k) for k in range(3)]
+    runs = [folds._open(CONFIG, cases, tmp_path / str(k), k % 2) for k in range(3)]
     monkeypatch.setattr(launching, "is_going", lambda run: going.discard(run.path) or False)
     folds._run_all(runs, {"device": None}, None, False)
     assert told[:2] == [0, 1] and len(told) == 3
