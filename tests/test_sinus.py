@@ -250,4 +250,4 @@ def test_classes_are_learnt_from_the_drawn_halves(contest, tmp_path):
     run = mk.fit(config, cases, tmp_path / "run", num_workers=0, progress=False, device="cpu")
     test = TASK.read(contest, "test")
     scores = mk.score(TASK, test, mk.predict(run, test, views=("as is", "mirrored"), device="cpu"))
-    assert scores["f1_1234"] > 0.45 and scores["auc"] > 0.75  # all normal: about 0.08 and 0.5
+    assert scores["f1_1234"] > 0.3 and scores["auc"] > 0.65  # all normal: about 0.08 and 0.5

@@ -207,4 +207,4 @@ def test_stages_are_learnt_from_the_drawn_pictures(contest, tmp_path):
     quiet = {"num_workers": 0, "progress": False, "device": "cpu"}
     run = mk.fit(config, cases, tmp_path / "run", **quiet)
     scores = mk.score(TASK, cases[cases["fold"] == 0], run.predictions)
-    assert scores["accuracy"] > 0.5  # N2 alone: a third
+    assert scores["accuracy"] > 0.42  # N2 alone: a third
