@@ -193,8 +193,8 @@ def _without_proc(pid: int) -> int | None:
         os.kill(pid, 0)
     except ProcessLookupError:
         return None
-    except PermissionError:  # another user's
-        pass
+    except PermissionError:
+        return 0  # another user's
     return 0
 
 
