@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
 import subprocess
+import sys
 import time
 from dataclasses import replace
 
@@ -135,6 +137,22 @@ def test_a_process_that_dies_ends_the_run_with_its_reason(cases, tmp_path):
         launching.follow(run, progress=False)
     assert "SIGKILL" in str(caught.value) and f"pid: {second}" in str(caught.value)
     assert load_state(run.last)[1]["epoch"] >= 0  # a good state
+
+
+def test_an_error_is_left_for_torchrun_whole_or_not_at_all(tmp_path, monkeypatch):
+    file = tmp_path / "error.json"
+    monkeypatch.setenv("TORCHELASTIC_ERROR_FILE", str(file))
+    code = (
+        "import json, os\n"
+        "from medkit.training.__main__ import WholeErrors\n"
+        "def die(data, file): file.write(json.dumps(data)[:9]); file.flush(); os._exit(9)\n"
+        "{}"
+        "WholeErrors().record_exception(ValueError('a word'))\n"
+    )
+    killed = subprocess.run([sys.executable, "-c", code.format("json.dump = die\n")])
+    assert killed.returncode == 9 and not file.exists()
+    subprocess.run([sys.executable, "-c", code.format("")], check=True)
+    assert json.loads(file.read_text())["message"]["message"] == "ValueError: a word"
 
 
 def test_more_processes_than_images_are_refused(cases, tmp_path):

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 
-from torch.distributed.elastic.multiprocessing.errors import record
+from torch.distributed.elastic.multiprocessing.errors import ErrorHandler, record
 
 from medkit.runs.folder import Run
 from medkit.runs.holding import Stopped
@@ -13,7 +14,22 @@ from medkit.training.fitting import train
 from medkit.training.loop import Loop
 
 
-@record  # torchrun then names the first process that failed
+class WholeErrors(ErrorHandler):
+    """Leaves a process's error for torchrun whole or not at all.
+
+    torchrun ends the other processes when one has died, and may do so while they write theirs; it
+    would then fail on the half file, and name no cause.
+    """
+
+    def record_exception(self, e: BaseException) -> None:
+        path = os.environ.get("TORCHELASTIC_ERROR_FILE")
+        if path is None:  # not under torchrun
+            return super().record_exception(e)
+        os.environ["TORCHELASTIC_ERROR_FILE"] = f"{path}.new"
+        super().record_exception(e)
+        os.replace(f"{path}.new", path)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m medkit.training", description=__doc__)
     parser.add_argument("run", help="the run folder")
@@ -33,4 +49,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    record(main, WholeErrors())()  # torchrun then names the first process that failed

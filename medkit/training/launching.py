@@ -22,7 +22,7 @@ from medkit.runs.holding import Stopped, ask_to_stop, read_status, state_of
 FIRST_STEP_S = 60.0  # to wait for it, before `start` leaves the run alone
 LOOK_EVERY_S = 0.2
 DIED = "Its process died; call mk.start again and it goes on from its last saved state."
-TAILS = {"log.txt": 5, "output.txt": 40}  # lines that an error shows; torchrun tells at length
+TAILS = {"log.txt": 5, "output.txt": 80}  # lines that an error shows; torchrun tells at length
 _children: dict[str, subprocess.Popen] = {}  # by run folder
 
 
