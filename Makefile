@@ -1,5 +1,5 @@
 # medkit. Python 3.8 to 3.13, pip and make are enough.
-#   make run     notebooks 01 to 04, from photos to an accepted submission, on a drawn contest
+#   make run     notebooks 01 to 05, from photos to an accepted submission, on a drawn contest
 #   make run DATA=path/to/Dataset     the same on photos in the contest's layout
 #   make test    the tests, without the long ones
 #   make soak    200 kills of a training run, each of which must not change a bit (KILLS=200)

@@ -11,7 +11,7 @@ import medkit as mk
 from medkit.inference.predicting import new_model
 from medkit.runs.folder import open_folder
 from medkit.runs.state import load_state, weights_hash
-from medkit.training import distilling, loop, probing
+from medkit.training import distilling, loop, probing, validating
 from medkit.training.distilling import mutual, new_student, students
 from medkit.training.losses import Objective, soft_labels
 
@@ -186,14 +186,14 @@ def test_peers_that_agree_have_nothing_to_learn_from_each_other():
 
 
 def test_the_best_peer_is_kept(cases, tmp_path, monkeypatch):
-    whole, told = loop.Loop._judge, []
+    whole, told = validating.Validation.score, []
 
-    def judge(self, model):
-        scores, predictions = whole(self, model)
+    def score(self, model, dataset, ranks):
+        scores, predictions = whole(self, model, dataset, ranks)
         told.append((scores["valid_loss"], weights_hash(model.state_dict())))
         return scores, predictions
 
-    monkeypatch.setattr(loop.Loop, "_judge", judge)
+    monkeypatch.setattr(validating.Validation, "score", score)
     run = mk.fit(replace(CONFIG, peers=2), cases, tmp_path / "run", **QUIET)
     assert len(told) == 4  # two of each epoch
     assert weights_hash(load_state(run.best)[0]) == min(told)[1]

@@ -20,7 +20,7 @@ import torch
 import medkit as mk
 from medkit.runs.holding import Stopped
 from medkit.runs.state import load_state, weights_hash
-from medkit.training import loop
+from medkit.training import loop, validating
 
 CONFIG = mk.Config(
     "caries",
@@ -301,8 +301,9 @@ def test_the_initial_weights_can_be_recomputed(straight):
     ],
 )
 def test_the_best_epoch_is_the_best(name, best, value, better):
-    holder = SimpleNamespace(best={"value": best}, config=SimpleNamespace(best_by=name))
-    assert loop.Loop.is_better(holder, value) is better
+    judged = object.__new__(validating.Validation)
+    judged.config, judged.rows = SimpleNamespace(best_by=name), [0]
+    assert judged.is_better(value, best) is better
 
 
 def test_every_json_file_can_be_read_by_a_person(straight):
@@ -434,14 +435,14 @@ def test_the_rehearsal_leaves_no_trace(cases, tmp_path, monkeypatch):
 def test_a_mistake_in_loading_shows_before_the_first_epoch(cases, tmp_path, monkeypatch):
     asked = []
 
-    def predict(self, model, rows):
-        asked.append(self.epoch)
+    def predict(self, model, dataset, rows):
+        asked.append(len(rows))
         raise ValueError("the validation pictures are broken")
 
-    monkeypatch.setattr(loop.Loop, "_predict", predict)
+    monkeypatch.setattr(validating.Validation, "predict", predict)
     with pytest.raises(ValueError, match="validation pictures are broken"):
         mk.fit(CONFIG, cases, tmp_path / "run", **QUIET)
-    assert asked == [0] and not (tmp_path / "run" / "last.safetensors").exists()
+    assert asked == [2 * CONFIG.batch_size] and not (tmp_path / "run" / "last.safetensors").exists()
 
 
 def test_a_signal_before_training_ends_it_at_once(cases, tmp_path, monkeypatch):

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -89,6 +91,10 @@ def test_memory_is_estimated_from_what_autograd_keeps(name):
     assert 3 < large / small < 6  # four times the pixels
     weights = sum(p.numel() * 4 for p in model.parameters())
     assert training_bytes(model, config, 8) == pytest.approx(4 * weights + 8 * small, rel=0.01)
+    sgd = replace(config, optimizer="sgd")
+    assert training_bytes(model, sgd, 8) == training_bytes(model, config, 8) - weights
+    plain = replace(sgd, momentum=0.0)
+    assert training_bytes(model, plain, 8) == training_bytes(model, config, 8) - 2 * weights
     assert model.training
 
 

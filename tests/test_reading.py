@@ -36,6 +36,15 @@ def test_files_are_found_by_stem_in_one_unicode_form(tmp_path):
     assert list(find_files(tmp_path, suffixes=(".txt",))) == ["note"]
 
 
+def test_of_two_pictures_with_one_name_the_first_is_taken_and_that_is_said(tmp_path):
+    for place in ("1.png", "1.jpg", "deep/1.bmp", "2.png"):
+        (tmp_path / place).parent.mkdir(exist_ok=True)
+        (tmp_path / place).touch()
+    with pytest.warns(UserWarning, match=r"2 files bear .* e\.g\. 1\.png beside 1\.jpg\. Rename"):
+        found = find_files(tmp_path)
+    assert found == {"1": tmp_path / "1.jpg", "2": tmp_path / "2.png"}
+
+
 @pytest.mark.parametrize(
     ("data", "separator"),
     [

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import unicodedata
+import warnings
 from itertools import zip_longest
 from pathlib import Path
 from typing import Any, Iterator, Mapping, Sequence
@@ -49,13 +50,26 @@ def not_the_layout(contest: str, data: Path, expected: str) -> ValueError:
 def find_files(*roots: Path, suffixes: Sequence[str] = PICTURES) -> dict[str, Path]:
     """Files below folders by stem, in one Unicode form; the first folder outranks the second.
 
-    Those that begin with "." are left out: macOS puts one beside each file that it copies.
+    Those that begin with "." are left out: macOS puts one beside each file that it copies. Of two
+    with one stem in one folder, or in folders below it, the first is taken, with a warning.
     """
     found: dict[str, Path] = {}
     for root in roots:
+        own: dict[str, Path] = {}
+        doubled = []
         for path in sorted(root.rglob("*")) if root.is_dir() else ():
             if path.suffix.lower() in suffixes and not path.name.startswith("."):
-                found.setdefault(plain(path.stem), path)
+                if own.setdefault(plain(path.stem), path) is not path:
+                    doubled.append(path)
+        if doubled:
+            first = own[plain(doubled[0].stem)]
+            warnings.warn(
+                f"{root}: {len(doubled)} files bear the name of another and are left out, e.g. "
+                f"{doubled[0].relative_to(root)} beside {first.relative_to(root)}. Rename or "
+                "remove one of each pair.",
+                stacklevel=2,
+            )
+        found.update((stem, path) for stem, path in own.items() if stem not in found)
     return found
 
 

@@ -36,8 +36,7 @@ def make_app(board: Board) -> Any:
     Source: MAIC briefing 2022, POST /api/direct-report/<team>?password=<contest password>.
     """
     try:
-        from flask import Flask, jsonify, render_template, request
-        from werkzeug.exceptions import HTTPException
+        from flask import Flask
     except ImportError as error:
         raise ImportError(
             "the leaderboard needs Flask: pip install 'medkit[leaderboard]'."
@@ -46,13 +45,21 @@ def make_app(board: Board) -> Any:
     app = Flask(__name__, template_folder=folder, static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = board.contest.most_bytes
     app.config["MAX_FORM_PARTS"] = MOST_PARTS
+    _add_api(app, board)
+    _add_pages(app, board)
+    _add_refusals(app, board)
 
-    def say(message: str, status: int, wait_s: int | None = None) -> Any:
-        answer = jsonify(message=message)
-        answer.status_code = status
-        if wait_s is not None:
-            answer.headers["Retry-After"] = str(wait_s)
-        return answer
+    @app.after_request
+    def headers(response: Any) -> Any:
+        response.headers.update(HEADERS)
+        return response
+
+    return app
+
+
+def _add_api(app: Any, board: Board) -> None:
+    """What programs ask for: submitting, and the ranking as JSON."""
+    from flask import jsonify, request
 
     @app.post("/api/direct-report/<int(max=999999999):number>")
     def report(number: int) -> Any:
@@ -69,7 +76,23 @@ def make_app(board: Board) -> Any:
             raise Refused(
                 f"파일이 하나여야 합니다. (send one file in the field 'files', not {len(uploads)})"
             )
-        return say(board.receive(team, member, uploads[0].read(), received), 200)
+        return _say(board.receive(team, member, uploads[0].read(), received), 200)
+
+    @app.get("/api/ranking")
+    def ranking_as_json() -> Any:
+        rows = []
+        for row in ranking(board, board.now()):
+            facts = {"rank": row.rank, "team": row.name, "score": row.score}
+            facts.update(entries=row.entries, time=row.time.isoformat())
+            if row.final is not None:
+                facts.update(final=row.final, change=row.change)
+            rows.append(facts)
+        return jsonify(rows)
+
+
+def _add_pages(app: Any, board: Board) -> None:
+    """What people look at: the ranking, and a team's own page after it has logged in."""
+    from flask import render_template, request
 
     def language() -> str:
         asked = request.args.get("lang")
@@ -96,11 +119,8 @@ def make_app(board: Board) -> Any:
             asking = {"WWW-Authenticate": 'Basic realm="leaderboard", charset="UTF-8"'}
             if error.wait_s is not None:
                 asking = {"Retry-After": str(error.wait_s)}
-            return (
-                render_template("refused.html", message=str(error), **shown),
-                error.status,
-                asking,
-            )
+            body = render_template("refused.html", message=str(error), **shown)
+            return body, error.status, asking
         rows, entries = ranking(board, now), history(board, member.team, now)
         greater = board.answers.greater_is_better
         return render_template(
@@ -116,20 +136,14 @@ def make_app(board: Board) -> Any:
             **shown,
         )
 
-    @app.get("/api/ranking")
-    def ranking_as_json() -> Any:
-        rows = []
-        for row in ranking(board, board.now()):
-            facts = {"rank": row.rank, "team": row.name, "score": row.score}
-            facts.update(entries=row.entries, time=row.time.isoformat())
-            if row.final is not None:
-                facts.update(final=row.final, change=row.change)
-            rows.append(facts)
-        return jsonify(rows)
+
+def _add_refusals(app: Any, board: Board) -> None:
+    """Every error is an answer of one sentence."""
+    from werkzeug.exceptions import HTTPException
 
     @app.errorhandler(Refused)
     def refused(error: Refused) -> Any:
-        return say(str(error), error.status, error.wait_s)
+        return _say(str(error), error.status, error.wait_s)
 
     @app.errorhandler(sqlite3.Error)
     def store_failed(error: sqlite3.Error) -> Any:
@@ -140,12 +154,12 @@ def make_app(board: Board) -> Any:
     def not_served(error: HTTPException) -> Any:
         if error.code == 413:
             most = f"{board.contest.most_bytes / 1e6:g} MB"
-            return say(f"파일이 너무 큽니다. (the file is larger than {most}; send less)", 413)
+            return _say(f"파일이 너무 큽니다. (the file is larger than {most}; send less)", 413)
         if error.code in (404, 405):
-            return say(
+            return _say(
                 "그런 주소가 없습니다. (no such address; check the team and the path)", error.code
             )
-        return say(
+        return _say(
             f"요청을 읽을 수 없습니다. ({error.name}; send it as the contest says)", error.code
         )
 
@@ -153,14 +167,18 @@ def make_app(board: Board) -> Any:
     def broken(error: Exception) -> Any:
         kind = type(error)  # without its words, which may repeat what was sent
         log.error("a request failed: %s", kind.__name__, exc_info=(kind, None, error.__traceback__))
-        return say("서버 오류입니다. (the server failed; tell the organisers)", 500)
+        return _say("서버 오류입니다. (the server failed; tell the organisers)", 500)
 
-    @app.after_request
-    def headers(response: Any) -> Any:
-        response.headers.update(HEADERS)
-        return response
 
-    return app
+def _say(message: str, status: int, wait_s: int | None = None) -> Any:
+    """A sentence as JSON."""
+    from flask import jsonify
+
+    answer = jsonify(message=message)
+    answer.status_code = status
+    if wait_s is not None:
+        answer.headers["Retry-After"] = str(wait_s)
+    return answer
 
 
 def _received(environ: dict[str, Any], board: Board) -> datetime:

@@ -14,7 +14,7 @@ import torch
 
 from medkit import files, machine, tables
 from medkit.datasets.task import Task
-from medkit.inference.predicting import make_dataset, predict_rows, to_table
+from medkit.inference.predicting import make_dataset
 from medkit.loading import augment
 from medkit.loading.loader import (
     Batch,
@@ -24,8 +24,6 @@ from medkit.loading.loader import (
     make_loader,
     on_device,
 )
-from medkit.metrics import METRICS
-from medkit.models.factory import CaseModel
 from medkit.progress import Status, clock
 from medkit.runs.config import Config
 from medkit.runs.folder import Run
@@ -37,61 +35,13 @@ from medkit.training.losses import Objective
 from medkit.training.optimizing import average, load_optimizer, make_optimizer, optimizer_tensors
 from medkit.training.ranks import Ranks
 from medkit.training.schedules import learning_rate
+from medkit.training.splitting import split
 from medkit.training.stepping import Stepper
+from medkit.training.validating import Validation
 
 LOG_EVERY_S = 10.0
 SHOW_EVERY_S = 0.5
 SAVES_APART = 50  # times the last save's duration, at least: saving takes 2 % of the time at most
-
-
-def split(task: Task, cases: pd.DataFrame, fold: int | None) -> tuple[pd.DataFrame, np.ndarray]:
-    """The cases that can be shown to a model, and which of them are held out; without a fold none.
-
-    Raises:
-        ValueError: no folds, a group on both sides, or a side on which a class is missing.
-    """
-    seen = tables.visible(cases).reset_index(drop=True)
-    if fold is None:
-        _check_classes(task, seen, "the cases")
-        return seen, np.zeros(len(seen), bool)
-    if "fold" not in cases:
-        raise ValueError("fit: the cases have no column 'fold'. Call mk.assign_folds(cases) first.")
-    if fold not in set(cases["fold"]):
-        raise ValueError(f"fit: no fold {fold!r} (found {sorted(set(cases['fold']))}).")
-    is_held_out = cases["fold"] == fold
-    torn = sorted(set(cases["group"][is_held_out]) & set(cases["group"][~is_held_out]))
-    if torn:
-        raise ValueError(
-            f"fit: {len(torn)} groups are on both sides of fold {fold}, e.g. {torn[:3]}. "
-            "Let mk.assign_folds(cases) make the folds; it keeps groups together."
-        )
-    held_out = (seen["fold"] == fold).to_numpy()
-    _check_classes(task, seen[~held_out], "the training cases")
-    _check_classes(task, seen[held_out], f"fold {fold}")
-    return seen, held_out
-
-
-def _check_classes(task: Task, rows: pd.DataFrame, side: str) -> None:
-    """Refuse cases that lack a column of labels, or a class."""
-    for head in task.heads:
-        if head.name not in rows:
-            raise ValueError(
-                f"fit: the cases have no column {head.name!r}, which {task.name} asks for "
-                f"(found {list(rows.columns)}). Read them with the same task."
-            )
-        labels = set(rows[head.name].dropna())
-        missing = [name for name in head.classes if name not in labels]
-        if missing and labels and len(head.classes) > 2 and side.startswith("fold"):
-            warnings.warn(  # its scores are poorer, but there are some
-                f"fit: {side} holds no {head.name} {missing[0]!r} ({len(rows)} cases).",
-                stacklevel=5,
-            )
-        elif missing or not labels:
-            what = f"no case labelled {missing[0]!r}" if missing else f"no {head.name}"
-            raise ValueError(
-                f"fit: {side} of {task.name} hold {what} ({len(rows)} cases). Use fewer folds, "
-                "another seed of mk.assign_folds, or more cases."
-            )
 
 
 def place_model(model: Student, config: Config, device: torch.device, ranks: Ranks) -> Student:
@@ -114,33 +64,26 @@ class Loop:
     def __init__(self, task: Task, config: Config, cases: pd.DataFrame, fold: int | None):
         self.task, self.config = task, config
         self.seen, held_out = split(task, cases, fold)
-        self.held_out_cases = cases.iloc[:0] if fold is None else cases[cases["fold"] == fold]
         self.valid_rows, self.train_rows = np.flatnonzero(held_out), np.flatnonzero(~held_out)
         self.steps = max(1, len(self.train_rows) // config.batch_size)  # of an epoch
         self.epoch = self.step = 0
         self.loss_sum, self.best = 0.0, {"epoch": -1, "value": None}
         self.history: list[dict[str, Any]] = []
         self.is_exact = True  # the whole way in one shape
-        self._check_best_by()
         augment.make_transform(config.augment)  # a wrong name shows before the folder is made
         self.labels = encode_labels(task, self.seen)
         self.objective = Objective(task, config, self.labels[self.train_rows])
+        self.validation = Validation(
+            task,
+            config,
+            self.objective,
+            cases=cases.iloc[:0] if fold is None else cases[cases["fold"] == fold],
+            seen=self.seen,
+            rows=self.valid_rows,
+        )
         self.model = distilling.new_student(task, config)
         for student in students(self.model):
             student.set_numbers(self.labels[self.train_rows])
-
-    def _check_best_by(self) -> None:
-        """Score even chances, so that a wrong name shows before the first epoch."""
-        if not len(self.valid_rows):
-            return
-        even = torch.zeros(len(self.valid_rows), len(self.task.columns))
-        table = to_table(self.task, self.seen["id"].iloc[self.valid_rows], even)
-        names = ["loss", *self.task.score(self.held_out_cases, table)]
-        if self.config.best_by not in names:
-            raise ValueError(
-                f"fit: no score {self.config.best_by!r} to choose the best epoch by "
-                f"(expected one of {', '.join(names)})."
-            )
 
     # before the first step
 
@@ -236,7 +179,8 @@ class Loop:
         self.optimizer.zero_grad(set_to_none=True)
         rows = self.valid_rows[self.ranks.share(len(self.valid_rows))][: 2 * len(keys)]
         if len(rows):
-            self.objective.plain(*self._predict(students(self.model)[0], rows))
+            first = students(self.model)[0]
+            self.objective.plain(*self.validation.predict(first, self.valid_set, rows))
         count = sum(p.numel() for p in self.stepper.parameters) / 1e6
         self.log(
             f"{self.config.model}: {count:.1f} million weights; {self.steps} steps of "
@@ -296,7 +240,8 @@ class Loop:
     def train_step(self, batch: Batch) -> bool:
         """One step of the optimizer; says whether any process wants to stop."""
         config, done = self.config, self.epoch * self.steps + self.step
-        lr = learning_rate(config, done, steps=self.steps, values=self.epoch_values())
+        costs = self.validation.costs(self.history)
+        lr = learning_rate(config, done, steps=self.steps, values=costs)
         for group in self.optimizer.param_groups:
             group["lr"] = lr
         before = self.stepper.micro_batch
@@ -390,13 +335,14 @@ class Loop:
         row.update(train_loss=self.loss_sum / self.steps)
         student, predictions, is_best = students(model)[0], None, True
         if len(self.valid_rows):
-            student, predictions = self._validate(model, row)
-            is_best = self.is_better(row[self._measure])
-        value = row[self._measure]
+            held_out = students(model), self.valid_set, self.ranks
+            scores, predictions, student = self.validation.judge(*held_out)
+            row.update(scores)
+            is_best = self.validation.is_better(row[self.validation.measure], self.best["value"])
         self.history.append(row)
         self.epoch, self.step, self.loss_sum = self.epoch + 1, 0, 0.0
         if is_best:
-            self.best = {"epoch": self.epoch, "value": value}
+            self.best = {"epoch": self.epoch, "value": row[self.validation.measure]}
         if self.ranks.is_first:
             if is_best:
                 self.held.check()
@@ -408,69 +354,14 @@ class Loop:
         self.held.facts.update(epochs_done=self.epoch, best=self.best["value"])
         self._tell_epoch(row, is_best)
 
-    def _validate(self, model: Student, row: dict[str, Any]) -> tuple[CaseModel, pd.DataFrame]:
-        """The best student and its predictions of the held-out cases; its scores go into `row`."""
-        found = [(*self._judge(student), student) for student in students(model)]
-        values = [scores[self._measure] for scores, _, _ in found]
-        rises = _greater_is_better(self.config.best_by)
-        costs = [math.inf if math.isnan(v) else -v if rises else v for v in values]
-        best = costs.index(min(costs))
-        scores, predictions, student = found[best]
-        row.update(scores)
-        if len(found) > 1:
-            row["peer"] = best + 1
-        return student, predictions
-
-    def _judge(self, model: CaseModel) -> tuple[dict[str, float], pd.DataFrame]:
-        """Loss and scores of the held-out cases, and their predictions."""
-        share = self.ranks.share(len(self.valid_rows))
-        parts = self._predict(model, self.valid_rows[share])
-        logits, labels = (torch.cat(self.ranks.gather(part)) for part in parts)
-        predictions = to_table(self.task, self.seen["id"].iloc[self.valid_rows], logits)
-        scores = self.task.score(self.held_out_cases, predictions)
-        self.first_score = next(iter(scores))
-        found = {"valid_loss": float(self.objective.plain(logits, labels))}
-        return {**found, **{name: float(value) for name, value in scores.items()}}, predictions
-
-    @property
-    def _measure(self) -> str:
-        """The column of the history that epochs are compared by."""
-        if not len(self.valid_rows):
-            return "train_loss"
-        return "valid_loss" if self.config.best_by == "loss" else self.config.best_by
-
-    def epoch_values(self) -> list[float]:
-        """What the epochs done are compared by, the less the better."""
-        values = [row[self._measure] for row in self.history]
-        rises = self._measure != "train_loss" and _greater_is_better(self.config.best_by)
-        return [-value for value in values] if rises else values
-
     def _tell_epoch(self, row: dict[str, Any], is_best: bool) -> None:
         told = {"train": row["train_loss"]}
         if len(self.valid_rows):
             told["valid"] = row["valid_loss"]
-            by = self.config.best_by
-            told.update({name: row[name] for name in (self.first_score, by) if name in row})
+            names = self.validation.own_score, self.config.best_by
+            told.update({name: row[name] for name in names if name in row})
         text = "  ".join(f"{name} {figure:.4f}" for name, figure in told.items())
         self.log(f"epoch {self.epoch}/{self.config.epochs}  {text}{'  *' if is_best else ''}")
-
-    def _predict(self, model: CaseModel, rows: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
-        return predict_rows(
-            model,
-            self.valid_set,
-            rows,
-            mirrored_facts=self.valid_set.mirrored_facts,
-            batch_size=2 * self.config.batch_size,
-            num_workers=0,
-            amp=self.config.amp,
-        )
-
-    def is_better(self, value: float) -> bool:
-        """Whether a value of `best_by` beats the best so far; not-a-number never does."""
-        best, name = self.best["value"], self.config.best_by
-        if best is None or math.isnan(best) or math.isnan(value):
-            return best is None or not math.isnan(value)
-        return value > best if _greater_is_better(name) else value < best
 
     def is_stale(self) -> bool:
         """Whether `patience` epochs have brought nothing better."""
@@ -587,11 +478,6 @@ class Loop:
             weights=weights,
             part=(self.ranks.rank, self.ranks.size),
         )
-
-
-def _greater_is_better(best_by: str) -> bool:
-    metric = METRICS.get(best_by) or METRICS.get(best_by.partition("_")[2])  # "tooth_auc"
-    return best_by != "loss" and (metric is None or metric.greater_is_better)
 
 
 def _explain_worker(error: RuntimeError, num_workers: int) -> None:

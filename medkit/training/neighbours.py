@@ -96,9 +96,14 @@ def training_bytes(model: CaseModel, config: Config, images: int) -> int:
         images: through the model at once.
     """
     weights = sum(p.numel() * p.element_size() for p in model.parameters())
-    copies = 4 + bool(config.ema_decay)  # weights, gradients, two moments
+    copies = 2 + moments(config) + bool(config.ema_decay)  # weights, gradients, moments
     half = 0.5 if config.amp else 1.0  # activations in 16 bits
     return int(copies * weights + half * images * activation_bytes(model, config.image_size))
+
+
+def moments(config: Config) -> int:
+    """How many tensors of its own an optimizer keeps for each weight."""
+    return int(config.momentum > 0) if config.optimizer == "sgd" else 2
 
 
 def activation_bytes(model: CaseModel, image_size: int) -> float:

@@ -20,7 +20,6 @@ import pandas as pd
 
 from medkit import files, seeding
 from medkit.datasets import get_task
-from medkit.metrics import METRICS
 from medkit.progress import Status
 from medkit.runs.config import Config
 from medkit.runs.folder import Run, data_folder, open_folder
@@ -93,9 +92,9 @@ def tune(
         raise ValueError("tune: neither trials nor minutes. Say how long to search.")
     folder, task = Path(folder), get_task(config.task)
     _check_space(config, space)
-    Loop(task, config, cases, fold)  # what is wrong shows before the first trial
+    validation = Loop(task, config, cases, fold).validation  # refuses what `fit` refuses
     folder.mkdir(parents=True, exist_ok=True)
-    study = _study(optuna, folder, config)
+    study = _study(optuna, folder, greater_is_better=validation.greater_is_better)
     status, until = Status(enabled=progress), math.inf
     if minutes is not None:
         until = time.monotonic() + 60 * minutes
@@ -114,7 +113,7 @@ def tune(
         trial.set_user_attr("run", path.name)
         try:
             run = open_folder(path, task, tried, cases, data=data_folder(cases), fold=fold)
-            _follow(study, trial, run, options, status)
+            _follow(study, trial, run, validation.measure, options, status)
         except KeyboardInterrupt:
             _again(optuna, study, trial)
             raise
@@ -136,16 +135,14 @@ def _optuna() -> Any:
     return optuna
 
 
-def _study(optuna: Any, folder: Path, config: Config) -> Any:
+def _study(optuna: Any, folder: Path, *, greater_is_better: bool) -> Any:
     """The study of a folder: made, or gone on with."""
     from optuna.storages.journal import JournalFileBackend
 
-    score = METRICS.get(config.best_by) or METRICS.get(config.best_by.partition("_")[2])
-    is_small = config.best_by == "loss" or (score is not None and not score.greater_is_better)
     return optuna.create_study(
         storage=optuna.storages.JournalStorage(JournalFileBackend(str(folder / JOURNAL))),
         study_name="medkit",
-        direction="minimize" if is_small else "maximize",
+        direction="maximize" if greater_is_better else "minimize",
         pruner=optuna.pruners.MedianPruner(n_startup_trials=STARTUP, n_warmup_steps=1),
         load_if_exists=True,
     )
@@ -218,12 +215,17 @@ def _count(study: Any) -> int:
     return sum(state in ("COMPLETE", "PRUNED", "RUNNING") for state in states)
 
 
-def _follow(study: Any, trial: Any, run: Run, options: Mapping[str, Any], status: Status) -> None:
-    """Bring one trial's run to its end, or stop it when it lags behind the others."""
+def _follow(
+    study: Any, trial: Any, run: Run, column: str, options: Mapping[str, Any], status: Status
+) -> None:
+    """Bring one trial's run to its end, or stop it when it lags behind the others.
+
+    Args:
+        column: of the history, that trials are compared by.
+    """
     from optuna.trial import TrialState
 
     config, told = run.config, 0
-    column = "valid_loss" if config.best_by == "loss" else config.best_by
     shown = ", ".join(f"{name}={value:.3g}" if isinstance(value, float) else f"{name}={value}"
                       for name, value in trial.params.items())  # fmt: skip
     if state_of(run.path) != "finished":
@@ -248,7 +250,8 @@ def _follow(study: Any, trial: Any, run: Run, options: Mapping[str, Any], status
         launching.stop(run)
         raise
     launching.raise_if_failed(run)
-    best = min(values) if study.direction.name == "MINIMIZE" else max(values)
+    known = run.history[column]
+    best = float(known.max() if study.direction.name == "MAXIMIZE" else known.min())
     study.tell(trial, best)
     status.line(f"trial {trial.number}  {shown}: {config.best_by} {best:.4f}")
 

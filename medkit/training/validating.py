@@ -1,0 +1,121 @@
+"""The held-out cases of a run: its epochs are scored on them, and compared by that."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+import torch
+
+from medkit.datasets.task import Task
+from medkit.inference.predicting import predict_rows, to_table
+from medkit.loading.loader import CaseDataset
+from medkit.metrics import METRICS
+from medkit.models.factory import CaseModel
+from medkit.runs.config import Config
+from medkit.training.losses import Objective
+from medkit.training.ranks import Ranks
+
+
+class Validation:
+    """How the epochs of a run are judged; without held-out cases, by their training loss.
+
+    Args:
+        cases: all that are held out, also those without a picture: the contest scores them too.
+        seen: the cases of the run that have a picture.
+        rows: of `seen`, those that are held out.
+
+    Raises:
+        ValueError: when `config.best_by` is none of the task's scores.
+    """
+
+    def __init__(
+        self,
+        task: Task,
+        config: Config,
+        objective: Objective,
+        *,
+        cases: pd.DataFrame,
+        seen: pd.DataFrame,
+        rows: np.ndarray,
+    ):
+        self.task, self.config, self.objective = task, config, objective
+        self.cases, self.ids, self.rows = cases, seen["id"].iloc[rows], rows
+        self.own_score = ""  # the contest's own, the first that the task tells
+        if len(rows):
+            self._check_best_by()
+
+    def _check_best_by(self) -> None:
+        """Score even chances, so that a wrong name shows before the first epoch."""
+        even = torch.zeros(len(self.rows), len(self.task.columns))
+        scores = self.task.score(self.cases, to_table(self.task, self.ids, even))
+        names = ["loss", *scores]
+        if self.config.best_by not in names:
+            raise ValueError(
+                f"fit: no score {self.config.best_by!r} to choose the best epoch by "
+                f"(expected one of {', '.join(names)})."
+            )
+        self.own_score = names[1]
+
+    @property
+    def measure(self) -> str:
+        """The column of the history that epochs are compared by."""
+        if not len(self.rows):
+            return "train_loss"
+        return "valid_loss" if self.config.best_by == "loss" else self.config.best_by
+
+    @property
+    def greater_is_better(self) -> bool:
+        name = self.config.best_by
+        metric = METRICS.get(name) or METRICS.get(name.partition("_")[2])  # "tooth_auc"
+        is_loss = self.measure in ("train_loss", "valid_loss")
+        return not is_loss and (metric is None or metric.greater_is_better)
+
+    def is_better(self, value: float, best: float | None) -> bool:
+        """Whether a value of the measure beats the best so far; not-a-number never does."""
+        if best is None or math.isnan(best) or math.isnan(value):
+            return best is None or not math.isnan(value)
+        return value > best if self.greater_is_better else value < best
+
+    def costs(self, history: Sequence[Mapping[str, Any]]) -> list[float]:
+        """What epochs are compared by, the less the better."""
+        values = [row[self.measure] for row in history]
+        return [-value for value in values] if self.greater_is_better else values
+
+    def judge(
+        self, students: Sequence[CaseModel], dataset: CaseDataset, ranks: Ranks
+    ) -> tuple[dict[str, float], pd.DataFrame, CaseModel]:
+        """The best student with its scores (among peers, also its number) and predictions."""
+        found = [(*self.score(student, dataset, ranks), student) for student in students]
+        costs = [math.inf if math.isnan(c) else c for c in self.costs([f[0] for f in found])]
+        best = costs.index(min(costs))
+        scores, predictions, student = found[best]
+        if len(found) > 1:
+            scores = {**scores, "peer": best + 1}
+        return scores, predictions, student
+
+    def score(
+        self, model: CaseModel, dataset: CaseDataset, ranks: Ranks
+    ) -> tuple[dict[str, float], pd.DataFrame]:
+        """Loss and scores of a model on the held-out cases, and its predictions of them."""
+        parts = self.predict(model, dataset, self.rows[ranks.share(len(self.rows))])
+        logits, labels = (torch.cat(ranks.gather(part)) for part in parts)
+        predictions = to_table(self.task, self.ids, logits)
+        scores = {"valid_loss": self.objective.plain(logits, labels)}
+        scores.update(self.task.score(self.cases, predictions))
+        return {name: float(value) for name, value in scores.items()}, predictions
+
+    def predict(
+        self, model: CaseModel, dataset: CaseDataset, rows: np.ndarray
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Logits and labels of some rows, as `predict_rows` gives them."""
+        return predict_rows(
+            model,
+            dataset,
+            rows,
+            mirrored_facts=dataset.mirrored_facts,
+            batch_size=2 * self.config.batch_size,
+            amp=self.config.amp,
+        )
