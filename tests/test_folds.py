@@ -6,22 +6,13 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
+from small_runs import QUIET, TWO_EPOCHS
 
 import medkit as mk
 from medkit.runs.state import load_state, weights_hash
 from medkit.training import folds, launching
 
 TASK = mk.get_task("caries")
-CONFIG = mk.Config(
-    "caries",
-    model="test_resnet",
-    image_size=32,
-    epochs=2,
-    batch_size=8,
-    augment="none",
-    best_by="tooth_auc",
-)
-QUIET = {"num_workers": 0, "device": "cpu", "progress": False}
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +26,7 @@ def best_hash(run):
 
 
 def test_all_folds_and_a_run_on_everything(cases, tmp_path):
-    found = mk.fit_folds(CONFIG, cases, tmp_path, full_train=True, **QUIET)
+    found = mk.fit_folds(TWO_EPOCHS, cases, tmp_path, full_train=True, **QUIET)
     assert [run.fold for run in found.runs] == [0, 1]
     seen = cases[cases["region"].notna()]
     assert sorted(found.predictions["id"]) == sorted(seen["id"])
@@ -51,18 +42,18 @@ def test_all_folds_and_a_run_on_everything(cases, tmp_path):
     assert len(mk.predict(found.full, cases)) == len(seen)
     assert repr(found).startswith("2 folds, f1_macro ")
     kept = {run.path: best_hash(run) for run in found.runs}
-    again = mk.fit_folds(CONFIG, cases, tmp_path, **QUIET)  # nothing is trained twice
+    again = mk.fit_folds(TWO_EPOCHS, cases, tmp_path, **QUIET)  # nothing is trained twice
     assert {run.path: best_hash(run) for run in again.runs} == kept
     pd.testing.assert_frame_equal(again.scores, found.scores)
-    alone = mk.fit(CONFIG, cases, tmp_path / "alone", fold=1, **QUIET)
+    alone = mk.fit(TWO_EPOCHS, cases, tmp_path / "alone", fold=1, **QUIET)
     assert best_hash(alone) == kept[tmp_path / "fold1"]
 
 
 def test_a_run_on_everything_repeats_and_resumes(cases, tmp_path):
-    straight = mk.fit(CONFIG, cases, tmp_path / "a", fold=None, **QUIET)
+    straight = mk.fit(TWO_EPOCHS, cases, tmp_path / "a", fold=None, **QUIET)
     assert "valid_loss" not in straight.history and not (straight.path / "predictions.csv").exists()
-    assert load_state(straight.best)[1]["epoch"] == CONFIG.epochs
-    longer = mk.fit(CONFIG, cases, tmp_path / "b", fold=None, save_every_s=0, **QUIET)
+    assert load_state(straight.best)[1]["epoch"] == TWO_EPOCHS.epochs
+    longer = mk.fit(TWO_EPOCHS, cases, tmp_path / "b", fold=None, save_every_s=0, **QUIET)
     assert best_hash(longer) == best_hash(straight)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -78,7 +69,7 @@ def test_a_fold_that_fails_is_named_and_the_others_go_on(cases, tmp_path, monkey
 
     monkeypatch.setattr(launching, "command", command)
     with pytest.raises(RuntimeError, match=r"(?s)fold1: the run failed.*no-such-option"):
-        mk.fit_folds(replace(CONFIG, epochs=1), cases, tmp_path, at_once=2, **QUIET)
+        mk.fit_folds(replace(TWO_EPOCHS, epochs=1), cases, tmp_path, at_once=2, **QUIET)
     states = mk.list_runs(tmp_path).set_index("run")["state"]
     assert states["fold0"] == "finished"
 
@@ -90,7 +81,7 @@ def test_runs_side_by_side_have_a_gpu_each(cases, tmp_path, monkeypatch):
         launching, "launch", lambda run, options, gpu: (told.append(gpu), going.add(run.path))
     )
     monkeypatch.setattr(launching, "raise_if_failed", lambda run: None)
-    runs = [folds._open(CONFIG, cases, tmp_path / str(k), k % 2) for k in range(3)]
+    runs = [folds._open(TWO_EPOCHS, cases, tmp_path / str(k), k % 2) for k in range(3)]
     monkeypatch.setattr(launching, "is_going", lambda run: going.discard(run.path) or False)
     folds._run_all(runs, {"device": None}, None, False)
     assert told[:2] == [0, 1] and len(told) == 3
@@ -98,5 +89,5 @@ def test_runs_side_by_side_have_a_gpu_each(cases, tmp_path, monkeypatch):
 
 def test_what_is_wrong_shows_before_the_first_run(cases, tmp_path):
     with pytest.raises(ValueError, match="no score 'beauty'"):
-        mk.fit_folds(replace(CONFIG, best_by="beauty"), cases, tmp_path / "x", **QUIET)
+        mk.fit_folds(replace(TWO_EPOCHS, best_by="beauty"), cases, tmp_path / "x", **QUIET)
     assert not (tmp_path / "x").exists()

@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 from sklearn.metrics import f1_score
+from small_runs import learn
 
 import medkit as mk
 from medkit.datasets.drawing.mask import VIEWS, draw_face, draw_mask
@@ -235,18 +236,7 @@ def test_a_drawn_face_stays_when_others_are_drawn(contest, tmp_path):
 def test_three_heads_are_learnt_from_the_drawn_faces(tmp_path):
     draw_mask(tmp_path / "data", seed=3, n_train=18, n_test=1, size=(48, 64))
     cases = mk.assign_folds(TASK.read(tmp_path / "data", "train"), n_folds=3, seed=0)
-    config = mk.Config(
-        "mask",
-        model="test_resnet",
-        image_size=32,
-        epochs=16,
-        batch_size=16,
-        augment="none",
-        peak_lr=1e-2,
-        best_by="f1_18",
-    )
-    quiet = {"num_workers": 0, "progress": False, "device": "cpu"}
-    run = mk.fit(config, cases, tmp_path / "run", **quiet)
+    run = learn("mask", cases, tmp_path / "run", epochs=16, best_by="f1_18")
     assert list(run.predictions) == ["id", *HEADS]
     scores = mk.score(TASK, cases[cases["fold"] == 0], run.predictions)
     # chance is 0.5; over threads, lanes and seeds the least was 0.74

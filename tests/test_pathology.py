@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 from sklearn import metrics as sk
+from small_runs import learn
 
 import medkit as mk
 from medkit.datasets.drawing.pathology import draw_pathology
@@ -204,17 +205,8 @@ def test_pictures_of_the_contests_and_of_patch_size_are_read(tmp_path, size):
 
 def test_the_diagnosis_is_learnt_from_the_drawn_tissue(contest, tmp_path):
     cases = mk.assign_folds(TASK.read(contest, "train"), n_folds=3, seed=0)
-    config = mk.Config(
-        "pathology",
-        model="test_resnet",
-        image_size=32,
-        epochs=4,
-        batch_size=8,
-        augment="none",
-        peak_lr=1e-2,
-        best_by="mean_of_six",
-    )
-    run = mk.fit(config, cases, tmp_path / "run", num_workers=0, progress=False, device="cpu")
+    settings = {"epochs": 4, "batch_size": 8, "best_by": "mean_of_six"}
+    run = learn("pathology", cases, tmp_path / "run", **settings)
     test = TASK.read(contest, "test")
     scores = mk.score(TASK, test, mk.predict(run, test, views="all", device="cpu"))
     assert scores["auc"] > 0.75 and scores["mean_of_six"] > 0.5

@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 from sklearn.metrics import f1_score
+from small_runs import learn
 
 import medkit as mk
 from medkit import tables
@@ -237,17 +238,7 @@ def test_a_drawn_head_stays_when_others_are_drawn(contest, tmp_path):
 
 def test_classes_are_learnt_from_the_drawn_halves(contest, tmp_path):
     cases = mk.assign_folds(TASK.read(contest, "train"), n_folds=3, seed=0)
-    config = mk.Config(
-        "sinus",
-        model="test_resnet",
-        image_size=32,
-        epochs=20,
-        batch_size=16,
-        augment="none",
-        peak_lr=1e-2,
-        best_by="f1_1234",
-    )
-    run = mk.fit(config, cases, tmp_path / "run", num_workers=0, progress=False, device="cpu")
+    run = learn("sinus", cases, tmp_path / "run", epochs=20, best_by="f1_1234")
     test = TASK.read(contest, "test")
     scores = mk.score(TASK, test, mk.predict(run, test, views=("as is", "mirrored"), device="cpu"))
     assert scores["f1_1234"] > 0.3 and scores["auc"] > 0.65  # all normal: about 0.08 and 0.5

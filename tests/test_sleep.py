@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 from sklearn.metrics import f1_score
+from small_runs import learn
 
 import medkit as mk
 from medkit.datasets.drawing.sleep import draw_epoch, draw_sleep
@@ -194,17 +195,7 @@ def test_a_drawn_epoch_stays_when_others_are_drawn(contest, tmp_path):
 
 def test_stages_are_learnt_from_the_drawn_pictures(contest, tmp_path):
     cases = mk.assign_folds(TASK.read(contest, "train"), n_folds=2, seed=0)
-    config = mk.Config(
-        "sleep",
-        model="test_resnet",
-        image_size=64,
-        epochs=10,
-        batch_size=16,
-        augment="none",
-        peak_lr=1e-2,
-        best_by="f1_macro",
-    )
-    quiet = {"num_workers": 0, "progress": False, "device": "cpu"}
-    run = mk.fit(config, cases, tmp_path / "run", **quiet)
+    settings = {"image_size": 64, "epochs": 10, "best_by": "f1_macro"}
+    run = learn("sleep", cases, tmp_path / "run", **settings)
     scores = mk.score(TASK, cases[cases["fold"] == 0], run.predictions)
     assert scores["accuracy"] > 0.42  # N2 alone: a third

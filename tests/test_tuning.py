@@ -10,22 +10,13 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from small_runs import QUIET, TWO_EPOCHS
 
 import medkit as mk
 from medkit.runs.holding import state_of
 from medkit.training import launching, tuning
 
-CONFIG = mk.Config(
-    "caries",
-    model="test_resnet",
-    image_size=32,
-    epochs=2,
-    batch_size=8,
-    augment="none",
-    best_by="tooth_auc",
-)
 SPACE = {"peak_lr": (1e-4, 1e-2, "log"), "augment": ["none", "light"], "batch_size": (4, 8)}
-QUIET = {"num_workers": 0, "device": "cpu", "progress": False}
 
 
 @pytest.fixture
@@ -52,10 +43,10 @@ def _fit(run, cases, options):
 
 
 def test_a_search_goes_on_and_proposes_the_same(cases, tmp_path, in_threads):
-    first = mk.tune(CONFIG, cases, SPACE, 2, tmp_path / "a", **QUIET)
+    first = mk.tune(TWO_EPOCHS, cases, SPACE, 2, tmp_path / "a", **QUIET)
     assert list(first.trials["state"]) == ["finished"] * 2
-    found = mk.tune(CONFIG, cases, SPACE, 3, tmp_path / "a", **QUIET)
-    straight = mk.tune(CONFIG, cases, SPACE, 3, tmp_path / "b", **QUIET)
+    found = mk.tune(TWO_EPOCHS, cases, SPACE, 3, tmp_path / "a", **QUIET)
+    straight = mk.tune(TWO_EPOCHS, cases, SPACE, 3, tmp_path / "b", **QUIET)
     columns = ["value", *SPACE]
     assert found.trials[columns].equals(straight.trials[columns])  # called once or twice
     assert found.trials["batch_size"].between(4, 8).all()
@@ -71,8 +62,8 @@ def test_a_trial_that_lags_is_stopped(cases, tmp_path, in_threads, monkeypatch):
     prune = iter([False] * 8 + [True] * 50)
     optuna = pytest.importorskip("optuna")
     monkeypatch.setattr(optuna.pruners.MedianPruner, "prune", lambda *args: next(prune))
-    config = replace(CONFIG, epochs=60)
-    done = replace(CONFIG, epochs=1)
+    config = replace(TWO_EPOCHS, epochs=60)
+    done = replace(TWO_EPOCHS, epochs=1)
     mk.tune(done, cases, SPACE, 1, tmp_path, **QUIET)
     found = mk.tune(config, cases, SPACE, 2, tmp_path, **QUIET)
     assert list(found.trials["state"]) == ["finished", "pruned"]
@@ -92,9 +83,9 @@ def test_an_interrupted_trial_is_begun_again_where_it_stood(
 
     monkeypatch.setattr(tuning, "_values", values)
     with pytest.raises(KeyboardInterrupt):
-        mk.tune(replace(CONFIG, epochs=6), cases, SPACE, 1, tmp_path, **QUIET)
+        mk.tune(replace(TWO_EPOCHS, epochs=6), cases, SPACE, 1, tmp_path, **QUIET)
     monkeypatch.setattr(tuning, "_values", real)
-    found = mk.tune(replace(CONFIG, epochs=6), cases, SPACE, 1, tmp_path, **QUIET)
+    found = mk.tune(replace(TWO_EPOCHS, epochs=6), cases, SPACE, 1, tmp_path, **QUIET)
     assert list(found.trials["state"]) == ["failed", "finished"]
     assert found.trials["run"].nunique() == 1  # the same folder, the same run
     assert "going on from epoch" in (found.run.path / "log.txt").read_text()
@@ -102,7 +93,9 @@ def test_an_interrupted_trial_is_begun_again_where_it_stood(
 
 def test_what_cannot_be_searched_is_named(cases, tmp_path, monkeypatch):
     def tune(space, **options):
-        return mk.tune(CONFIG, cases, space, options.pop("trials", 1), tmp_path, **options, **QUIET)
+        return mk.tune(
+            TWO_EPOCHS, cases, space, options.pop("trials", 1), tmp_path, **options, **QUIET
+        )
 
     with pytest.raises(ValueError, match=r"peak_lr=\(2, 1\) is no range"):
         tune({"peak_lr": (2, 1)})
@@ -134,7 +127,7 @@ def test_two_servers_share_a_search(cases, tmp_path):
     cases.to_pickle(tmp_path / "cases.pickle")
     code = (
         "import medkit as mk, pandas as pd, sys; from tests.test_tuning import *;"
-        f"mk.tune(CONFIG, pd.read_pickle({str(tmp_path / 'cases.pickle')!r}), SPACE, 5, "
+        f"mk.tune(TWO_EPOCHS, pd.read_pickle({str(tmp_path / 'cases.pickle')!r}), SPACE, 5, "
         f"{str(tmp_path / 'tune')!r}, **QUIET)"
     )
     root = Path(__file__).parents[1]
@@ -143,6 +136,6 @@ def test_two_servers_share_a_search(cases, tmp_path):
     servers[0].kill()
     servers[0].wait()
     assert servers[1].wait(300) == 0
-    found = mk.tune(CONFIG, cases, SPACE, 5, tmp_path / "tune", **QUIET)
+    found = mk.tune(TWO_EPOCHS, cases, SPACE, 5, tmp_path / "tune", **QUIET)
     finished = found.trials[found.trials["state"].isin(["finished", "pruned"])]
     assert len(finished) >= 4 and finished["run"].nunique() == len(finished)
