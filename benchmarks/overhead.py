@@ -21,7 +21,8 @@ from torch.nn.functional import cross_entropy
 from torch.nn.utils import clip_grad_norm_
 
 import medkit as mk
-from medkit.inference.predicting import default_device, new_model
+from medkit.devices import find_device
+from medkit.inference.predicting import new_model
 from medkit.loading.loader import Batch, make_loader
 from medkit.runs.folder import data_folder, open_folder
 from medkit.runs.holding import Hold, hold
@@ -103,7 +104,7 @@ def main() -> None:
         amp=False,
         channels_last=False,
     )
-    task, device = mk.get_task("caries"), torch.device(default_device())
+    task, device = mk.get_task("caries"), find_device()
     with tempfile.TemporaryDirectory() as folder:
         data, place = Path(folder, "data"), Path(folder, "run")
         task.draw(data, seed=0, n_train=30, n_test=6, widths=(240, 320), decayed_share=0.2)

@@ -83,10 +83,56 @@ def test_a_dead_holder_is_taken_over_at_once(tmp_path, other):
 def test_a_process_id_that_was_used_again_is_another_process(tmp_path):
     with hold(tmp_path):
         status = read_status(tmp_path)
-    status["state"] = "running"
-    assert holding.is_alive(status)
-    status["holder"]["started"] -= 1
-    assert not holding.is_alive(status)
+        assert holding.is_alive(status)
+        status["holder"]["started"] -= 1
+        assert not holding.is_alive(status)
+
+
+def test_a_kernel_whose_run_could_not_say_its_end_can_go_on(tmp_path, monkeypatch):
+    whole = holding.Hold._write
+
+    def write(self, state, reason=""):
+        if state == "failed":
+            raise OSError(28, "No space left on device")
+        whole(self, state, reason)
+
+    monkeypatch.setattr(holding.Hold, "_write", write)
+    with pytest.raises(ValueError, match="the loss"):
+        with hold(tmp_path):
+            raise ValueError("the loss is nan")
+    assert read_status(tmp_path)["state"] == "running" and state_of(tmp_path) == "stale"
+    with hold(tmp_path):
+        assert state_of(tmp_path) == "running"
+
+
+def test_a_heart_beats_on_after_an_error(tmp_path, monkeypatch):
+    held = holding.Hold(tmp_path)
+    held.take()
+
+    def fail(folder):
+        raise OSError(116, "Stale file handle")
+
+    monkeypatch.setattr(holding, "read_status", fail)
+    held._beat()
+    monkeypatch.undo()
+    assert "Stale file handle" in held.facts["warning"] and not held.is_lost
+    (tmp_path / "status.json").write_text("{")
+    assert state_of(tmp_path) == "new"
+    held._beat()
+    assert state_of(tmp_path) == "running"
+    held.release("finished")
+
+
+def test_who_was_taken_over_notices_before_it_writes(tmp_path):
+    held = holding.Hold(tmp_path)
+    held.take()
+    held.check()
+    status = read_status(tmp_path)
+    status["holder"]["token"] = "another"
+    (tmp_path / "status.json").write_text(json.dumps(status))
+    with pytest.raises(RuntimeError, match="another process trains in this folder now"):
+        held.check()
+    held._over.set()
 
 
 @pytest.mark.parametrize("change", [{"host": "elsewhere"}, {"place": "another container"}])

@@ -55,7 +55,7 @@ def test_no_driver_tells_nothing(tmp_path, monkeypatch):
 def test_waiting_ends_when_there_is_room(monkeypatch):
     monkeypatch.setattr(neighbours, "LOOK_EVERY_S", 0.0)
     free, told = iter([1e9, 1e9, 2e9, 5e9, 5e9]), []
-    wait_for_room(4e9, lambda: next(free), limit_s=60, log=told.append, users=lambda: None)
+    wait_for_room(4e9, lambda: (next(free), 8e9), limit_s=60, log=told.append, users=lambda: None)
     assert told == [
         "waiting up to 60 s for 4.0 GB of GPU memory (1.0 GB are free; "
         "the driver does not tell who is there)",
@@ -67,14 +67,23 @@ def test_nobody_waits_where_there_is_room():
     def users():
         raise AssertionError("asked the driver for nothing")
 
-    wait_for_room(1e9, lambda: 2e9, limit_s=0, log=pytest.fail, users=users)
+    wait_for_room(1e9, lambda: (2e9, 8e9), limit_s=0, log=pytest.fail, users=users)
 
 
 def test_waiting_gives_up_and_says_who_is_there():
     words = r"1\.0 GB of GPU memory are free after 0 s \(expected 4\.0 GB; /opt/conda/bin/python "
     words += r"\(4211\) 21\.5 GB, python, again \(12\) \?\)\. Wait longer with wait_s"
     with pytest.raises(RuntimeError, match=words):
-        wait_for_room(4e9, lambda: 1e9, limit_s=0, log=print, users=lambda: parse_users(LINES))
+        wait_for_room(
+            4e9, lambda: (1e9, 8e9), limit_s=0, log=print, users=lambda: parse_users(LINES)
+        )
+
+
+def test_nobody_waits_for_what_the_gpu_never_has():
+    with pytest.raises(
+        RuntimeError, match=r"about 9\.0 GB .* the GPU has 8\.0 GB\. Take a smaller"
+    ):
+        wait_for_room(9e9, lambda: (8e9, 8e9), limit_s=600, log=pytest.fail, users=pytest.fail)
 
 
 @pytest.mark.parametrize("name", ["test_resnet", "test_vit", "resnet18"])

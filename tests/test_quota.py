@@ -138,3 +138,20 @@ def test_what_is_left_can_be_asked_without_sending(monkeypatch, tmp_path):
     monkeypatch.setenv("MEDKIT_URL", "https://host")
     monkeypatch.setenv("MEDKIT_TEAM", "7")
     assert mk.quota_left().left == 10 and not ledger_path().exists()
+
+
+def test_a_slot_of_days_ago_that_was_never_answered_costs_nothing_today():
+    (said,) = sent(1, left=1)
+    lost = Entry(
+        {}, NOON - timedelta(days=5), NOON - timedelta(days=5), "unknown", None, 10, 0, None
+    )
+    assert room(MAIC, [lost, said], NOON).left == 1
+
+
+def test_what_was_sent_before_midnight_and_answered_after_is_of_both_days():
+    midnight = datetime(2026, 11, 20, 15, tzinfo=timezone.utc)  # in Seoul
+    late = timedelta(seconds=20)
+    over = Entry({}, midnight - late, midnight + late, "accepted", 0, 10, 1, 2)
+    now = room(MAIC, [over], midnight + 2 * late)
+    assert (now.left, now.used) == (9, 1)  # the server's "0 left" was said of yesterday
+    assert room(KHD, [over], midnight + timedelta(minutes=59, seconds=50)).left == 1

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 import medkit as mk
-from medkit.inference.predicting import is_out_of_memory
+from medkit.devices import is_out_of_memory
 from medkit.loading.loader import UNLABELLED, Batch
 from medkit.runs.state import load_state
 from medkit.training import loop, stepping
@@ -192,6 +192,8 @@ def test_other_errors_are_passed_on(monkeypatch):
         "CUDA out of memory. Tried to allocate 20.00 MiB",
         "cuDNN error: CUDNN_STATUS_ALLOC_FAILED",
         "CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`",
+        "CUDA error: CUBLAS_STATUS_NOT_INITIALIZED when calling `cublasCreate(handle)`",
+        "FIND was unable to find an engine to execute this computation",
         "[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes",
     ],
 )

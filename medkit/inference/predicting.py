@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import warnings
-from contextlib import nullcontext
 from pathlib import Path
-from typing import Any, ContextManager, Sequence
+from typing import Any, Sequence
 
 import numpy as np
 import pandas as pd
@@ -13,6 +12,7 @@ import torch
 
 from medkit import tables
 from medkit.datasets.task import Task
+from medkit.devices import find_device, free_memory, is_out_of_memory, precision
 from medkit.inference.views import allowed_views, check_views, predict_views
 from medkit.loading.cache import open_cache
 from medkit.loading.loader import CaseDataset, encode_facts, make_loader
@@ -20,13 +20,6 @@ from medkit.models.factory import CaseModel, make_model
 from medkit.runs.config import Config
 from medkit.runs.folder import Run
 from medkit.runs.state import load_state
-
-OUT_OF_MEMORY = (  # as CUDA, cuDNN, cuBLAS and the CPU's allocator put it
-    "out of memory",
-    "CUDNN_STATUS_ALLOC_FAILED",
-    "CUBLAS_STATUS_ALLOC_FAILED",
-    "can't allocate memory",
-)
 
 
 def predict(
@@ -83,7 +76,7 @@ def load_model(run: Run, *, device: str | None = None) -> CaseModel:
     tensors, _ = load_state(run.best)
     model = new_model(run.task, run.config)
     model.load_state_dict(tensors)
-    return model.to(torch.device(device or default_device())).eval()
+    return model.to(find_device(device)).eval()
 
 
 def new_model(task: Task, config: Config) -> CaseModel:
@@ -168,24 +161,6 @@ def to_table(task: Task, ids: pd.Series, logits: torch.Tensor) -> pd.DataFrame:
     return pd.DataFrame(table)
 
 
-def precision(device: torch.device, amp: bool) -> ContextManager[Any]:
-    """Half precision on a GPU: bfloat16 where it has it, else float16."""
-    if not amp or device.type != "cuda":
-        return nullcontext()
-    half = torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
-    return torch.autocast("cuda", half)
-
-
-def is_out_of_memory(error: RuntimeError) -> bool:
-    """Whether a device, or a library on it, had no memory left."""
-    return any(words in str(error) for words in OUT_OF_MEMORY)
-
-
-def default_device() -> str:
-    """ "cuda" where there is a GPU, else "cpu"."""
-    return "cuda" if torch.cuda.is_available() else "cpu"
-
-
 def _in_parts(
     model: CaseModel,
     images: torch.Tensor,
@@ -202,7 +177,7 @@ def _in_parts(
     except RuntimeError as error:
         if not is_out_of_memory(error) or len(images) == 1:
             raise
-    torch.cuda.empty_cache()  # outside the handler: its traceback would hold the memory
+    free_memory()  # outside the handler: its traceback would hold the memory
     half = len(images) // 2
     parts = slice(None, half), slice(half, None)
     return torch.cat(

@@ -91,18 +91,18 @@ class Guard:
     def _watched(self, email: str, password: str, address: str) -> dict[tuple[str, ...], int]:
         """What wrong passwords are counted by, and how many are free.
 
-        While an address waits, persons whose password was right before are let through: one in a
-        class must not be able to shut the others out.
+        While a person or an address waits, those whose password was right before are let through:
+        one in a class, behind one address, must not be able to shut the others out. That opens no
+        door to guessing, since passwords are long and random.
 
         Raises:
             Refused: the person or the address has to wait.
         """
         person, place = {(address, email): FREE}, {(address,): FREE_OF_ADDRESS}
-        wait_s = self._waits.left(person)
-        if not wait_s and self._waits.left(place) and not self._is_proven(email, password):
-            wait_s = self._waits.left(place)
-            self._waits.note(person)
-        if wait_s:
+        wait_s = self._waits.left({**person, **place})
+        if wait_s and not self._is_proven(email, password):
+            if not self._waits.left(person):
+                self._waits.note(person)
             raise Refused(
                 f"비밀번호가 여러 번 틀렸습니다. {wait_s}초 뒤에 다시 시도하세요. "
                 f"(too many wrong passwords; try again in {wait_s} seconds)",

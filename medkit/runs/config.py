@@ -115,6 +115,11 @@ class Config:
         wrong = [f"{name}={getattr(self, name)!r}" for name, holds in rules.items() if not holds]
         if wrong:
             raise ValueError(f"Config: {', '.join(wrong)} is out of range. See help(mk.Config).")
+        if self.sync_bn and self.micro_batch:
+            raise ValueError(
+                "Config: sync_bn and micro_batch exclude each other: processes that take different "
+                "numbers of parts would wait for each other. Set one of them."
+            )
         names = {"optimizer": OPTIMIZERS, "schedule": SCHEDULES, "loss": LOSSES}
         for setting, known in names.items():
             for name in each(getattr(self, setting)):

@@ -15,7 +15,7 @@ import secrets
 import socket
 import threading
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Iterator
 
@@ -24,6 +24,7 @@ from medkit import files
 BEAT_S = 2.0  # between heartbeats
 STALE_S = 60.0  # without one, a holder on another machine counts as dead
 STATUS, STOP = "status.json", "stop"
+_live: set[str] = set()  # tokens of what this process holds
 
 
 class Stopped(Exception):
@@ -55,6 +56,7 @@ class Hold:
         with _alone(self.folder):
             refuse_if_held(self.folder)
             (self.folder / STOP).unlink(missing_ok=True)
+            _live.add(self.me["token"])
             self._write("running")
         self._thread.start()
 
@@ -62,6 +64,7 @@ class Hold:
         """Say how it ended: "finished", "stopped" or "failed"."""
         self._over.set()
         self._thread.join()
+        _live.discard(self.me["token"])
         (self.folder / STOP).unlink(missing_ok=True)
         if not self.is_lost:
             self._write(state, reason)
@@ -72,7 +75,7 @@ class Hold:
         Raises:
             RuntimeError: when another process has taken the folder over.
         """
-        if self.is_lost:
+        if self.is_lost or self._is_taken():
             raise RuntimeError(
                 f"{self.folder}: another process trains in this folder now, since this one did not "
                 f"answer for {STALE_S:.0f} s. Nothing more is written from here."
@@ -82,13 +85,16 @@ class Hold:
         while not self._over.wait(BEAT_S):
             self._beat()
 
-    def _beat(self) -> None:
+    def _is_taken(self) -> bool:
         holder = read_status(self.folder).get("holder") or {}
-        if holder.get("token", self.me["token"]) != self.me["token"]:
-            self.is_lost = True
-            return
-        self.stop_wanted = self.stop_wanted or (self.folder / STOP).exists()
+        return holder.get("token", self.me["token"]) != self.me["token"]
+
+    def _beat(self) -> None:
         try:
+            self.is_lost = self.is_lost or self._is_taken()
+            if self.is_lost:
+                return
+            self.stop_wanted = self.stop_wanted or (self.folder / STOP).exists()
             self._write("running")
         except OSError as error:  # a full disk ends the run where it matters: at its next save
             self.facts["warning"] = str(error)
@@ -113,7 +119,8 @@ def hold(folder: Path) -> Iterator[Hold]:
         held.release("stopped", str(error) or "interrupted")
         raise
     except BaseException as error:
-        held.release("failed", f"{type(error).__name__}: {error}")
+        with suppress(OSError):  # what failed says more than that it cannot be written down
+            held.release("failed", f"{type(error).__name__}: {error}")
         raise
     held.release("finished")
 
@@ -140,10 +147,10 @@ def state_of(folder: Path) -> str:
 
 
 def read_status(folder: Path) -> dict[str, Any]:
-    """What `status.json` says; {} where there is none."""
+    """What `status.json` says; {} where there is none, or a damaged one: a heartbeat mends it."""
     try:
         return json.loads((Path(folder) / STATUS).read_text(encoding="utf-8"))
-    except FileNotFoundError:
+    except (FileNotFoundError, ValueError):
         return {}
 
 
@@ -157,6 +164,8 @@ def is_alive(status: dict[str, Any]) -> bool:
     holder = status["holder"]
     here = identity(holder["pid"])
     if (holder["host"], holder["place"]) == (here["host"], here["place"]):
+        if holder["pid"] == os.getpid() and holder["token"] not in _live:
+            return False  # a hold of this kernel that could not say its end
         return here["started"] is not None and here["started"] == holder["started"]
     return time.time() - status["beat"] < STALE_S
 

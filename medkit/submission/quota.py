@@ -102,18 +102,16 @@ def room(quota: Quota, entries: Sequence[Entry], now: datetime) -> Room:
     submit too. A time that lies ahead (the clock moved back) counts as now.
     """
     spent = [entry for entry in entries if entry.is_spent]
-    recent = [entry for entry in spent if _counts(quota, entry.time, now)]
+    recent = [entry for entry in spent if _may_count(quota, entry, now)]
     used, limit = len(recent), quota.limit
     left = max(0, limit - used)
     told = [
-        entry
-        for entry in entries
-        if entry.left is not None and _counts(quota, entry.closed_time, now)
+        entry for entry in entries if entry.left is not None and _counts(quota, entry.time, now)
     ]
     if told:
         last = max(told, key=lambda entry: entry.closed)
         at_once = [entry for entry in told if entry.closed > last.opened]  # whose answers crossed
-        since = [e for e in spent if e.closed is None or e.closed > last.closed]
+        since = [e for e in recent if e.closed is None or e.closed > last.closed]
         left = max(0, min(entry.left for entry in at_once) - len(since))
         limit = last.limit or limit
         used = max(0, limit - left)
@@ -134,6 +132,12 @@ def _counts(quota: Quota, moment: datetime, now: datetime) -> bool:
     if quota.window_s is not None:
         return now - moment < timedelta(seconds=quota.window_s)
     return moment.astimezone(quota.tz()).date() == now.astimezone(quota.tz()).date()
+
+
+def _may_count(quota: Quota, entry: Entry, now: datetime) -> bool:
+    """Whether a submission counts now; one that went over midnight counts on both days."""
+    over_midnight = quota.zone is not None and _counts(quota, entry.closed_time, now)
+    return over_midnight or _counts(quota, entry.time, now)
 
 
 def _next_free(quota: Quota, recent: Sequence[Entry], now: datetime) -> datetime:

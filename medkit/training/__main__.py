@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+import traceback
 
 from torch.distributed.elastic.multiprocessing.errors import ErrorHandler, record
 
@@ -49,4 +50,11 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    record(main, WholeErrors())()  # torchrun then names the first process that failed
+    try:
+        record(main, WholeErrors())()  # torchrun then names the first process that failed
+    except Exception:
+        if int(os.environ.get("WORLD_SIZE", 1)) == 1:
+            raise
+        traceback.print_exc()
+        sys.stderr.flush()
+        os._exit(1)  # an orderly end of NCCL would wait for the others, who wait for this one

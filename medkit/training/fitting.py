@@ -13,7 +13,7 @@ import pandas as pd
 import torch
 
 from medkit.datasets import get_task
-from medkit.inference.predicting import default_device
+from medkit.devices import find_device, free_memory
 from medkit.progress import Status
 from medkit.runs.config import Config
 from medkit.runs.folder import Run, data_folder, open_folder
@@ -21,6 +21,8 @@ from medkit.runs.holding import Hold, Stopped, hold, refuse_if_held, state_of
 from medkit.training import launching
 from medkit.training.loop import Loop
 from medkit.training.ranks import Ranks
+
+FUSED_ATTENTION = ("flash_sdp", "mem_efficient_sdp", "cudnn_sdp")  # as torch.backends.cuda has them
 
 
 def fit(
@@ -149,10 +151,9 @@ def train(
 ) -> None:
     """Train in this process: alone, or as one rank of those that torchrun started."""
     ranks = Ranks()
-    place = torch.device(device or default_device())
-    if place.type == "cuda" and ranks.size > 1:
-        place = torch.device("cuda", ranks.local_rank % torch.cuda.device_count())
-        torch.cuda.set_device(place)
+    if ranks.size > 1 and torch.cuda.is_available() and device != "cpu":
+        device = f"cuda:{ranks.local_rank % torch.cuda.device_count()}"
+    place = find_device(device)
     ranks.join(place)
     try:
         with _held(run, ranks) as held, torch_settings(loop.config, place):
@@ -167,8 +168,13 @@ def train(
             )
             with _signals(held):
                 loop.train(num_workers, save_every_s)
-    finally:
+    except (Stopped, KeyboardInterrupt):
         ranks.leave()
+        raise
+    finally:
+        loop.let_go()
+        free_memory()
+    ranks.leave()  # not after a failure: NCCL would wait for the others, who wait for this one
 
 
 @contextmanager
@@ -183,20 +189,29 @@ def _held(run: Run, ranks: Ranks) -> Iterator[Hold]:
 
 @contextmanager
 def torch_settings(config: Config, device: torch.device) -> Iterator[None]:
-    """Settings of torch that hold for the whole process, given back after the run."""
+    """Settings of torch that hold for the whole process, given back after the run.
+
+    Fused attention has no deterministic backward, and torch would take it all the same.
+    """
     threads = torch.get_num_threads()
     benchmark = torch.backends.cudnn.benchmark
     was_deterministic = torch.are_deterministic_algorithms_enabled()
+    fused = [name for name in FUSED_ATTENTION if hasattr(torch.backends.cuda, f"enable_{name}")]
+    was_fused = {name: getattr(torch.backends.cuda, f"{name}_enabled")() for name in fused}
     torch.backends.cudnn.benchmark = device.type == "cuda" and not config.deterministic
     if config.deterministic:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS asks for it
         torch.use_deterministic_algorithms(True, warn_only=True)
+        for name in fused if device.type == "cuda" else ():
+            getattr(torch.backends.cuda, f"enable_{name}")(False)
     try:
         yield
     finally:
         torch.set_num_threads(threads)
         torch.backends.cudnn.benchmark = benchmark
         torch.use_deterministic_algorithms(was_deterministic)
+        for name, enabled in was_fused.items():
+            getattr(torch.backends.cuda, f"enable_{name}")(enabled)
 
 
 @contextmanager

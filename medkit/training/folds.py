@@ -118,7 +118,7 @@ def _run_all(runs: list[Run], options: dict[str, Any], at_once: int | None, prog
     Raises:
         RuntimeError: after all have ended, when one has failed.
     """
-    gpus = torch.cuda.device_count() if options["device"] != "cpu" else 0
+    gpus = torch.cuda.device_count() if options["device"] in (None, "cuda") else 0
     waiting = [run for run in runs if state_of(run.path) != "finished"]
     free = list(range(at_once or max(1, gpus)))
     status, going = Status(enabled=progress), {}

@@ -15,6 +15,7 @@ import time
 from pathlib import Path
 from typing import Any, Mapping, Sequence
 
+from medkit.devices import free_memory
 from medkit.progress import Status, clock
 from medkit.runs.folder import Run
 from medkit.runs.holding import Stopped, ask_to_stop, read_status, state_of
@@ -46,6 +47,7 @@ def launch(
     home = str(Path(__file__).resolve().parents[2])  # this medkit, wherever it lies
     paths = [home, *filter(None, [environment.get("PYTHONPATH")])]
     environment["PYTHONPATH"] = os.pathsep.join(paths)
+    free_memory()  # the child finds room that this kernel only keeps
     with open(run.path / "output.txt", "ab") as output:
         process = subprocess.Popen(
             command(run, options, devices=devices, torchrun=torchrun),

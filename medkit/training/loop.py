@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
+import re
 import time
 import warnings
 from typing import Any
@@ -11,9 +12,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
+from timm.layers import convert_sync_batchnorm
 
 from medkit import files, machine, tables
 from medkit.datasets.task import Task
+from medkit.devices import free_memory
 from medkit.inference.predicting import make_dataset
 from medkit.loading import augment
 from medkit.loading.loader import (
@@ -49,7 +52,7 @@ def place_model(model: Student, config: Config, device: torch.device, ranks: Ran
     if config.sync_bn and ranks.size > 1:
         if device.type != "cuda":
             raise ValueError("fit: sync_bn needs GPUs. Leave it off on a CPU.")
-        model = torch.nn.SyncBatchNorm.convert_sync_batchnorm(model)
+        model = convert_sync_batchnorm(model)  # torch's own drops timm's fused activations
     on_gpu = device.type == "cuda" and config.channels_last
     layout = torch.channels_last if on_gpu else torch.contiguous_format
     return model.to(device, memory_format=layout)
@@ -118,10 +121,11 @@ class Loop:
             ranks.wait_for_all()
         if device.type == "cuda":
             images = config.micro_batch or -(-config.batch_size // ranks.size)
+            free_memory()  # of an earlier run in this kernel
             neighbours.wait_for_room(
                 sum(neighbours.training_bytes(m, config, images) for m in students(self.model))
                 + neighbours.CUDA_BYTES,
-                lambda: torch.cuda.mem_get_info(device)[0],
+                lambda: torch.cuda.mem_get_info(device),
                 limit_s=wait_s,
                 log=self.log,
             )
@@ -192,7 +196,7 @@ class Loop:
         """Log the operations that repeat no bits on this device; pass other warnings on."""
         for warning in caught:
             text = str(warning.message)
-            if "does not have a deterministic implementation" in text:
+            if re.search("not have a deterministic|non-?deterministic|not deterministic", text):
                 self.log(f"not bit-exact on this device: {text.split(' does not')[0]}")
             else:
                 warnings.warn_explicit(
@@ -457,6 +461,11 @@ class Loop:
 
     def write_history(self) -> None:
         tables.write_csv(pd.DataFrame(self.history), self.run.path / "history.csv")
+
+    def let_go(self) -> None:
+        """Drop what lies on the device: a notebook may keep a traceback, and with it this loop."""
+        for name in ("model", "ema", "optimizer", "stepper", "pending"):
+            self.__dict__.pop(name, None)
 
     def log(self, text: str, *, show: bool = True) -> None:
         """A line in log.txt, with the time, and on the screen without it."""

@@ -42,7 +42,7 @@ def parse_users(text: str) -> list[dict[str, Any]]:
 
 def wait_for_room(
     needed: float,
-    free: Callable[[], int],
+    memory: Callable[[], tuple[int, int]],
     *,
     limit_s: float,
     log: Callable[[str], None],
@@ -51,29 +51,37 @@ def wait_for_room(
     """Return when `needed` bytes are free on the device.
 
     Args:
-        free: gives the bytes that are free now.
+        memory: gives the bytes that are free now, and all that the device has.
         limit_s: seconds to wait at most.
         log: is told, once, that this waits and for what.
 
     Raises:
-        RuntimeError: when there is no room within the limit.
+        RuntimeError: when there is no room within the limit, or never can be.
     """
     began, told = time.monotonic(), False
-    while free() < needed:
+    free, total = memory()
+    if needed > total:
+        raise RuntimeError(
+            f"fit: about {needed / 1e9:.1f} GB of GPU memory are needed, and the GPU has "
+            f"{total / 1e9:.1f} GB. Take a smaller micro_batch (the images that go through the "
+            "model at once), image_size or model."
+        )
+    while free < needed:
         there = _describe(users())
         if time.monotonic() - began >= limit_s:
             raise RuntimeError(
-                f"fit: {free() / 1e9:.1f} GB of GPU memory are free after {limit_s:.0f} s "
+                f"fit: {free / 1e9:.1f} GB of GPU memory are free after {limit_s:.0f} s "
                 f"(expected {needed / 1e9:.1f} GB; {there}). Wait longer with wait_s=..., or take "
                 "a smaller micro_batch, image_size or model."
             )
         if not told:
             log(
                 f"waiting up to {limit_s:.0f} s for {needed / 1e9:.1f} GB of GPU memory "
-                f"({free() / 1e9:.1f} GB are free; {there})"
+                f"({free / 1e9:.1f} GB are free; {there})"
             )
             told = True
         time.sleep(min(LOOK_EVERY_S, max(0.0, limit_s - (time.monotonic() - began))))
+        free, _ = memory()
     if told:
         log("there is room now")
 

@@ -9,6 +9,8 @@ import torch
 
 from medkit.runs.config import Config
 
+# torch 1.13 has a fused Adam alone, which unscales gradients a second time
+HAS_FUSED = "fused" in inspect.signature(torch.optim.AdamW).parameters
 STATE = ("step", "exp_avg", "exp_avg_sq", "momentum_buffer")  # what is kept of a parameter
 
 
@@ -25,7 +27,7 @@ def make_optimizer(model: torch.nn.Module, config: Config) -> torch.optim.Optimi
     ]
     kind = {"adamw": torch.optim.AdamW, "adam": torch.optim.Adam, "sgd": torch.optim.SGD}
     optimizer = kind[config.optimizer]
-    has_fused = "fused" in inspect.signature(optimizer).parameters
+    has_fused = HAS_FUSED and "fused" in inspect.signature(optimizer).parameters
     options: dict[str, Any] = {"fused": True} if has_fused and parameters[0].is_cuda else {}
     if config.optimizer == "sgd":
         options["momentum"] = config.momentum
@@ -70,6 +72,5 @@ def _placed(key: str, value: torch.Tensor, parameter: torch.Tensor) -> torch.Ten
     Saved tensors are contiguous; a fused step over mixed formats is silently wrong (torch 2.10).
     """
     if key == "step":
-        fused = parameter.is_cuda and "fused" in inspect.signature(torch.optim.AdamW).parameters
-        return value.to(parameter.device) if fused else value
+        return value.to(parameter.device) if parameter.is_cuda and HAS_FUSED else value
     return torch.empty_like(parameter).copy_(value)

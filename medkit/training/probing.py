@@ -8,10 +8,10 @@ from typing import Iterable, Iterator
 
 import numpy as np
 import pandas as pd
-import torch
 
 from medkit.datasets import get_task
-from medkit.inference.predicting import default_device, make_dataset
+from medkit.devices import find_device
+from medkit.inference.predicting import make_dataset
 from medkit.loading.loader import Batch, CaseDataset, KeyedSampler, class_weights, make_loader
 from medkit.progress import Status, track
 from medkit.runs.config import Config
@@ -67,7 +67,7 @@ def lr_find(
             f"lr_find: steps={steps}, smallest={smallest}, largest={largest} (expected 10 steps or "
             "more, and 0 < smallest < largest). Leave them out to take the usual ones."
         )
-    place = torch.device(device or default_device())
+    place = find_device(device)
     loop = Loop(get_task(config.task), config, cases, fold)  # refuses what `fit` refuses
     data = make_dataset(loop.task, config, loop.seen, cache_folder=cache_folder, progress=progress)
     batches = _batches(loop, data.augmented(config.augment), num_workers)

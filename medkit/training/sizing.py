@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import gc
 import math
 import statistics
 import time
@@ -14,7 +13,7 @@ import torch
 
 from medkit import machine
 from medkit.datasets import get_task
-from medkit.inference.predicting import default_device, is_out_of_memory
+from medkit.devices import find_device, free_memory, is_out_of_memory
 from medkit.loading.loader import Batch
 from medkit.progress import Status, clock
 from medkit.runs.config import Config
@@ -61,7 +60,7 @@ def find_batch_size(
     """
     if most < 2:
         raise ValueError(f"find_batch_size: most={most} (expected 2 or more).")
-    place = torch.device(device or default_device())
+    place = find_device(device)
     model = new_student(get_task(config.task), config)
     status, rows, size = Status(enabled=progress), [], 2
     why = f"{most} was the most asked for"
@@ -99,11 +98,9 @@ def _try_steps(config: Config, device: torch.device) -> dict[str, float] | None:
     except RuntimeError as error:
         if not is_out_of_memory(error):
             raise
-    gc.collect()  # outside the handler: its traceback would hold the memory
-    if device.type == "cuda":
-        torch.cuda.empty_cache()
-        if row is not None:
-            row["peak_bytes"] = torch.cuda.max_memory_allocated(device)
+    free_memory()  # outside the handler: its traceback would hold the memory
+    if device.type == "cuda" and row is not None:
+        row["peak_bytes"] = torch.cuda.max_memory_allocated(device)
     return row
 
 
@@ -170,7 +167,7 @@ def summary(
     Raises:
         RuntimeError: when memory runs out.
     """
-    place = torch.device(device or default_device())
+    place = find_device(device)
     task = get_task(config.task)
     loop = None if cases is None else Loop(task, config, cases, fold)
     model = new_student(task, config) if loop is None else loop.model

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import time
 from typing import Callable
 
@@ -10,7 +9,7 @@ import torch
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from medkit import seeding
-from medkit.inference.predicting import is_out_of_memory, precision
+from medkit.devices import free_memory, has_bfloat16, is_out_of_memory, precision
 from medkit.loading import augment
 from medkit.loading.loader import Batch
 from medkit.runs.config import Config
@@ -50,7 +49,7 @@ class Stepper:
         self.norms = [module for module in model.modules() if isinstance(module, _BatchNorm)]
         self.micro_batch = config.micro_batch or -(-config.batch_size // ranks.size)
         self.scaler = _make_scaler(config, self.device)
-        self._failures = 0
+        self._failures, self._words = 0, "memory ran out on another process"
 
     def gradients(
         self, batch: Batch, epoch: int, step: int, *, stop: bool = False
@@ -100,6 +99,13 @@ class Stepper:
         except RuntimeError as error:
             if not is_out_of_memory(error):
                 raise
+            self._words = str(error).splitlines()[0]
+            if self.config.sync_bn and self.ranks.size > 1:
+                raise RuntimeError(
+                    f"fit: memory ran out on process {self.ranks.rank} ({self._words}). With "
+                    "sync_bn all processes take each step together, so none can try again alone; "
+                    "the last good state is kept. Take a smaller batch_size in a new folder."
+                ) from error
         return None  # outside the handler: its traceback would hold the memory
 
     def forward_backward(
@@ -166,9 +172,7 @@ class Stepper:
             buffer.copy_(value)
         for parameter in self.parameters:
             parameter.grad = None
-        gc.collect()
-        if self.device.type == "cuda":
-            torch.cuda.empty_cache()
+        free_memory()
 
     def _give_way(self, count: int) -> None:
         """Wait for the neighbours, or go on with half as many images at once."""
@@ -185,9 +189,9 @@ class Stepper:
         if half < 1 or count // -(-count // half) < least:
             why = "BatchNorm needs 2" if self.norms else "there is no smaller number"
             raise RuntimeError(
-                f"fit: memory ran out with {size} images at once, and {why}. The last good state "
-                "is kept: free the device (mk.gpu_users() names who is there), or take a smaller "
-                "image_size or model in a new folder."
+                f"fit: memory ran out with {size} images at once, and {why} ({self._words}). The "
+                "last good state is kept: free the device (mk.gpu_users() names who is there), or "
+                "take a smaller image_size or model in a new folder."
             )
         self.micro_batch, self._failures = half, 0
         norm = " BatchNorm now sees fewer images at once." if self.norms else ""
@@ -199,6 +203,6 @@ class Stepper:
 
 def _make_scaler(config: Config, device: torch.device) -> torch.cuda.amp.GradScaler | None:
     """Needed where the GPU has no bfloat16."""
-    if config.amp and device.type == "cuda" and not torch.cuda.is_bf16_supported():
+    if config.amp and device.type == "cuda" and not has_bfloat16(device):
         return torch.cuda.amp.GradScaler()
     return None
