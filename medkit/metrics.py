@@ -270,11 +270,16 @@ def best_threshold(y_true: np.ndarray, y_prob: np.ndarray, *, metric: str = "f1_
             f"best_threshold: all {len(y_true)} cases are of one class ({np.unique(y_true)}). "
             "Choose the threshold on held-out cases of both classes."
         )
+    return best_cut(lambda cut: score(y_true, (y_prob >= cut).astype(int)), y_prob)
+
+
+def best_cut(score: Callable[[float], float], y_prob: np.ndarray, *, most: int = 2000) -> float:
+    """The cut between probabilities that makes a score largest, of `most` that are tried."""
     cuts = np.unique(np.concatenate([[0.0], y_prob, [1.0]]))
-    if len(cuts) > 2001:  # thousands of cuts change the score by less than one case in a thousand
-        cuts = np.unique(np.quantile(cuts, np.linspace(0, 1, 2001)))
+    if len(cuts) > most + 1:  # so many change a score by less than one case in a thousand
+        cuts = np.unique(np.quantile(cuts, np.linspace(0, 1, most + 1)))
     middles, widths = (cuts[1:] + cuts[:-1]) / 2, np.diff(cuts)
-    values = np.array([score(y_true, (y_prob >= cut).astype(int)) for cut in middles])
+    values = np.array([score(cut) for cut in middles])
     best = np.flatnonzero(values >= values.max() - 1e-12)
     return float(middles[best[np.argmax(widths[best])]])
 

@@ -87,8 +87,12 @@ def test_epochs_name_the_windows_and_their_labels(tmp_path):
     assert list(made["id"]) == ["a_0001", "a_0003", "b_0004"]
     assert list(made["stage"]) == ["N2", "REM", "N3"] and list(made["group"]) == ["pa", "pa", "pb"]
     assert list(made["path"].isna()) == [False, False, True]
+    assert list(made["record"]) == ["a", "a", "b"]
     with pytest.raises(ValueError, match=r"epochs need a window\. Pass window_s=30"):
         mk.edf_pictures(cases, tmp_path / "q", channels=["EOG"], epochs=epochs)
+    nameless = {"epochs": epochs.drop(columns="id"), "window_s": 30}
+    with pytest.raises(ValueError, match=r"epochs has \['epoch', 'stage'\] \(expected 'id'"):
+        mk.edf_pictures(cases, tmp_path / "q", channels=["EOG"], **nameless)
 
 
 def test_it_goes_on_where_it_was_stopped(tmp_path, monkeypatch):
@@ -137,7 +141,7 @@ def test_channels_are_listed(tmp_path):
 
 def test_a_hypnogram_is_read_from_annotations(tmp_path):
     stages = [(0, 60, "Sleep stage W"), (60, 30, "Sleep stage 4"), (90, 30, "Movement time")]
-    stages += [(120, 30, "Sleep stage R"), (150, 30, "Sleep stage ?"), (180, 30, "Sleep stage N2")]
+    stages += [(120, 30, "Sleep stage R"), (150, 30, "Sleep stage ?"), (180, 30, "Sleep Stage N2")]
     path = record(tmp_path / "hypnogram.edf", seconds=240, stages=stages)
     found = mk.read_hypnogram(path)
     assert list(found["epoch"]) == [1, 2, 3, 5, 7]

@@ -254,8 +254,11 @@ def test_the_best_epoch_is_marked():
 
     assert marked(show_history(_history())) == ["best epoch, 2"]
     assert marked(show_history(_history(), best_epoch=4)) == ["best epoch, 4"]
-    run = type("Run", (), {"history": _history(), "config": type("C", (), {"best_by": "auc"})})
+    config, history = type("C", (), {"best_by": "auc"}), _history()
+    run = type("Run", (), {"history": history, "config": config, "task": TASK})
     assert marked(show_history(run)) == ["best epoch, 3"]
+    run.history, config.best_by = history.assign(mae=[9, 9, 4, 5, 6, 7]), "mae"
+    assert marked(show_history(run)) == ["best epoch, 2"]
 
 
 def test_unreadable_pictures_are_counted(cases, tmp_path):

@@ -294,6 +294,7 @@ def test_the_initial_weights_can_be_recomputed(straight):
         ("auc", 0.5, 0.6, True),
         ("tooth_auc", 0.5, 0.4, False),
         ("a score of my own", 0.5, 0.6, True),
+        ("an error of my own", 0.5, 0.6, False),
         ("auc", None, float("nan"), True),
         ("auc", float("nan"), 0.1, True),
         ("auc", 0.5, float("nan"), False),
@@ -303,6 +304,7 @@ def test_the_initial_weights_can_be_recomputed(straight):
 def test_the_best_epoch_is_the_best(name, best, value, better):
     judged = object.__new__(validating.Validation)
     judged.config, judged.rows = SimpleNamespace(best_by=name), [0]
+    judged.task = replace(mk.get_task("caries"), smaller_is_better=("an error of my own",))
     assert judged.is_better(value, best) is better
 
 

@@ -94,6 +94,14 @@ def test_errors_name_file_and_line(tmp_path, pictures, text, options, message):
         mk.read_table(write(tmp_path, text), pictures, **options)
 
 
+@pytest.mark.parametrize("cells", [["left", "right"], [1, 2], ["", ""]])
+@pytest.mark.parametrize("name", ["region", "box"])
+def test_a_column_that_would_mean_a_part_is_refused(pictures, name, cells):
+    table = pd.DataFrame({"id": ["1", "2"], name: cells})
+    with pytest.raises(ValueError, match=f"the column '{name}' has a name that means a part"):
+        mk.read_table(table, pictures)
+
+
 def test_a_korean_table_of_an_older_program_is_named(tmp_path, pictures):
     with pytest.raises(ValueError, match="not UTF-8 .*cp949"):
         mk.read_table(write(tmp_path, "id,이름\n007,가\n", "cp949"), pictures)

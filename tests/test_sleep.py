@@ -170,6 +170,10 @@ def test_smoothing_is_the_mean_over_neighbours_of_the_record():
     wide = mk.smooth_epochs(cases, predictions, width=5).set_index("id")["N1"]
     assert wide["f"] == pytest.approx(0.55) and wide["a"] == pytest.approx(0.2)
     pd.testing.assert_frame_equal(mk.smooth_epochs(cases, predictions, width=1), predictions)
+    nights = cases.assign(group="1", record=cases["group"])  # two nights of one patient
+    pd.testing.assert_frame_equal(mk.smooth_epochs(nights, predictions, width=3), smooth)
+    with pytest.raises(ValueError, match=r"1 epochs stand twice in a group, e\.g\. 'd'.*'record'"):
+        mk.smooth_epochs(nights.drop(columns="record"), predictions)
     with pytest.raises(ValueError, match="width 4 .expected 1, 3, 5"):
         mk.smooth_epochs(cases, predictions, width=4)
     with pytest.raises(ValueError, match=r"1 of 6 predictions belong to no epoch .*\['f'\]"):

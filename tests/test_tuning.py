@@ -58,16 +58,13 @@ def test_a_search_goes_on_and_proposes_the_same(cases, tmp_path, in_threads):
 
 
 def test_a_trial_that_lags_is_stopped(cases, tmp_path, in_threads, monkeypatch):
-    monkeypatch.setattr(tuning, "STARTUP", 1)
-    prune = iter([False] * 8 + [True] * 50)
     optuna = pytest.importorskip("optuna")
-    monkeypatch.setattr(optuna.pruners.MedianPruner, "prune", lambda *args: next(prune))
-    config = replace(TWO_EPOCHS, epochs=60)
-    done = replace(TWO_EPOCHS, epochs=1)
-    mk.tune(done, cases, SPACE, 1, tmp_path, **QUIET)
-    found = mk.tune(config, cases, SPACE, 2, tmp_path, **QUIET)
+    monkeypatch.setattr(
+        optuna.pruners.MedianPruner, "prune", lambda self, study, trial: trial.number == 1
+    )
+    found = mk.tune(replace(TWO_EPOCHS, epochs=20), cases, SPACE, 2, tmp_path, **QUIET)
     assert list(found.trials["state"]) == ["finished", "pruned"]
-    assert 0 < found.trials["epochs"].iloc[1] < 60
+    assert 0 < found.trials["epochs"].iloc[1] < 20
     assert state_of(tmp_path / found.trials["run"].iloc[1]) == "stopped"
 
 
@@ -89,6 +86,31 @@ def test_an_interrupted_trial_is_begun_again_where_it_stood(
     assert list(found.trials["state"]) == ["failed", "finished"]
     assert found.trials["run"].nunique() == 1  # the same folder, the same run
     assert "going on from epoch" in (found.run.path / "log.txt").read_text()
+
+
+def test_a_search_that_only_fails_ends(cases, tmp_path, monkeypatch):
+    def fail(run, options):
+        raise RuntimeError("no process can be started")
+
+    monkeypatch.setattr(launching, "launch", fail)
+    with pytest.raises(RuntimeError, match="3 trials in a row have failed; .*no process can be"):
+        mk.tune(TWO_EPOCHS, cases, SPACE, 20, tmp_path, **QUIET)
+
+
+def test_a_folder_holds_one_search(cases, tmp_path, in_threads):
+    space = {"class_weights": [None, (1, 4)]}  # a tuple: the journal keeps lists
+    mk.tune(replace(TWO_EPOCHS, epochs=1), cases, space, 1, tmp_path, **QUIET)
+    found = mk.tune(replace(TWO_EPOCHS, epochs=1), cases, space, 2, tmp_path, **QUIET)
+    assert list(found.trials["state"]) == ["finished"] * 2
+    assert all(value in (None, [1, 4]) for value in found.trials["class_weights"])
+    words = (
+        r"another search \(config: epochs 1 saved, 2 asked; config: best_by 'tooth_auc' saved, "
+        r"'loss' asked; space: class_weights \[None, \[1, 4\]\] saved, None asked; "
+        r"space: mixup None saved, \[0\.0, 0\.2\] asked; fold 0 saved, 1 asked; cases: other"
+    )
+    other = replace(TWO_EPOCHS, best_by="loss")
+    with pytest.raises(ValueError, match=words):
+        mk.tune(other, cases.iloc[::-1], {"mixup": (0.0, 0.2)}, 2, tmp_path, fold=1, **QUIET)
 
 
 def test_what_cannot_be_searched_is_named(cases, tmp_path, monkeypatch):
@@ -126,12 +148,12 @@ def test_two_servers_share_a_search(cases, tmp_path):
     """Two processes on one journal, with real runs of their own; one is killed and comes back."""
     cases.to_pickle(tmp_path / "cases.pickle")
     code = (
-        "import medkit as mk, pandas as pd, sys; from tests.test_tuning import *;"
+        "import medkit as mk, pandas as pd; from test_tuning import *;"
         f"mk.tune(TWO_EPOCHS, pd.read_pickle({str(tmp_path / 'cases.pickle')!r}), SPACE, 5, "
         f"{str(tmp_path / 'tune')!r}, **QUIET)"
     )
-    root = Path(__file__).parents[1]
-    servers = [subprocess.Popen([sys.executable, "-c", code], cwd=root) for _ in range(2)]
+    here = Path(__file__).parent
+    servers = [subprocess.Popen([sys.executable, "-c", code], cwd=here) for _ in range(2)]
     time.sleep(12)
     servers[0].kill()
     servers[0].wait()

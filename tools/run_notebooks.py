@@ -68,10 +68,9 @@ def main() -> None:
     parser.add_argument("--task", default="caries")
     parser.add_argument("--out", help="where everything goes; none takes runs/<name of the data>")
     arguments = parser.parse_args()
-    began, name = (
-        time.monotonic(),
-        Path(arguments.data).resolve().name if arguments.data else "drawn",
-    )
+    began, name = time.monotonic(), f"drawn_{arguments.task}"
+    if arguments.data:
+        name = Path(arguments.data).resolve().name
     out = Path(arguments.out or Path("runs") / name).resolve()
     out.mkdir(parents=True, exist_ok=True)
     shutil.rmtree(out / "leaderboard", ignore_errors=True)  # a new day's quota for each practice

@@ -51,8 +51,8 @@ def edf_pictures(
 
     Returns:
         The cases as they were, with pictures as paths; with windows a case a window, `id` is
-        "<id>_<4 digits>", `epoch` its number, and the group stays. A recording that cannot be
-        read keeps its row without path, and a warning tells.
+        "<id>_<4 digits>", `record` and `epoch` say which, and the group stays. A recording that
+        cannot be read keeps its row without path, and a warning tells.
 
     Raises:
         ValueError: for other settings than those of the pictures in `folder`, or when no
@@ -62,6 +62,11 @@ def edf_pictures(
         raise ValueError(f"edf_pictures: kind {kind!r} (expected one of {', '.join(PAINTERS)}).")
     if epochs is not None and window_s is None:
         raise ValueError("edf_pictures: epochs need a window. Pass window_s=30.")
+    if epochs is not None and not {"id", "epoch"} <= set(epochs):
+        raise ValueError(
+            f"edf_pictures: epochs has {list(epochs)} (expected 'id', the recording's, and "
+            "'epoch'). Of one recording: mk.read_hypnogram(path).assign(id=...)."
+        )
     settings = {"channels": list(channels), "kind": kind, "window_s": window_s}
     settings.update(frequencies=list(frequencies), size=list(size))
     folder = Path(folder)
@@ -102,7 +107,7 @@ def read_hypnogram(path: Path | str, *, window_s: float = 30.0) -> pd.DataFrame:
         onsets, lengths, texts = edf.readAnnotations()
     rows = []
     for onset, length, text in zip(onsets, lengths, texts):
-        stage = NIGHT.get(text.rpartition("stage")[2].strip().upper())
+        stage = NIGHT.get(text.lower().rpartition("stage")[2].strip().upper())
         first = int(round(onset / window_s))
         count = max(1, int(round(length / window_s)))
         if "stage" in text.lower() and stage:
@@ -153,7 +158,8 @@ def _plan(
     for window in windows:
         epoch, id = int(window["epoch"]), f"{case['id']}_{int(window['epoch']):04d}"
         path = str(folder / case["id"] / f"{id}.png") if 1 <= epoch <= count else None
-        rows.append({**case, **window, "id": id, "path": path, "epoch": epoch})
+        place = {"record": case["id"], "epoch": epoch}
+        rows.append({**case, **window, "id": id, "path": path, **place})
     return rows
 
 

@@ -7,6 +7,7 @@ import warnings
 from pathlib import Path
 from typing import Any, Sequence
 
+import numpy as np
 import pandas as pd
 
 from medkit import files, tables
@@ -50,6 +51,12 @@ def read_table(
         table = tables.read_csv(table, text=[name for name in texts if name])
     wanted = [name for name in [*texts, *number_columns] if name]
     _check_columns(where, table, wanted)
+    for name in set(tables.PARTS) & set(table):
+        if not table[name].map(lambda value: isinstance(value, (list, tuple, np.ndarray))).any():
+            raise ValueError(
+                f"{where}: the column {name!r} has a name that means a part of the picture (a "
+                "polygon, or a box). Rename it, or drop it, before it is read."
+            )
     ids = _ids(where, table[id_column])
     groups = ids if group_column is None else [_text(value) for value in table[group_column]]
     names = ids if path_column is None else [_text(value) for value in table[path_column]]

@@ -106,32 +106,44 @@ def smooth_epochs(
     Sleep seldom changes from one epoch of 30 s to the next. Choose the width on held-out records.
 
     Args:
-        cases: with `id, group, epoch`.
+        cases: with `id, epoch` and `record`, or where there is none `group`, to tell nights apart.
         width: epochs in all, odd: 3 takes one before and one after. Those that are not among the
             predictions (the ends of a night, gaps) are left out of the mean.
 
     Raises:
-        ValueError: for an even width, or predictions of other cases.
+        ValueError: for an even width, predictions of other cases, or an epoch that stands twice.
     """
     if width < 1 or width % 2 == 0:
         raise ValueError(f"smooth_epochs: width {width!r} (expected 1, 3, 5, ...).")
-    places = predictions[["id"]].merge(cases[["id", "group", "epoch"]], on="id", how="left")
+    night = night_column(cases)
+    places = predictions[["id"]].merge(cases[["id", night, "epoch"]], on="id", how="left")
     lost = list(places["id"][places["epoch"].isna()])
     if lost:
         raise ValueError(
             f"smooth_epochs: {len(lost)} of {len(places)} predictions belong to no epoch of the "
             f"cases, e.g. {lost[:3]}. Pass the cases that were predicted."
         )
+    doubled = places[places.duplicated([night, "epoch"])]
+    if len(doubled):
+        raise ValueError(
+            f"smooth_epochs: {len(doubled)} epochs stand twice in a {night}, e.g. "
+            f"{doubled['id'].iloc[0]!r}. Where a {night} holds several nights, give the cases a "
+            "column 'record' that tells them apart."
+        )
     columns = [name for name in predictions if name != "id"]
-    values = predictions[columns].set_axis(pd.MultiIndex.from_frame(places[["group", "epoch"]]))
-    values = values.groupby(level=[0, 1]).mean()
+    values = predictions[columns].set_axis(pd.MultiIndex.from_frame(places[[night, "epoch"]]))
     total, count = np.zeros((len(places), len(columns))), np.zeros((len(places), 1))
     for step in range(-(width // 2), width // 2 + 1):
-        near = pd.MultiIndex.from_arrays([places["group"], places["epoch"] + step])
+        near = pd.MultiIndex.from_arrays([places[night], places["epoch"] + step])
         there = values.reindex(near).to_numpy()
         count += ~np.isnan(there).any(axis=1, keepdims=True)
         total += np.nan_to_num(there)
     return predictions.assign(**dict(zip(columns, (total / count).T)))
+
+
+def night_column(cases: pd.DataFrame) -> str:
+    """The column that tells nights apart: a patient, which groups are, may have several."""
+    return "record" if "record" in cases else "group"
 
 
 def _epoch(id: str) -> int:

@@ -28,6 +28,14 @@ class Head:
     name: str
     classes: tuple[str, ...] = ()
 
+    def __post_init__(self) -> None:
+        if isinstance(self.classes, str) or not all(isinstance(c, str) for c in self.classes):
+            raise ValueError(
+                f"head {self.name!r}: classes {self.classes!r} (expected a tuple of texts). "
+                'Write ("0", "1"), not (0, 1) or "01".'
+            )
+        object.__setattr__(self, "classes", tuple(self.classes))
+
     @property
     def columns(self) -> tuple[str, ...]:
         """Its columns of a table of predictions, and of the model's output."""
@@ -86,6 +94,7 @@ class Task:
     submission_table: Callable[..., pd.DataFrame] = None
     draw: Callable[..., None] | None = None
     scored: Head = None  # what the contest scores: by default the first head
+    smaller_is_better: tuple[str, ...] = ()  # those of its own scores that are errors
     submission_labels: tuple[Any, ...] = ()  # what its table may hold, in the order of the classes
     layout: Layout = Layout()
     mirror: tuple[str, ...] = ()  # the flips under which labels stay true: "horizontal", "vertical"
@@ -93,8 +102,13 @@ class Task:
     looks_alike: bool = False  # different cases do (traces, faces): near twins then mean nothing
 
     def __post_init__(self) -> None:
-        if not self.heads:
-            raise ValueError(f"task {self.name!r}: no head. Pass heads=(mk.Head(name, classes),).")
+        is_list = isinstance(self.heads, (tuple, list))
+        if not is_list or not self.heads or not all(isinstance(h, Head) for h in self.heads):
+            raise ValueError(
+                f"task {self.name!r}: heads {self.heads!r} (expected a tuple of mk.Head, one at "
+                "least). Write heads=(mk.Head(name, classes),), with the comma."
+            )
+        object.__setattr__(self, "heads", tuple(self.heads))
         columns = list(self.columns)
         doubled = sorted({name for name in columns if columns.count(name) > 1})
         if doubled:
@@ -115,6 +129,15 @@ class Task:
     def columns(self) -> tuple[str, ...]:
         """The classes (or number) of all heads in order: the columns of predictions and logits."""
         return tuple(name for head in self.heads for name in head.columns)
+
+    def greater_is_better(self, score: str) -> bool:
+        """Whether more of a score is better: of `metrics.METRICS`, of a head, or its own."""
+        if score in self.smaller_is_better:
+            return False
+        names = [score, score.partition("_")[2]]  # "tooth_auc"
+        names += [score[len(h.name) + 1 :] for h in self.heads if score.startswith(f"{h.name}_")]
+        metric = next((METRICS[name] for name in names if name in METRICS), None)
+        return metric is None or metric.greater_is_better
 
     def parts(self) -> Iterator[tuple[Head, slice]]:
         """Each head, and which of `columns` are its own."""
@@ -153,6 +176,7 @@ class Task:
             "source": self.source,
             "heads": [{"name": head.name, "classes": list(head.classes)} for head in self.heads],
             "scored": {"name": self.scored.name, "classes": list(self.scored.classes)},
+            "smaller_is_better": list(self.smaller_is_better),
             "submission_labels": list(self.submission_labels),
             "layout": asdict(self.layout),
             "mirror": list(self.mirror),
@@ -166,7 +190,11 @@ class Task:
     def own_functions(self) -> dict[str, Callable[..., Any]]:
         """Those of its functions that are not the default ones."""
         found = {name: getattr(self, name) for name in (*DEFAULTS, "inspect", "draw")}
-        return {name: f for name, f in found.items() if f and not hasattr(f, "func")}
+        return {
+            name: f
+            for name, f in found.items()
+            if f and (name not in DEFAULTS or getattr(f, "func", None) is not DEFAULTS[name])
+        }
 
 
 def from_description(facts: Mapping[str, Any], **functions: Callable[..., Any]) -> Task:
@@ -177,6 +205,7 @@ def from_description(facts: Mapping[str, Any], **functions: Callable[..., Any]) 
         source=facts["source"],
         heads=tuple(Head(head["name"], tuple(head["classes"])) for head in facts["heads"]),
         scored=Head(facts["scored"]["name"], tuple(facts["scored"]["classes"])),
+        smaller_is_better=tuple(facts.get("smaller_is_better", ())),
         submission_labels=tuple(facts["submission_labels"]),
         layout=Layout(**facts["layout"]),
         mirror=tuple(facts["mirror"]),
@@ -216,7 +245,23 @@ def truth(task: Task, units: pd.DataFrame) -> np.ndarray:
     """(N,) the labels of judged units: numbers of classes in the order of `scored`, or values."""
     if not task.scored.classes:
         return units["y_true"].to_numpy(float)
-    codes = units["y_true"].map({name: code for code, name in enumerate(task.scored.classes)})
+    return codes_of(task.scored, units["y_true"])
+
+
+def codes_of(head: Head, labels: pd.Series) -> np.ndarray:
+    """(N,) the numbers of known labels among the classes of a head.
+
+    Raises:
+        ValueError: naming a label that is none of them.
+    """
+    codes = labels.map({name: code for code, name in enumerate(head.classes)})
+    if codes.isna().any():
+        odd = labels[codes.isna()]
+        raise ValueError(
+            f"{head.name}: {len(odd)} of {len(labels)} labels are none of its classes, e.g. "
+            f"{odd.iloc[0]!r} (expected one of {', '.join(map(repr, head.classes))}). Labels are "
+            "text; mk.read_table(..., label_columns=[...]) keeps them so."
+        )
     return codes.to_numpy().astype(int)
 
 
@@ -270,7 +315,7 @@ def _score_of_units(
 ) -> dict[str, float]:
     """The contest's score; with several heads also those of each, as "<head>_<name>"."""
     tables.match(cases[cases["path"].notna()], predictions)  # refuses doubled and missing ids
-    scores = task.score_units(task.to_units(cases, predictions), threshold)
+    scores = task.score_units(judged(task, task.to_units(cases, predictions)), threshold)
     for head in task.heads if len(task.heads) > 1 else ():
         alone = replace(task, heads=(head,), scored=head, to_units=None)
         if cases[head.name].notna().any():

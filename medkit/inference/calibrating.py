@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from scipy.optimize import minimize_scalar
 
-from medkit.datasets.task import Head, Task, judged, truth
+from medkit.datasets.task import Head, Task, codes_of, judged, truth
 from medkit.tables import match
 
 HOTTEST = 20.0  # a temperature outside 1/20 to 20 says that the labels are not of these cases
@@ -39,7 +39,7 @@ def fit_temperature(task: Task, cases: pd.DataFrame, predictions: pd.DataFrame) 
                 f"fit_temperature: no case has a {head.name}. Pass held-out cases with labels."
             )
         logs = np.log(_values(matched, head)[known].clip(TINY))
-        codes = labels[known].map({name: k for k, name in enumerate(head.classes)}).to_numpy(int)
+        codes = codes_of(head, labels[known])
 
         def loss(
             log_temperature: float, logs: np.ndarray = logs, codes: np.ndarray = codes

@@ -11,12 +11,15 @@ import numpy as np
 import pandas as pd
 
 from medkit import files, tables
-from medkit.datasets.task import Task, Threshold, judged
-from medkit.inference.judging import score_of_rows
-from medkit.metrics import METRICS
+from medkit.datasets.task import Task, Threshold
+from medkit.inference.judging import judged_units, score_of_rows
 from medkit.runs.folder import Run
 from medkit.runs.state import load_state, save_state
 
+SAME = (  # settings that weights must share to have a mean
+    *("task", "model", "image_size", "facts", "region_margin", "region_mask"),
+    *("arcface_margin", "arcface_scale"),
+)
 HOW = ("soft", "hard", "rank")
 
 
@@ -32,7 +35,8 @@ def blend(
     Args:
         how: "soft" (mean of the probabilities), "hard" (the class that more than half of the votes
             are for, else the one of the largest mean probability), or "rank" (mean of the ranks of
-            each class's probabilities over all cases: for scores that only rank).
+            each class's probabilities over all cases, from 0 to 1: for scores that only rank; those
+            of a case do not add up to 1).
         weights: of the tables; by default all alike.
 
     Raises:
@@ -126,8 +130,10 @@ def soup(runs: Sequence[Run], folder: Path | str) -> Run:
     Source: Wortsman et al., arXiv 2203.05482.
     """
     folder = Path(folder)
+    if not len(runs):
+        raise ValueError("soup: no run. Pass a list of runs.")
     for run in runs[1:]:
-        for name in ("task", "model", "image_size", "facts", "region_margin", "region_mask"):
+        for name in SAME:
             one, other = getattr(runs[0].config, name), getattr(run.config, name)
             if one != other:
                 raise ValueError(
@@ -167,7 +173,7 @@ def _aligned(task: Task, predictions: Sequence[pd.DataFrame]) -> np.ndarray:
                 f"Pass predictions of the task {task.name!r}."
             )
         if len(table) != len(first) or set(table["id"]) != set(first["id"]):
-            odd = sorted(set(table["id"]) ^ set(first["id"]))
+            odd = sorted(set(table["id"]) ^ set(first["id"]), key=str)
             raise ValueError(
                 f"blend: tables 0 and {number} are of different cases ({len(first)} and "
                 f"{len(table)} rows, e.g. {odd[:3]}). Predict the same cases with each run."
@@ -202,8 +208,7 @@ def _combined(values: np.ndarray, shares: np.ndarray, how: str) -> np.ndarray:
         return mean
     if how == "rank":
         ranks = np.stack([pd.DataFrame(table).rank(pct=True).to_numpy() for table in values])
-        mean = np.tensordot(shares, ranks, 1)
-        return mean / mean.sum(1, keepdims=True)
+        return np.tensordot(shares, ranks, 1)
     votes = np.tensordot(shares, np.eye(values.shape[2])[values.argmax(2)], 1)
     has_majority = votes.max(1) > 0.5 + 1e-9
     winner = np.where(has_majority, votes.argmax(1), mean.argmax(1))
@@ -219,16 +224,20 @@ def _greedy(
     threshold: Threshold,
     rounds: int,
 ) -> np.ndarray:
-    """Votes of each table; those that brought nothing better are taken back."""
+    """Votes of each table; those that brought nothing better are taken back.
+
+    Where the score has no value (a class is missing), all tables count alike.
+    """
     parts = [table[table["id"].isin(cases["id"])] for table in predictions]
-    sign = -1 if metric in METRICS and not METRICS[metric].greater_is_better else 1
-    votes, best, kept = np.zeros(len(parts)), -np.inf, None
+    sign = 1 if task.greater_is_better(metric) else -1
+    votes, best, kept = np.zeros(len(parts)), -np.inf, np.ones(len(parts))
     for _ in range(rounds):
         tried = [votes + row for row in np.eye(len(parts))]
         found = [
             sign * _score(task, cases, blend(task, parts, weights=weights), metric, threshold)
             for weights in tried
         ]
+        found = [-np.inf if np.isnan(value) else value for value in found]  # a class is missing
         votes = tried[int(np.argmax(found))]
         if max(found) > best:
             best, kept = max(found), votes
@@ -238,5 +247,5 @@ def _greedy(
 def _score(
     task: Task, cases: pd.DataFrame, predictions: pd.DataFrame, metric: str, threshold: Threshold
 ) -> float:
-    units = judged(task, task.to_units(cases, predictions))
+    units = judged_units(task, cases, predictions)
     return float(score_of_rows(task, units, metric, threshold)(np.arange(len(units))))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from dataclasses import replace
 from typing import Callable, Sequence
 
 import numpy as np
@@ -17,9 +18,18 @@ from medkit.datasets.task import (
     judged,
     truth,
 )
-from medkit.metrics import METRICS, Comparison, Interval, best_threshold, difference, interval
+from medkit.metrics import (
+    METRICS,
+    Comparison,
+    Interval,
+    best_cut,
+    best_threshold,
+    difference,
+    interval,
+)
 from medkit.runs.folder import Run
 
+OF_TWO_CLASSES = ("f1_binary", "sensitivity", "specificity", "ppv", "npv")
 SHOWN = ("f1_macro", "f1_binary", "accuracy", "sensitivity", "specificity", "auc")  # of two classes
 
 
@@ -36,16 +46,23 @@ def choose_threshold(
 
     Args:
         cases, predictions: of held-out cases only; on others the threshold would be too bold.
-        metric: of `metrics.METRICS`, or for more than two classes any score of the task.
+        metric: of `metrics.METRICS`, or any score of the task's own.
     """
     units, classes = judged(task, task.to_units(cases, predictions)), task.scored.classes
     if not classes:
         raise ValueError(f"choose_threshold: {task.scored.name} is a number and needs none.")
-    if len(classes) == 2:
-        probs = units[classes[1]].to_numpy(float)
-        return best_threshold(truth(task, units), probs, metric=metric)
     every = np.arange(len(units))
-    return _climb(lambda limits: score_of_rows(task, units, metric, limits)(every), classes)
+    sign = 1 if task.greater_is_better(metric) else -1
+
+    def score(threshold: Threshold) -> float:
+        return sign * score_of_rows(task, units, metric, threshold)(every)
+
+    if len(classes) > 2:
+        return _climb(score, classes)
+    probs = units[classes[1]].to_numpy(float)
+    if metric in METRICS:
+        return best_threshold(truth(task, units), probs, metric=metric)
+    return best_cut(score, probs, most=OWN_CUTS)
 
 
 def score_interval(
@@ -60,9 +77,10 @@ def score_interval(
     """A score of the contest's units with its 95 % interval, drawing whole groups.
 
     Args:
-        metric: of `metrics.METRICS`, or any score of the task's own.
+        metric: of `metrics.METRICS`, any score of the task's own, or "<head>_<metric>".
     """
-    units = judged(task, task.to_units(cases, predictions))
+    task, metric = _of_head(task, metric)
+    units = judged_units(task, cases, predictions)
     score = score_of_rows(task, units, metric, threshold)
     if units["group"].nunique() < 2:
         warnings.warn(
@@ -92,7 +110,7 @@ def score_table(
         metrics: by default the contest's own score, and the usual ones.
     """
     rows = []
-    for metric in metrics or _usual(task, judged(task, task.to_units(cases, predictions))):
+    for metric in metrics or _usual(task, judged_units(task, cases, predictions)):
         found = score_interval(task, cases, predictions, metric, threshold=threshold)
         if metrics is None and np.isnan(found.value):
             continue  # a class is missing
@@ -110,18 +128,18 @@ def compare(
     threshold: Threshold = 0.5,
 ) -> Comparison:
     """Is `b` better than `a`? Their difference on the same cases, drawing the same groups."""
-    units_a, units_b = (judged(task, task.to_units(cases, table)) for table in (a, b))
+    task, metric = _of_head(task, metric)
+    units_a, units_b = (judged_units(task, cases, table) for table in (a, b))
     if list(units_a["id"]) != list(units_b["id"]):
         raise ValueError(
             f"compare: {len(units_a)} rows of the first table and {len(units_b)} of the second are "
             "predicted, and not the same. Predict the same cases with both."
         )
-    metric_of = METRICS.get(metric)
     return difference(
         score_of_rows(task, units_a, metric, threshold),
         score_of_rows(task, units_b, metric, threshold),
         units_a["group"].to_numpy(),
-        greater_is_better=metric_of is None or metric_of.greater_is_better,
+        greater_is_better=task.greater_is_better(metric),
     )
 
 
@@ -130,6 +148,7 @@ def score_of_rows(
 ) -> Callable[[np.ndarray], float]:
     """A score by name, of `METRICS` or the task's own, as a function of the numbers of rows."""
     if metric in METRICS:
+        _check_kind(task, metric)
         y_true = truth(task, units)
         guess = guesses(task, units, threshold, metric)
         return lambda rows: METRICS[metric](y_true[rows], guess[rows])
@@ -139,6 +158,44 @@ def score_of_rows(
             f"unknown metric {metric!r} (expected one of {', '.join([*known, *METRICS])})."
         )
     return lambda rows: task.score_units(units.iloc[rows], threshold)[metric]
+
+
+def judged_units(task: Task, cases: pd.DataFrame, predictions: pd.DataFrame) -> pd.DataFrame:
+    """The units that have both a label and a prediction.
+
+    Raises:
+        ValueError: when there is none, or ids of `predictions` are doubled.
+    """
+    if predictions["id"].duplicated().any():
+        doubled = predictions["id"][predictions["id"].duplicated()]
+        raise ValueError(
+            f"{task.name}: {len(doubled)} ids stand more than once in the predictions, e.g. "
+            f"{doubled.iloc[0]!r}. Pass one prediction of each case."
+        )
+    return judged(task, task.to_units(cases, predictions))
+
+
+def _of_head(task: Task, metric: str) -> tuple[Task, str]:
+    """The task of one head alone for "<head>_<metric>", as `score` tells it; else as it is."""
+    for head in task.heads if len(task.heads) > 1 and metric not in METRICS else ():
+        name = metric[len(head.name) + 1 :]
+        if metric == f"{head.name}_{name}" and name in METRICS:
+            own = {"to_units": None, "score_units": None, "score": None}
+            return replace(task, heads=(head,), scored=head, submission_labels=(), **own), name
+    return task, metric
+
+
+def _check_kind(task: Task, metric: str) -> None:
+    """Refuse a metric that the kind of answer has not."""
+    count, is_of_numbers = len(task.scored.classes), METRICS[metric].kind == "numbers"
+    if is_of_numbers != (count == 0):
+        kind = f"one of {count} classes" if count else "a number"
+        raise ValueError(f"{metric}: {task.scored.name} is {kind}, which has no such score.")
+    if count > 2 and metric in OF_TWO_CLASSES:
+        raise ValueError(
+            f"{metric}: {task.scored.name} has {count} classes (expected 2). Take f1_macro, "
+            "recall_macro or auc."
+        )
 
 
 def _usual(task: Task, units: pd.DataFrame) -> list[str]:
@@ -164,4 +221,5 @@ def _climb(score: Callable[[Threshold], float], classes: Sequence[str]) -> dict[
     return {name: round(number / total, 6) for name, number in best.items()}
 
 
+OWN_CUTS = 200  # thresholds tried for a score of the task's own, which may be slow
 FACTORS = (0.5, 0.7, 0.85, 1.2, 1.4, 2.0)

@@ -48,6 +48,11 @@ def predict(
     check_views(views, task.mirror)
     model = load_model(run, device=device)
     seen = tables.visible(cases)
+    if not len(seen):
+        raise ValueError(
+            f"predict: none of {len(cases)} cases has a picture to look at. Read them with "
+            "task.inspect(data, split), which lists what cannot be used."
+        )
     dataset = make_dataset(task, config, seen, cache_folder=cache_folder)
     logits, _ = predict_rows(
         model,

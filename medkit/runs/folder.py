@@ -132,7 +132,7 @@ def open_folder(
 
 
 def _check_same(run: Run, config: Config, facts: dict[str, Any]) -> None:
-    changed = differences(run.config, config)
+    changed = differences(run.config, config) if run.task else []  # its task is still the same
     saved = run._json("run.json")
     if saved["fold"] != facts["fold"]:
         changed.append(f"fold: {saved['fold']!r} saved, {facts['fold']!r} asked")

@@ -27,10 +27,20 @@ def load_task(facts: dict[str, Any], folder: Path) -> Task:
     """The task of a run folder's task.json: the one of that name in this kernel, else rebuilt.
 
     Raises:
-        ValueError: when a function of its own stood in a notebook cell of another kernel.
+        ValueError: when a function of its own stood in a notebook cell of another kernel, or the
+            task of that name in this kernel asks something else.
     """
     if facts["name"] in TASKS:
-        return TASKS[facts["name"]]
+        task = TASKS[facts["name"]]
+        told = task.describe()
+        for name in ("heads", "scored", "facts"):
+            if told[name] != facts[name]:
+                raise ValueError(
+                    f"{folder}: its task {task.name!r} had other {name} ({facts[name]}) than the "
+                    f"task of that name in this kernel ({told[name]}). Give the new task another "
+                    "name, or restart the kernel to have the old one."
+                )
+        return task
     functions = facts.get("functions", {})
     lost = [name for name, place in functions.items() if place is None]
     if lost:

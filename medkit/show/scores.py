@@ -40,7 +40,8 @@ def show_history(
     names = list(scores or _shown(history))
     if best_epoch is None:
         by = "loss" if isinstance(run, pd.DataFrame) else run.config.best_by
-        best_epoch = _best_epoch(history, by)
+        is_error = by == "loss" or not run.task.greater_is_better(by)
+        best_epoch = _best_epoch(history, by, is_error=is_error)
     page = new_picture(3.6)
     left, middle, right = page.subplots(1, 3, width_ratios=(4, 4, 3))
     for k, (column, text) in enumerate((("train_loss", "training"), ("valid_loss", "validation"))):
@@ -107,13 +108,13 @@ def show_lr_find(found: Any) -> Picture:
     return page
 
 
-def _best_epoch(history: pd.DataFrame, by: str) -> int | None:
-    """The epoch of the least validation loss, or of the highest score of that name."""
+def _best_epoch(history: pd.DataFrame, by: str, *, is_error: bool) -> int | None:
+    """The epoch of the least validation loss or error, or of the highest score of that name."""
     column = "valid_loss" if by == "loss" else by
     values = history[column].astype(float) if column in history else pd.Series(dtype=float)
     if values.notna().sum() == 0:
         return None
-    row = values.idxmin() if by == "loss" else values.idxmax()
+    row = values.idxmin() if is_error else values.idxmax()
     return int(history.loc[row, "epoch"])
 
 

@@ -7,6 +7,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
 
+from medkit.datasets.sleep import night_column
 from medkit.datasets.task import Task
 from medkit.images.decode import probe, read_image
 from medkit.show.canvas import (
@@ -50,17 +51,18 @@ def show_hypnogram(
     """Stages over the hours of some nights; what was predicted is blue and dashed.
 
     Args:
-        cases: with `group` (the night) and `epoch` (30 s each).
+        cases: with `record` or `group` (the night) and `epoch` (30 s each).
         n: nights; the longest ones are shown.
     """
-    check_rows(cases, "show_hypnogram", ["id", "group", "epoch"])
+    which = night_column(cases)
+    check_rows(cases, "show_hypnogram", ["id", which, "epoch"])
     head, rows = task.heads[0], cases[cases["epoch"].notna()]
-    nights = rows["group"].value_counts(sort=False).sort_values(ascending=False, kind="stable")
+    nights = rows[which].value_counts(sort=False).sort_values(ascending=False, kind="stable")
     page = new_picture(1.9 * min(n, len(nights)) + 0.5)
     cells = page.subplots(min(n, len(nights)), 1, squeeze=False, sharex=True).ravel()
     places = {name: len(head.classes) - k for k, name in enumerate(head.classes)}  # first on top
     for axes, name in zip(cells, nights.index):
-        night = rows[rows["group"] == name].sort_values("epoch")
+        night = rows[rows[which] == name].sort_values("epoch")
         hours = night["epoch"].astype(float) * EPOCH_S / 3600
         axes.step(
             hours, night[head.name].map(places), where="post", color=REAL, lw=1.6, label="true"

@@ -60,7 +60,7 @@ def write_submission(
         "columns": list(table.columns),
         "layout": asdict(layout),
         "ids": [_key(row, layout.key_columns) for row in table.astype(str).to_numpy().tolist()],
-        "labels": list(task.submission_labels),
+        "labels": _labels(task, table),
         "sha256": files.sha256(text.encode("utf-8")),
         "threshold": threshold,
         "run": _run_folder(path),
@@ -70,6 +70,15 @@ def write_submission(
     files.write_whole(path, text)
     files.write_json(expected_path(path), expected)
     return path
+
+
+def _labels(task: Task, table: pd.DataFrame) -> list[Any] | None:
+    """What the last column may hold: [] any number; None: a table of the task's own that holds
+    something else, such as probabilities, so that nobody knows."""
+    labels = list(task.submission_labels)
+    own = "submission_table" in task.own_functions()
+    known = set(table.iloc[:, -1].astype(str)) <= {str(label) for label in labels}
+    return None if own and not known else labels
 
 
 def write_answers(task: Task, cases: pd.DataFrame, path: Path | str) -> Path:
@@ -125,7 +134,12 @@ def check_submission(csv: Path | str) -> list[str]:
         )
     else:
         keyed = "ids, their order" if layout.key_columns else "lines"
-        notes.append(f"All {len(rows) - 1} {keyed} and labels are as {expected['task']} wants.")
+        if expected["labels"] is None:
+            keyed = "ids and their order" if layout.key_columns else "lines"
+            notes.append("What it answers could not be checked: the table is the task's own.")
+        else:
+            keyed += " and labels"
+        notes.append(f"All {len(rows) - 1} {keyed} are as {expected['task']} wants.")
         if expected["filled"]:
             names = ", ".join(expected["filled"][:NAMED])
             notes.append(f"{len(expected['filled'])} could not be looked at ({names}).")
@@ -153,7 +167,7 @@ def check_rows(rows: Sequence[Sequence[str]], expected: dict[str, Any] | None) -
     doubled = [name for name, count in Counter(ids).items() if count > 1]
     if doubled:
         problems.append(f"{len(doubled)} ids stand more than once, e.g. {doubled[:NAMED]}.")
-    nothing = EMPTY - {str(label).lower() for label in (expected or {}).get("labels", ())}
+    nothing = EMPTY - {str(label).lower() for label in (expected or {}).get("labels") or ()}
     empty = [row[0] for row in body if any(c.strip().lower() in nothing for c in row[1:])]
     if empty:
         problems.append(f"{len(empty)} rows have an empty cell, e.g. {empty[:NAMED]}.")
@@ -210,6 +224,8 @@ def _against(ids: list[str], body: Sequence[Sequence[str]], expected: dict) -> l
         problems.append(f"{len(extra)} ids are not of this contest, e.g. {extra[:NAMED]}.")
     if len(ids) != len(wanted):
         problems.append(f"It has {len(ids)} rows (expected {len(wanted)}).")
+    if expected["labels"] is None:
+        return problems
     labels = [str(label) for label in expected["labels"]]
     wrong = [row[-1] for row in body if row[-1] not in labels and row[-1].strip()]
     if not labels:

@@ -184,8 +184,9 @@ def _warn_of_leaks(teacher: Run, cases: pd.DataFrame, rows: np.ndarray) -> None:
     known = teacher.cases()
     if teacher.fold is not None:
         known = known[known["fold"] != teacher.fold]
-    held_out = set(cases["group"]) - set(cases["group"].iloc[rows])
-    seen = sorted(held_out & set(known["group"]))
+    groups = cases["group"].map(str)  # as a run folder has them
+    held_out = set(groups) - set(groups.iloc[rows])
+    seen = sorted(held_out & set(known["group"].map(str)))
     if seen:
         warnings.warn(
             f"fit: the teacher {teacher.path} was trained on {len(seen)} of {len(held_out)} groups "

@@ -18,7 +18,7 @@ from typing import Any, Mapping, Sequence
 
 import pandas as pd
 
-from medkit import files, seeding
+from medkit import files, seeding, tables
 from medkit.datasets import get_task
 from medkit.progress import Status
 from medkit.runs.config import Config
@@ -29,6 +29,7 @@ from medkit.training.loop import Loop
 
 JOURNAL = "journal.log"
 BEGUN_S = 120.0  # by then a trial's process has taken its folder, wherever it runs
+GIVE_UP = 3  # failed trials in a row, which more trials would hardly mend
 STARTUP = 5  # trials drawn at random before the sampler learns from them
 
 
@@ -84,8 +85,9 @@ def tune(
 
     Raises:
         ImportError: without Optuna, naming the extra.
-        ValueError: for a setting that does not exist, or a range that is none.
-        RuntimeError: when no trial has finished.
+        ValueError: for a setting that does not exist, a range that is none, or a folder that holds
+            another search.
+        RuntimeError: when no trial has finished, or several in a row have failed.
     """
     optuna = _optuna()
     if trials is None and minutes is None:
@@ -94,6 +96,8 @@ def tune(
     _check_space(config, space)
     validation = Loop(task, config, cases, fold).validation  # refuses what `fit` refuses
     folder.mkdir(parents=True, exist_ok=True)
+    facts = {"config": config.to_dict(), "fold": fold, "space": space}
+    _check_same(folder, {**facts, "cases": tables.cases_hash(cases)})
     study = _study(optuna, folder, greater_is_better=validation.greater_is_better)
     status, until = Status(enabled=progress), math.inf
     if minutes is not None:
@@ -105,6 +109,7 @@ def tune(
         "wait_s": wait_s,
     }
     _take_back(optuna, study, folder)
+    failed = 0  # in a row
     while _count(study) < (trials or math.inf) and time.monotonic() < until:
         trial = study.ask()  # its number is its own, whoever else asks at this moment
         study.sampler = _sampler(optuna, config.seed, trial.number)
@@ -114,12 +119,18 @@ def tune(
         try:
             run = open_folder(path, task, tried, cases, data=data_folder(cases), fold=fold)
             _follow(study, trial, run, validation.measure, options, status)
+            failed = 0
         except KeyboardInterrupt:
             _again(optuna, study, trial)
             raise
         except (RuntimeError, ValueError, OSError) as error:
             study.tell(trial, state=optuna.trial.TrialState.FAIL)
             status.line(f"trial {trial.number} failed: {str(error).splitlines()[0]}")
+            failed += 1
+            if failed == GIVE_UP:
+                raise RuntimeError(
+                    f"tune: {failed} trials in a row have failed; the last one: {error}"
+                ) from error
     return _found(study, folder, space)
 
 
@@ -148,6 +159,33 @@ def _study(optuna: Any, folder: Path, *, greater_is_better: bool) -> Any:
     )
 
 
+def _check_same(folder: Path, facts: Mapping[str, Any]) -> None:
+    """Write what is searched into the folder; refuse one that holds another search."""
+    path, now = folder / "search.json", json.loads(json.dumps(facts))
+    if not path.is_file():
+        files.write_json(path, now)
+        return
+    saved = json.loads(path.read_text(encoding="utf-8"))
+    changed = [
+        f"{part}: {name} {old.get(name)!r} saved, {new.get(name)!r} asked"
+        for part, old, new in (
+            ("config", saved["config"], now["config"]),
+            ("space", saved["space"], now["space"]),
+        )
+        for name in {**old, **new}
+        if old.get(name) != new.get(name)
+    ]
+    if saved["fold"] != now["fold"]:
+        changed.append(f"fold {saved['fold']} saved, {now['fold']} asked")
+    if saved["cases"] != now["cases"]:
+        changed.append("cases: other ids, labels or folds than saved")
+    if changed:
+        raise ValueError(
+            f"{folder}: it holds another search ({'; '.join(changed)}). Choose another folder for "
+            "this one: values of different searches do not compare."
+        )
+
+
 def _sampler(optuna: Any, seed: int, number: int) -> Any:
     """A sampler for one trial: what it proposes depends on the seed and on the trials so far."""
     own = int(seeding.generator("tune", seed, number).integers(2**31))
@@ -158,8 +196,8 @@ def _sampler(optuna: Any, seed: int, number: int) -> Any:
 
 def _suggest(trial: Any, name: str, asked: Any) -> Any:
     """A value for one setting."""
-    if isinstance(asked, list):
-        return trial.suggest_categorical(name, asked)
+    if isinstance(asked, list):  # as JSON: the journal gives tuples back as lists
+        return json.loads(trial.suggest_categorical(name, [json.dumps(value) for value in asked]))
     is_whole = isinstance(asked[0], int) and isinstance(asked[1], int)
     suggest = trial.suggest_int if is_whole else trial.suggest_float
     return suggest(name, asked[0], asked[1], log=len(asked) == 3)
@@ -251,6 +289,8 @@ def _follow(
         raise
     launching.raise_if_failed(run)
     known = run.history[column]
+    if known.isna().all():
+        raise RuntimeError(f"{config.best_by} has no value in any epoch")
     best = float(known.max() if study.direction.name == "MAXIMIZE" else known.min())
     study.tell(trial, best)
     status.line(f"trial {trial.number}  {shown}: {config.best_by} {best:.4f}")
@@ -269,6 +309,11 @@ def _name(config: Config) -> str:
     return f"trial-{hashlib.sha256(text.encode()).hexdigest()[:10]}"
 
 
+def _shown(value: Any) -> Any:
+    """A setting as it was asked for: choices are kept as JSON."""
+    return json.loads(value) if isinstance(value, str) else value
+
+
 def _found(study: Any, folder: Path, space: Sequence[str]) -> Tuning:
     """The table of trials, and the best of them, which is written down."""
     names = {"COMPLETE": "finished", "PRUNED": "pruned", "FAIL": "failed", "RUNNING": "running"}
@@ -279,7 +324,7 @@ def _found(study: Any, folder: Path, space: Sequence[str]) -> Tuning:
             "value": trial.value if trial.state.name == "COMPLETE" else None,
             "epochs": len(trial.intermediate_values),
             "run": trial.user_attrs.get("run"),
-            **trial.params,
+            **{name: _shown(value) for name, value in trial.params.items()},
         }
         for trial in study.get_trials(deepcopy=False)
     ]

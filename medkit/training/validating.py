@@ -12,7 +12,6 @@ import torch
 from medkit.datasets.task import Task
 from medkit.inference.predicting import predict_rows, to_table
 from medkit.loading.loader import CaseDataset
-from medkit.metrics import METRICS
 from medkit.models.factory import CaseModel
 from medkit.runs.config import Config
 from medkit.training.losses import Objective
@@ -68,10 +67,8 @@ class Validation:
 
     @property
     def greater_is_better(self) -> bool:
-        name = self.config.best_by
-        metric = METRICS.get(name) or METRICS.get(name.partition("_")[2])  # "tooth_auc"
         is_loss = self.measure in ("train_loss", "valid_loss")
-        return not is_loss and (metric is None or metric.greater_is_better)
+        return not is_loss and self.task.greater_is_better(self.config.best_by)
 
     def is_better(self, value: float, best: float | None) -> bool:
         """Whether a value of the measure beats the best so far; not-a-number never does."""
