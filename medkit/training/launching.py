@@ -15,7 +15,6 @@ import time
 from pathlib import Path
 from typing import Any, Mapping, Sequence
 
-from medkit.devices import free_memory
 from medkit.progress import Status, clock
 from medkit.runs.folder import Run
 from medkit.runs.holding import Stopped, ask_to_stop, read_status, state_of
@@ -40,6 +39,8 @@ def launch(
     Args:
         gpu: the only one that it sees, counted as this process counts them.
     """
+    from medkit.devices import free_memory  # torch, which looking at a run does without
+
     environment = {k: v for k, v in os.environ.items() if k not in _SECRETS}
     if gpu is not None:
         seen = os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",")
