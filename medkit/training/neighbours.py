@@ -11,6 +11,7 @@ import torch
 
 from medkit.models.factory import CaseModel
 from medkit.runs.config import Config
+from medkit.training.optimizing import moments
 
 LOOK_EVERY_S = 10.0
 CUDA_BYTES = 600e6  # what a process on a GPU needs before its first tensor, and for workspaces
@@ -107,11 +108,6 @@ def training_bytes(model: CaseModel, config: Config, images: int) -> int:
     copies = 2 + moments(config) + bool(config.ema_decay)  # weights, gradients, moments
     half = 0.5 if config.amp else 1.0  # activations in 16 bits
     return int(copies * weights + half * images * activation_bytes(model, config.image_size))
-
-
-def moments(config: Config) -> int:
-    """How many tensors of its own an optimizer keeps for each weight."""
-    return int(config.momentum > 0) if config.optimizer == "sgd" else 2
 
 
 def activation_bytes(model: CaseModel, image_size: int) -> float:

@@ -34,6 +34,11 @@ def make_optimizer(model: torch.nn.Module, config: Config) -> torch.optim.Optimi
     return optimizer(groups, lr=config.peak_lr, **options)
 
 
+def moments(config: Config) -> int:
+    """How many tensors of its own an optimizer keeps for each weight."""
+    return int(config.momentum > 0) if config.optimizer == "sgd" else 2
+
+
 def optimizer_tensors(
     optimizer: torch.optim.Optimizer, model: torch.nn.Module
 ) -> dict[str, torch.Tensor]:

@@ -21,8 +21,8 @@ from medkit.training.distilling import new_student, students
 from medkit.training.fitting import torch_settings
 from medkit.training.loop import Loop, place_model
 from medkit.training.losses import Objective
-from medkit.training.neighbours import moments, training_bytes
-from medkit.training.optimizing import average, make_optimizer
+from medkit.training.neighbours import training_bytes
+from medkit.training.optimizing import average, make_optimizer, moments
 from medkit.training.ranks import Ranks
 from medkit.training.stepping import Stepper
 

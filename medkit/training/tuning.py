@@ -111,11 +111,8 @@ def tune(
     _take_back(optuna, study, folder)
     failed = 0  # in a row
     while _count(study) < (trials or math.inf) and time.monotonic() < until:
-        trial = study.ask()  # its number is its own, whoever else asks at this moment
-        study.sampler = _sampler(optuna, config.seed, trial.number)
-        tried = replace(config, **{name: _suggest(trial, name, space[name]) for name in space})
-        path = folder / _name(tried)
-        trial.set_user_attr("run", path.name)
+        trial, tried = _ask(optuna, study, config, space)
+        path = folder / trial.user_attrs["run"]
         try:
             run = open_folder(path, task, tried, cases, data=data_folder(cases), fold=fold)
             _follow(study, trial, run, validation.measure, options, status)
@@ -192,6 +189,15 @@ def _sampler(optuna: Any, seed: int, number: int) -> Any:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
         return optuna.samplers.TPESampler(seed=own, n_startup_trials=STARTUP, constant_liar=True)
+
+
+def _ask(optuna: Any, study: Any, config: Config, space: Mapping[str, Any]) -> tuple[Any, Config]:
+    """A new trial, and the settings it tries; its run's folder bears their name."""
+    trial = study.ask()  # its number is its own, whoever else asks at this moment
+    study.sampler = _sampler(optuna, config.seed, trial.number)
+    tried = replace(config, **{name: _suggest(trial, name, space[name]) for name in space})
+    trial.set_user_attr("run", _name(tried))
+    return trial, tried
 
 
 def _suggest(trial: Any, name: str, asked: Any) -> Any:
