@@ -27,7 +27,7 @@ class Status:
     def __init__(self, *, quiet_s: float = 30.0, enabled: bool = True, keep: int = 0):
         self.enabled, self.quiet_s, self.keep = enabled, quiet_s, keep
         self._lines: list[str] = []
-        self._current, self._shown_at = "", 0.0
+        self._current, self._shown_at, self._printed = "", 0.0, ""
         self._handle = new_output(_Text("")) if enabled else None
 
     def line(self, text: str) -> None:
@@ -38,8 +38,11 @@ class Status:
             return
         if self._handle is not None:
             self._show()
-        else:
-            print(("\r\x1b[K" if sys.stdout.isatty() else "") + text, flush=True)
+        elif sys.stdout.isatty():
+            print("\r\x1b[K" + text, flush=True)
+        elif text != self._printed:  # what was just printed as a line that may be rewritten
+            print(text, flush=True)
+        self._printed = ""
 
     def update(self, text: str) -> None:
         """Rewrite the last line, at most a few times a second."""
@@ -55,6 +58,7 @@ class Status:
             print("\r\x1b[K" + text[:width], end="", flush=True)
         else:
             print(text, flush=True)
+            self._printed = text
 
     def _show(self) -> None:
         lines = self._lines[-self.keep :]  # all of them with 0

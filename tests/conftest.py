@@ -1,20 +1,40 @@
-"""What every test shares: no downloads, quiet libraries, small drawn contests."""
+"""What every test shares: a machine that holds nothing, and small drawn contests."""
 
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import uuid
 import warnings
 from pathlib import Path
 
 import pytest
+from alone import leave_the_machine
 
-os.environ["NO_ALBUMENTATIONS_UPDATE"] = "1"
-os.environ["JUPYTER_PLATFORM_DIRS"] = "1"  # jupyter_core 5 warns without it
-os.environ.setdefault("MPLBACKEND", "Agg")
+HOME = leave_the_machine()
 signal.signal(signal.SIGINT, signal.default_int_handler)  # jobs behind a shell's & ignore it
-os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+
+
+def pytest_unconfigure(config) -> None:
+    if not hasattr(config, "workerinput"):
+        shutil.rmtree(HOME, ignore_errors=True)
+
+
+@pytest.fixture(autouse=True)
+def own_home(tmp_path_factory, monkeypatch) -> None:
+    """Each test has a home, a ledger and an environment of its own; decoded pictures are shared."""
+    before = dict(os.environ)
+    base = tmp_path_factory.getbasetemp()
+    home = base / "homes" / uuid.uuid4().hex
+    home.mkdir(parents=True)
+    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.setenv("MEDKIT_CACHE", str(base / "cache"))
+    yield
+    monkeypatch.undo()
+    for name in set(os.environ) - set(before):
+        del os.environ[name]
+    os.environ.update(before)
 
 
 @pytest.fixture(scope="session")
@@ -26,14 +46,6 @@ def drawn(tmp_path_factory) -> Path:
     small = {"n_train": 18, "n_test": 12, "widths": (240, 320), "decayed_share": 0.2}
     mk.get_task("caries").draw(folder, seed=3, **small)
     return folder
-
-
-@pytest.fixture(autouse=True)
-def own_cache(tmp_path_factory, monkeypatch) -> None:
-    """Decoded pictures and submissions of tests stay out of the home folder."""
-    monkeypatch.setenv("MEDKIT_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
-    ledger = tmp_path_factory.getbasetemp() / "ledgers" / f"{uuid.uuid4()}.jsonl"
-    monkeypatch.setenv("MEDKIT_LEDGER", str(ledger))
 
 
 @pytest.fixture(scope="session")

@@ -1,9 +1,14 @@
 from __future__ import annotations
 
+import cv2
 import numpy as np
 import pytest
+import torch
+from torch.nn.functional import adaptive_avg_pool2d
 
 import medkit as mk
+from medkit.inference.predicting import load_model
+from medkit.models.factory import CaseModel
 from medkit.tables import visible
 
 
@@ -32,13 +37,41 @@ def test_a_backbone_without_a_map_is_refused(cases, tmp_path):
         mk.explain(run, visible(cases).head(2))
 
 
-def test_evidence_follows_the_pixels_that_decide(run, cases, monkeypatch):
-    """A classifier that answers one corner of the map is explained by that corner."""
-    from medkit.models.factory import CaseModel
+def enlarged(maps, size=32):
+    """(N, h, w) maps as heatmaps: nothing below zero, each up to 1, at the size of the picture."""
+    maps = np.maximum(maps, 0)
+    maps = maps / np.maximum(maps.max((1, 2), keepdims=True), 1e-12)
+    return np.stack([cv2.resize(m, (size, size), interpolation=cv2.INTER_LINEAR) for m in maps])
 
-    def corner(self, features, facts):
-        return features[:, :, 0, 0].sum(1, keepdim=True).repeat(1, 2) ** 2
 
-    monkeypatch.setattr(CaseModel, "from_features", corner)
-    _, heatmaps = mk.explain(run, visible(cases).head(2))
-    assert np.isfinite(heatmaps).all()
+def brightness(self, images):
+    """A map whose first channel is how bright each part is; the others say nothing."""
+    bright = adaptive_avg_pool2d(images.float().mean(1, keepdim=True), 4) / 255
+    silent = torch.zeros(len(images), self.backbone.num_features - 1, 4, 4)
+    return torch.cat([bright, silent], 1)
+
+
+def bright_is_decayed(self, features, facts):
+    answer = features[:, :1].mean((2, 3))
+    return torch.cat([-answer, answer], 1)
+
+
+def test_evidence_lies_where_the_pixels_that_decide_lie(run, cases, monkeypatch):
+    monkeypatch.setattr(CaseModel, "features", brightness)
+    monkeypatch.setattr(CaseModel, "from_features", bright_is_decayed)
+    images, heatmaps = mk.explain(run, visible(cases).head(3))
+    parts = images.reshape(3, 4, 8, 4, 8, 3).mean((2, 4, 5)).astype(np.float32)
+    assert np.allclose(heatmaps, enlarged(parts), atol=1e-4)
+    _, against = mk.explain(run, visible(cases).head(3), class_name="sound")
+    assert not against.any()  # nothing speaks for it
+
+
+def test_evidence_of_a_pooled_map_is_what_the_last_layer_weighs(run, cases):
+    """Grad-CAM is CAM where the map is averaged and weighed (arXiv 1610.02391, section 3)."""
+    images, heatmaps = mk.explain(run, visible(cases).head(3))
+    model = load_model(run)
+    with torch.no_grad():
+        features = model.features(torch.from_numpy(images).permute(0, 3, 1, 2))  # (N, C, h, w)
+    weights = model.classifier.weight[1, : features.shape[1]].detach()
+    weighed = torch.einsum("c,nchw->nhw", weights, features).numpy()
+    assert np.allclose(heatmaps, enlarged(weighed), atol=1e-4)

@@ -5,8 +5,11 @@ from __future__ import annotations
 import ast
 import json
 import os
+import signal
 import subprocess
 import sys
+import threading
+import time
 from pathlib import Path
 
 import nbformat
@@ -22,7 +25,7 @@ NOTEBOOKS = run_notebooks.NOTEBOOKS
 ALL = [*NOTEBOOKS, ROOT / "version_check.ipynb"]
 SMALL = {
     **{"MODEL": "test_resnet", "IMAGE_SIZE": 32, "EPOCHS": 2, "BATCH_SIZE": 16, "N_PHOTOS": 2},
-    **{"MODELS": ["test_resnet", "test_vit"], "N_FOLDS": 3},
+    **{"MODELS": ["test_resnet", "test_vit"], "N_FOLDS": 2},
 }
 
 
@@ -130,6 +133,14 @@ def test_every_figure_is_one_picture(executed):
                 assert len(pictures) == 1 == len(cell.outputs), cell.source
 
 
+def test_nothing_is_printed_to_stderr(executed):
+    folder, _ = executed
+    for path in NOTEBOOKS:
+        for cell in nbformat.read(folder / path.name, as_version=4).cells:
+            told = [o["text"] for o in cell.get("outputs", []) if o.get("name") == "stderr"]
+            assert told == [], f"{path.name}: {cell.source}"
+
+
 def test_training_tells_its_end_and_no_frozen_bar(executed):
     shown = outputs(executed[0] / "02_training.ipynb")
     assert "epoch 2/2" in shown and "finished after 2 epochs" in shown and "0%|" not in shown
@@ -199,12 +210,97 @@ def test_parameters_are_plain_assignments(path):
     assert "password=" not in rest and '"/' not in rest
 
 
-def test_a_failing_notebook_leaves_its_copy_and_says_where(tmp_path):
-    notebook = nbformat.v4.new_notebook()
-    tagged = nbformat.v4.new_code_cell("X = 1", metadata={"tags": ["parameters"]})
-    notebook.cells = [tagged, nbformat.v4.new_code_cell("1 / (X - 2)")]
-    nbformat.write(notebook, tmp_path / "x.ipynb")
-    (tmp_path / "out").mkdir()
-    with pytest.raises(SystemExit, match=r"x\.ipynb failed; see .*out"):
-        run_notebooks.run_notebook(tmp_path / "x.ipynb", tmp_path / "out", {"X": 2})
-    assert "ZeroDivisionError" in (tmp_path / "out" / "x.ipynb").read_text()
+@pytest.fixture
+def run_cells(tmp_path):
+    """Run a notebook of these cells: what `make run` does with one."""
+
+    def run(*sources, **options):
+        notebook = nbformat.v4.new_notebook()
+        tagged = nbformat.v4.new_code_cell("", metadata={"tags": ["parameters"]})
+        notebook.cells = [tagged, *map(nbformat.v4.new_code_cell, sources)]
+        nbformat.write(notebook, tmp_path / "x.ipynb")
+        (tmp_path / "out").mkdir(exist_ok=True)
+        return run_notebooks.run_notebook(
+            tmp_path / "x.ipynb", tmp_path / "out", {"OUT": str(tmp_path / "out")}, **options
+        )
+
+    return run
+
+
+WAIT = """
+import time
+from pathlib import Path
+def wait_for(name):
+    while not Path(OUT, name).exists():
+        time.sleep(0.05)
+"""
+
+
+def test_a_failing_notebook_ends_in_its_own_sentence(run_cells, tmp_path):
+    words = r"^x\.ipynb failed in its code cell 2: ValueError: no column 'id'\. See .*out.x\.ipynb$"
+    with pytest.raises(SystemExit, match=words) as caught:
+        run_cells("raise ValueError(\"no column 'id'.\")", "print('never')")
+    assert "Traceback" not in str(caught.value)
+    assert "ValueError" in (tmp_path / "out" / "x.ipynb").read_text()
+
+
+def test_what_a_cell_prints_appears_while_it_runs(run_cells, tmp_path, monkeypatch, capsys):
+    hear = run_notebooks.Echo.hear
+
+    def answer(self, kind, content):
+        hear(self, kind, content)
+        if "epoch 1" in str(content):
+            (tmp_path / "out" / "heard").touch()
+
+    monkeypatch.setattr(run_notebooks.Echo, "hear", answer)
+    run_cells(
+        WAIT,
+        "from medkit.progress import Status\nstatus = Status()\n"
+        "print('reading', end='')\nprint(' done')\nstatus.line('epoch 1')\nwait_for('heard')\n"
+        "status.update('step 3')\nstatus.line('epoch 2')\nprint('no newline', end='')",
+    )
+    shown = capsys.readouterr().out.splitlines()
+    lines = [line for line in shown if line != "  step 3"]  # rewritten: shown or not
+    assert sorted(lines) == ["  epoch 1", "  epoch 2", "  no newline", "  reading done"]
+    assert lines.index("  epoch 1") < lines.index("  epoch 2")
+
+
+def test_a_cell_that_moves_is_waited_for_and_one_that_does_not_is_ended(run_cells, tmp_path):
+    write = "end = time.time() + 9\nwhile time.time() < end:\n    time.sleep(0.1)\n    "
+    run_cells(WAIT, write + "Path(OUT, 'log.txt').write_text(str(time.time()))", stuck_s=6)
+    words = (
+        r"x\.ipynb was stuck: it printed and wrote nothing for .* minutes, in its code cell 3\. "
+    )
+    with pytest.raises(SystemExit, match=words + "What is done is kept: run it again"):
+        run_cells(WAIT, write + "Path(OUT, 'status.json').write_text('beats in vain')", stuck_s=3)
+
+
+def test_an_interrupt_lets_the_cell_save_what_it_has(run_cells, tmp_path):
+    def interrupt():
+        while not (tmp_path / "out" / "training").exists():
+            time.sleep(0.05)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    threading.Thread(target=interrupt, daemon=True).start()
+    training = "Path(OUT, 'training').touch()\ntry:\n    wait_for('never')\n"
+    with pytest.raises(SystemExit, match=r"x\.ipynb was interrupted, in its code cell 3\. What is"):
+        run_cells(WAIT, training + "finally:\n    Path(OUT, 'saved').touch()")
+    assert (tmp_path / "out" / "saved").exists() and (tmp_path / "out" / "x.ipynb").exists()
+
+
+def test_a_kernel_that_dies_is_told(run_cells):
+    with pytest.raises(SystemExit, match="failed in its code cell 2: its kernel died, most likely"):
+        run_cells("import os, signal\nos.kill(os.getpid(), signal.SIGKILL)")
+
+
+def test_a_contest_is_drawn_once_and_whole(tmp_path, monkeypatch):
+    monkeypatch.setitem(run_notebooks.DRAWN, "pathology", {"n_train": 4, "n_test": 2, "size": 64})
+    task = mk.get_task("pathology")
+    folder = run_notebooks.draw(task, tmp_path / "dataset")
+    before = {path: path.stat().st_mtime_ns for path in folder.rglob("*")}
+    run_notebooks.draw(task, folder)
+    assert {path: path.stat().st_mtime_ns for path in folder.rglob("*")} == before
+    (tmp_path / "dataset.json").unlink()  # as after a kill in the middle
+    (folder / "train/left.png").touch()
+    run_notebooks.draw(task, folder)
+    assert not (folder / "train/left.png").exists() and len(task.read(folder, "train")) == 4

@@ -55,6 +55,16 @@ def test_a_log_file_gets_few_lines(capsys, clock):
     assert len(lines) == 5 and lines[-1] == "done"
 
 
+def test_a_line_that_was_just_shown_is_not_told_twice(capsys, clock):
+    status = Status(quiet_s=30)
+    for text in ("epoch 1", "epoch 2"):
+        clock.s += 40
+        status.update(text)
+        status.line(text)
+    status.line("epoch 2")
+    assert capsys.readouterr().out.splitlines() == ["epoch 1", "epoch 2", "epoch 2"]
+
+
 def test_a_notebook_keeps_one_output_that_ends_with_the_result(notebook, clock, capsys):
     status = Status()
     status.line("epoch 1")

@@ -2,9 +2,10 @@ from __future__ import annotations
 
 import builtins
 import json
+import multiprocessing
+import os
 import subprocess
 import sys
-import threading
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -19,30 +20,42 @@ from medkit.training import launching, tuning
 SPACE = {"peak_lr": (1e-4, 1e-2, "log"), "augment": ["none", "light"], "batch_size": (4, 8)}
 
 
+@pytest.fixture(scope="module")
+def quick_start():
+    """Starts processes in no time: forks of one that has imported the kit and done nothing else."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["medkit.training.fitting"])
+    return context
+
+
 @pytest.fixture
-def in_threads(cases, monkeypatch):
-    """Trials run in threads of this process, which starts in no time."""
-    threads = {}
+def in_processes(cases, monkeypatch, quick_start):
+    """Trials run in processes of their own, as they do, but without the wait for their imports."""
+    processes = {}
 
     def launch(run, options):
         options = {**options, "progress": False}
-        thread = threading.Thread(target=_fit, args=(run, cases, options), daemon=True)
-        threads[run.path] = thread
-        thread.start()
+        process = quick_start.Process(target=_fit, args=(run.path, cases, options), daemon=True)
+        processes[run.path] = process
+        process.start()
 
     monkeypatch.setattr(launching, "launch", launch)
-    monkeypatch.setattr(launching, "is_going", lambda run: threads[run.path].is_alive())
-    return threads
+    monkeypatch.setattr(launching, "is_going", lambda run: processes[run.path].is_alive())
+    yield processes
+    for process in processes.values():
+        process.kill()
+        process.join()
 
 
-def _fit(run, cases, options):
+def _fit(path, cases, options):
     try:
+        run = mk.Run(path)
         mk.fit(run.config, cases, run.path, **options)
     except launching.Stopped:
         return
 
 
-def test_a_search_goes_on_and_proposes_the_same(cases, tmp_path, in_threads):
+def test_a_search_goes_on_and_proposes_the_same(cases, tmp_path, in_processes):
     first = mk.tune(TWO_EPOCHS, cases, SPACE, 2, tmp_path / "a", **QUIET)
     assert list(first.trials["state"]) == ["finished"] * 2
     found = mk.tune(TWO_EPOCHS, cases, SPACE, 3, tmp_path / "a", **QUIET)
@@ -54,10 +67,11 @@ def test_a_search_goes_on_and_proposes_the_same(cases, tmp_path, in_threads):
     assert mk.Config.from_dict(best) == found.best == found.run.config
     assert found.trials["value"].max() == found.run.history["tooth_auc"].max()
     assert repr(found).startswith("tooth_auc 0.") and "3 finished" in repr(found)
+    assert len({process.pid for process in in_processes.values()} - {os.getpid()}) == 6
     assert len(mk.show_tuning(found)._repr_png_()) > 5000
 
 
-def test_a_trial_that_lags_is_stopped(cases, tmp_path, in_threads, monkeypatch):
+def test_a_trial_that_lags_is_stopped(cases, tmp_path, in_processes, monkeypatch):
     optuna = pytest.importorskip("optuna")
     monkeypatch.setattr(
         optuna.pruners.MedianPruner, "prune", lambda self, study, trial: trial.number == 1
@@ -69,7 +83,7 @@ def test_a_trial_that_lags_is_stopped(cases, tmp_path, in_threads, monkeypatch):
 
 
 def test_an_interrupted_trial_is_begun_again_where_it_stood(
-    cases, tmp_path, in_threads, monkeypatch
+    cases, tmp_path, in_processes, monkeypatch
 ):
     real = tuning._values
 
@@ -97,7 +111,7 @@ def test_a_search_that_only_fails_ends(cases, tmp_path, monkeypatch):
         mk.tune(TWO_EPOCHS, cases, SPACE, 20, tmp_path, **QUIET)
 
 
-def test_a_folder_holds_one_search(cases, tmp_path, in_threads):
+def test_a_folder_holds_one_search(cases, tmp_path, in_processes):
     space = {"class_weights": [None, (1, 4)]}  # a tuple: the journal keeps lists
     mk.tune(replace(TWO_EPOCHS, epochs=1), cases, space, 1, tmp_path, **QUIET)
     found = mk.tune(replace(TWO_EPOCHS, epochs=1), cases, space, 2, tmp_path, **QUIET)

@@ -29,9 +29,11 @@ PACKAGE = "koreanize_matplotlib"
 
 @functools.lru_cache(maxsize=1)
 def families() -> tuple[str, ...]:
-    """Font families to try in order, glyph by glyph: one with Hangul where there is one.
+    """Font families to try in order, glyph by glyph: matplotlib's own, then one with Hangul.
 
-    Warns once when there is none; Hangul then shows as empty boxes.
+    Its own comes first: mathematics, such as the exponents of a logarithmic axis, is set in the
+    first family alone, and NanumGothic has no minus sign for it. Warns once when none has Hangul,
+    which then shows as empty boxes.
     """
     known = {font.name for font in font_manager.fontManager.ttflist}
     found = next((name for name in INSTALLED if name in known), None) or _packaged()
@@ -42,7 +44,7 @@ def families() -> tuple[str, ...]:
             stacklevel=3,
         )
         return ("DejaVu Sans",)
-    return (found, "DejaVu Sans")  # the second has the minus sign and arrows
+    return ("DejaVu Sans", found)
 
 
 def _packaged() -> str | None:
