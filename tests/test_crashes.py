@@ -37,7 +37,7 @@ def send(url, number, csv):
             f"{url}/api/direct-report/{number}?password=contest",
             files={"files": ("s.csv", csv)},
             auth=(f"{number}@x.kr", "site"),
-            timeout=30,
+            timeout=120,
         )
     except requests.RequestException:
         return None
@@ -58,7 +58,7 @@ def kill_while_teams_send(folder, numbers, rng):
 
     with ThreadPoolExecutor(8) as pool:
         answers = list(pool.map(one, tasks))
-    process.wait(30)
+    process.wait(120)
     process.stdin.close()
     process.stdout.close()
     accepted = []

@@ -163,9 +163,9 @@ def test_files_of_a_run_are_not_overwritten(tmp_path, name):
 def test_a_hundred_thousand_rows_are_checked_at_once():
     ids = [f"record_{k}" for k in range(100_000)]
     expected = {"columns": ["id", "x"], "ids": ids, "labels": ["0"]}
-    began = time.monotonic()
+    began = time.process_time()
     assert check_rows([["id", "x"], *([name, "0"] for name in ids)], expected) == []
-    assert time.monotonic() - began < 5
+    assert time.process_time() - began < 5
 
 
 def test_one_class_only_is_a_warning_and_no_error(tmp_path):

@@ -186,19 +186,26 @@ def test_an_old_wish_to_stop_does_not_stop_a_new_run(tmp_path, monkeypatch):
 
 def test_only_one_of_many_gets_the_folder(tmp_path):
     script = """
-import sys, time
+import sys
 from pathlib import Path
 from medkit.runs.holding import hold
-while time.time() < float(sys.argv[2]):
-    pass
+print("ready", flush=True)
+sys.stdin.readline()
 try:
     with hold(Path(sys.argv[1])):
-        time.sleep(3)
-        print("held")
+        print("held", flush=True)
+        sys.stdin.readline()
 except RuntimeError:
-    print("refused")
+    print("refused", flush=True)
 """
-    command = [sys.executable, "-c", script, str(tmp_path), str(time.time() + 2.0)]
-    processes = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(5)]
-    told = sorted(process.communicate(timeout=60)[0].strip() for process in processes)
-    assert told == ["held"] + 4 * ["refused"]
+    command = [sys.executable, "-c", script, str(tmp_path)]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True, "bufsize": 1}
+    processes = [subprocess.Popen(command, **pipes) for _ in range(5)]
+    assert [process.stdout.readline() for process in processes] == 5 * ["ready\n"]
+    for process in processes:  # all at once
+        process.stdin.write("go\n")
+    told = [process.stdout.readline() for process in processes]
+    assert sorted(told) == ["held\n"] + 4 * ["refused\n"]
+    for process in processes:
+        process.communicate()
+        assert process.returncode == 0

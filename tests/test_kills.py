@@ -81,7 +81,7 @@ def train_and_kill(run, kills, moments):
     hit = 0
     for number in range(kills):
         process = start(run, number % 4, threads=2 if run.is_begun else 1)
-        until = time.monotonic() + 120
+        until = time.monotonic() + 300
         while run.state != "running":  # the imports are over
             assert time.monotonic() < until and process.poll() in (None, 0)
             if process.poll() == 0:
@@ -112,7 +112,7 @@ def soak(cases, folder, kills, seed=0):
 
 
 def test_kills_at_random_moments_do_not_change_a_bit(cases, tmp_path):
-    assert soak(cases, tmp_path, 3) == 3
+    assert soak(cases, tmp_path, 2) == 2
 
 
 @pytest.mark.slow

@@ -27,7 +27,7 @@ def result(run):
     return weights_hash(load_state(run.last)[0]), files
 
 
-def wait_until(condition, limit_s=60):
+def wait_until(condition, limit_s=300):
     until = time.monotonic() + limit_s
     while not condition():
         assert time.monotonic() < until

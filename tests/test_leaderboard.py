@@ -79,7 +79,7 @@ os.kill(os.getpid(), signal.SIGKILL)
 """
     done = subprocess.run([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
     assert done.returncode == -signal.SIGKILL
-    until = time.monotonic() + 10
+    until = time.monotonic() + 120
     while listening(done.stdout.strip()) and time.monotonic() < until:
         time.sleep(0.05)
     assert not listening(done.stdout.strip())
@@ -102,7 +102,7 @@ def test_requests_that_are_none_leave_no_secret_in_the_log(tmp_path):
             b"POST /%0d%0aforged?password=hidden HTTP/1.1\r\nAuthorization: Basic hidden",
             b"hidden",
         ):
-            with socket.create_connection(("127.0.0.1", port), timeout=10) as client:
+            with socket.create_connection(("127.0.0.1", port), timeout=120) as client:
                 client.sendall(line + b"\r\n\r\n")
                 assert client.recv(100).startswith(b"HTTP/1.")
     finally:
@@ -124,7 +124,7 @@ def served(tmp_path_factory):
     process, url = start(folder)
     yield folder, url
     process.stdin.close()  # it ends with whom started it
-    assert process.wait(10) == 0
+    assert process.wait(120) == 0
     process.stdout.close()
 
 
@@ -133,7 +133,7 @@ def send(url, text=None, **options):
         f"{url}/api/direct-report/42?password=contest",
         files={"files": ("s.csv", (table() if text is None else text).encode())},
         auth=("me@x.kr", "site"),
-        timeout=30,
+        timeout=120,
         **options,
     )
 
@@ -147,7 +147,7 @@ def test_curl_works_as_in_the_briefing(served, tmp_path):
     done = subprocess.run(
         [*command, f"{url}/api/direct-report/7?password=contest"],
         stdout=subprocess.PIPE,
-        timeout=60,
+        timeout=120,
     )
     assert done.returncode == 0
     wanted = "늦은팀 김늦음님 제출이 완료되었습니다. 남은 일일 제출 횟수는 9회/10회 입니다."
@@ -193,12 +193,12 @@ def test_at_closing_time_nothing_is_lost_doubled_or_over_the_limit(load):
 def test_only_a_proxy_that_was_announced_is_believed(served, tmp_path):
     headers = {"X-Forwarded-For": "203.0.113.9"}
     folder, url = served
-    requests.get(url, headers=headers, timeout=30)
+    requests.get(url, headers=headers, timeout=120)
     behind = make_contest(tmp_path / "behind")
     process, url = start(behind, "--behind-proxy")
-    requests.get(url, headers=headers, timeout=30)
+    requests.get(url, headers=headers, timeout=120)
     process.stdin.close()
-    process.wait(10)
+    process.wait(120)
     process.stdout.close()
     assert "203.0.113.9 GET / 200" in (behind / "server.log").read_text()
     assert "203.0.113.9" not in (folder / "server.log").read_text()

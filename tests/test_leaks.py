@@ -57,7 +57,7 @@ class Browser:
     def listen(self, asked):
         """What the kernel says until it has done what was asked; widgets keep their state."""
         while True:
-            message = self.client.get_iopub_msg(timeout=60)
+            message = self.client.get_iopub_msg(timeout=300)
             self.heard.append(json.dumps(message, default=str, ensure_ascii=False))
             content = message["content"]
             if message["msg_type"] in ("comm_open", "comm_msg"):

@@ -49,6 +49,15 @@ def test_intent_and_outcome_are_one_row():
     assert table["leaderboard_score"].isna().all() and table["left"].isna().iloc[1]
 
 
+def test_the_time_of_sending_is_not_the_time_of_the_answer():
+    write("one", "accepted", time_utc="2020-01-01T00:00:00+00:00")
+    write("two", time_utc="2020-01-02T00:00:00+00:00")
+    answered, lost = Ledger(ledger_path()).entries
+    assert answered.time.year == 2020 < answered.closed_time.year
+    assert lost.time == lost.closed_time
+    assert list(mk.submissions()["time"]) == ["2020-01-01 09:00:00", "2020-01-02 09:00:00"]
+
+
 def test_nothing_sent_is_an_empty_table():
     table = mk.submissions()
     assert table.empty and list(table) == module.COLUMNS and not ledger_path().exists()
@@ -173,7 +182,7 @@ def test_a_ledger_that_is_held_is_waited_for_and_then_said(monkeypatch):
 
 
 def test_the_default_place_is_in_the_home_folder(monkeypatch):
-    monkeypatch.delenv("MEDKIT_LEDGER")
+    monkeypatch.delenv("MEDKIT_LEDGER", raising=False)
     assert ledger_path().parts[-4:] == (".local", "share", "medkit", "submissions.jsonl")
 
 
@@ -193,7 +202,7 @@ for _ in range(25):
     for process in running:
         process.stdin.close()
         process.stdout.close()
-    assert [process.wait(60) for process in running] == [0, 0, 0]
+    assert [process.wait(300) for process in running] == [0, 0, 0]
     ledger = Ledger(ledger_path())
     assert [entry.facts["id"] for entry in ledger.entries] == [str(k) for k in range(75)]
     assert ledger.damaged == [] and len(ledger.events) == 75

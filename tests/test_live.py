@@ -186,6 +186,6 @@ def test_a_real_run_is_watched_until_its_end(cases, tmp_path, capsys):
     run = mk.start(CONFIG, cases, tmp_path / "run", num_workers=0, device="cpu")
     began = time.monotonic()
     mk.watch(run, every_s=0.1)
-    assert time.monotonic() - began < 60
+    assert time.monotonic() - began < 600
     out = capsys.readouterr().out
     assert "epoch 2/2" in out and out.endswith("run: finished\n")

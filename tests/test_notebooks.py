@@ -266,13 +266,13 @@ def test_what_a_cell_prints_appears_while_it_runs(run_cells, tmp_path, monkeypat
 
 
 def test_a_cell_that_moves_is_waited_for_and_one_that_does_not_is_ended(run_cells, tmp_path):
-    write = "end = time.time() + 9\nwhile time.time() < end:\n    time.sleep(0.1)\n    "
-    run_cells(WAIT, write + "Path(OUT, 'log.txt').write_text(str(time.time()))", stuck_s=6)
+    write = "end = time.time() + 6\nwhile time.time() < end:\n    time.sleep(0.1)\n    "
+    run_cells(WAIT, write + "Path(OUT, 'log.txt').write_text(str(time.time()))", stuck_s=4)
     words = (
         r"x\.ipynb was stuck: it printed and wrote nothing for .* minutes, in its code cell 3\. "
     )
     with pytest.raises(SystemExit, match=words + "What is done is kept: run it again"):
-        run_cells(WAIT, write + "Path(OUT, 'status.json').write_text('beats in vain')", stuck_s=3)
+        run_cells(WAIT, write + "Path(OUT, 'status.json').write_text('beats in vain')", stuck_s=2)
 
 
 def test_an_interrupt_lets_the_cell_save_what_it_has(run_cells, tmp_path):

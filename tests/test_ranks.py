@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -95,14 +96,14 @@ def test_two_processes_that_are_killed_go_on_to_the_same_bits(both, cases, tmp_p
     run = open_folder(tmp_path / "run", task, CONFIG, cases, data=data, fold=0)
     options = {**QUICK, "num_workers": 1}
     process = launching.launch(run, options, devices=2)
-    until = time.monotonic() + 90
+    until = time.monotonic() + 300
     while not run.is_begun:
         assert time.monotonic() < until and process.poll() is None
         time.sleep(0.02)
     for pid in [process.pid, *children(process.pid)]:
         os.kill(pid, signal.SIGKILL)
     process.wait()
-    until = time.monotonic() + 30
+    until = time.monotonic() + 120
     while run.state == "running" and time.monotonic() < until:
         time.sleep(0.05)
     assert run.state in ("stale", "finished")
@@ -111,15 +112,14 @@ def test_two_processes_that_are_killed_go_on_to_the_same_bits(both, cases, tmp_p
 
 
 def test_a_run_goes_on_with_another_number_of_processes_and_says_so(both, cases, tmp_path):
-    config = replace(CONFIG, epochs=1)
-    run = mk.fit(config, cases, tmp_path / "run", devices=2, progress=False, **QUICK)
+    run = mk.Run(shutil.copytree(both.path, tmp_path / "run"))
     config_file = run.path / "config.json"
-    config_file.write_text(config_file.read_text().replace('"epochs": 1', '"epochs": 2'))
+    config_file.write_text(config_file.read_text().replace('"epochs": 2', '"epochs": 3'))
     (run.path / "status.json").unlink()
-    run = mk.fit(CONFIG, cases, run.path, progress=False, **QUICK)
+    run = mk.fit(replace(CONFIG, epochs=3), cases, run.path, progress=False, **QUICK)
     log = (run.path / "log.txt").read_text()
     assert re.search(r"not bit-exact from here: .*world_size 2 -> 1", log)
-    assert list(run.history["bit_exact"]) == [True, False]
+    assert list(run.history["bit_exact"]) == [True, True, False]
 
 
 def test_a_process_that_dies_ends_the_run_with_its_reason(cases, tmp_path):
@@ -210,7 +210,7 @@ def test_gradients_of_the_parts_are_the_gradient_of_the_whole(tmp_path):
     for process in processes:
         process.start()
     for process in processes:
-        process.join(120)
+        process.join(300)
         assert process.exitcode == 0
     alone = make_stepper(config, batch, Ranks())
     loss, _ = alone.gradients(batch, 0, 0)
@@ -229,6 +229,6 @@ def test_two_machines_meet_by_the_arguments_of_torchrun(both, cases, tmp_path, m
     meeting = f"--rdzv_endpoint=127.0.0.1:{launching._free_port()}"
     torchrun = ("--nnodes=2", "--rdzv_backend=c10d", meeting, "--rdzv_id=7")
     agents = [launching.launch(run, QUICK, torchrun=torchrun) for _ in range(2)]
-    assert [agent.wait(180) for agent in agents] == [0, 0]
+    assert [agent.wait(300) for agent in agents] == [0, 0]
     assert run.state == "finished" and run.machine["world_size"] == 2
     assert result(run) == result(both)

@@ -45,29 +45,35 @@ class Echo:
     def __init__(self) -> None:
         self.status, self.rest = Status(), ""
         self.told: dict[str, set[str]] = {}  # by display: its lines that were told
-        self.last: dict[str, str] = {}  # by display: the line that may still be rewritten
+        self.name, self.last = "", ""  # of the newest display; its line that may be rewritten
 
     def hear(self, kind: str, content: dict[str, Any]) -> None:
         """One message of a kernel; pictures and tables are left to the notebook."""
         if kind == "stream":
+            self._settle()
             *lines, self.rest = (self.rest + content["text"]).split("\n")
             for line in lines:
                 self.status.line(f"  {line}")
         elif kind.endswith("display_data") and set(content["data"]) == {"text/plain"}:
             name = (content.get("transient") or {}).get("display_id", "")
+            if name != self.name:
+                self._settle()
             *lines, last = content["data"]["text/plain"].split("\n")
             self._tell(name, lines)
-            self.last[name] = last
+            self.name, self.last = name, last
             if last:
                 self.status.update(f"  {last}")
 
     def end(self) -> None:
         """The cell is done: no line will be rewritten any more."""
-        for name, last in self.last.items():
-            self._tell(name, [last])
+        self._settle()
         if self.rest:
             self.status.line(f"  {self.rest}")
-        self.rest, self.told, self.last = "", {}, {}
+        self.rest, self.told = "", {}
+
+    def _settle(self) -> None:
+        self._tell(self.name, [self.last])
+        self.last = ""
 
     def _tell(self, name: str, lines: list[str]) -> None:
         known = self.told.setdefault(name, set())
