@@ -1,17 +1,19 @@
 # medkit. Python 3.8 to 3.13, pip and make are enough.
 #   make run     notebooks 01 to 05, from photos to an accepted submission, on a drawn contest
 #   make run DATA=path/to/Dataset     the same on photos in the contest's layout
-#   make test    the tests, without the long ones
+#   make test    the tests, without the long ones; TESTS=tests/test_x.py runs one file
+#   make mutate  which of 100 planted mistakes the tests do not see; half an hour
 #   make soak    200 kills of a training run, each of which must not change a bit (KILLS=200)
 # PYTHON=python3.8 takes another Python (its version decides the lane), VENV=folder another place.
 
 PYTHON ?= python3
 VENV ?= .venv
 KILLS ?= 200
+BESIDE := -n logical --maxprocesses 4 --dist loadfile
 RUN := $(VENV)/bin/python
 export NO_ALBUMENTATIONS_UPDATE = 1
 
-.PHONY: help install run test slow soak test-all check clean
+.PHONY: help install run test slow soak mutate test-all check clean
 
 help:
 	@sed -n 's/^# //p' Makefile
@@ -23,7 +25,7 @@ run: install
 	@$(RUN) tools/run_notebooks.py $(if $(DATA),--data "$(DATA)")
 
 test: install
-	@$(RUN) -m pytest -q -m "not slow"
+	@$(RUN) -m pytest -q -m "not slow" $(if $(TESTS),$(TESTS),$(BESIDE))
 
 slow: install
 	@$(RUN) -m pytest -q -m slow $(TESTS)
@@ -31,8 +33,11 @@ slow: install
 soak: install
 	@$(RUN) tests/test_kills.py --kills $(KILLS)
 
+mutate: install
+	@$(RUN) tools/mutate.py --jobs 2
+
 test-all: install
-	@$(RUN) -m pytest -q
+	@$(RUN) -m pytest -q $(BESIDE)
 
 check: install
 	@$(RUN) -m ruff format --check .

@@ -92,6 +92,15 @@ def test_a_disk_that_fills_up_leaves_nothing_behind(photos, tmp_path, monkeypatc
     assert list((tmp_path / "cache").iterdir()) == []
 
 
+def test_a_disk_that_takes_little_at_a_time_holds_the_whole_picture(photos, tmp_path, monkeypatch):
+    whole, pwrite = open_cache(photos, folder=tmp_path / "whole", **HOW), os.pwrite
+    monkeypatch.setattr(
+        caching.os, "pwrite", lambda handle, data, offset: pwrite(handle, data[:700], offset)
+    )
+    pieces = open_cache(photos, folder=tmp_path / "pieces", **HOW)
+    assert pieces.path.read_bytes() == whole.path.read_bytes()
+
+
 def test_a_read_only_folder_is_named(photos, tmp_path, monkeypatch):
     def refuse(*args, **kwargs):
         raise OSError(errno.EROFS, "Read-only file system")
@@ -200,7 +209,16 @@ def test_another_box_makes_another_store(halves, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "box", [(0, 0, 52, 40), (-1, 0, 5, 5), (5, 5, 5, 9), (0, 0, 5.5, 9), (0, 0, 5), (0, 0, 5, 9, 1)]
+    "box",
+    [
+        (0, 0, 52, 40),
+        (-1, 0, 5, 5),
+        (5, 5, 5, 9),
+        (5, 9, 9, 9),
+        (0, 0, 5.5, 9),
+        (0, 0, 5),
+        (0, 0, 5, 9, 1),
+    ],
 )
 def test_a_wrong_box_is_named(halves, tmp_path, box):
     halves.at[3, "box"] = box

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from sklearn import metrics as sk
 
-from medkit.metrics import METRICS, best_threshold, bootstrap_interval, compare, decide
+from medkit.metrics import METRICS, best_cut, best_threshold, bootstrap_interval, compare, decide
 
 RNG = np.random.default_rng(0)
 Y = RNG.integers(0, 2, 300)
@@ -71,6 +71,12 @@ def test_a_threshold_of_two_classes_is_one_of_many():
 def test_what_is_not_there_cannot_be_found():
     assert math.isnan(METRICS["sensitivity"]([0, 0], [0, 1]))
     assert math.isnan(METRICS["specificity"]([1, 1], [0, 1]))
+
+
+def test_a_class_that_was_guessed_and_never_there_counts_nothing():
+    y, guess = [0, 0, 0, 0], [0, 0, 0, 1]
+    assert METRICS["recall_macro"](y, guess) == pytest.approx(0.75 / 2)
+    assert METRICS["f1_macro"](y, guess) == pytest.approx((6 / 7) / 2)
 
 
 def test_text_labels_have_averages_of_f1():
@@ -158,6 +164,17 @@ def test_many_probabilities_are_searched_in_bounded_time():
     y = RNG.integers(0, 2, 6000)
     prob = np.where(y == 1, 0.6, 0.4) + RNG.random(6000) * 1e-3
     assert 0.401 < best_threshold(y, prob, metric="accuracy") < 0.6
+
+
+def test_no_more_cuts_are_tried_than_asked():
+    tried = []
+
+    def score(cut):
+        tried.append(cut)
+        return -abs(cut - 0.3)
+
+    found = best_cut(score, np.random.default_rng(2).random(500), most=50)
+    assert len(tried) <= 50 and found == pytest.approx(0.3, abs=0.03)
 
 
 def test_groups_must_be_named_for_each_case_and_be_several():

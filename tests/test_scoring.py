@@ -102,6 +102,13 @@ def test_a_task_of_the_kit_is_scored_by_its_own_labels(tmp_path):
     assert list(scores["public"])[0] == "f1_macro" and scores["private"]["f1_macro"] == 1.0
 
 
+@pytest.mark.parametrize("line", ["front_0,1,0", "front_0"])
+def test_a_row_with_a_cell_too_many_or_too_few_is_refused_of_a_task_too(tmp_path, line):
+    answers = answers_of(tmp_path, table(), task="caries", public_share=0.5)
+    with pytest.raises(Refused, match=r"1 lines have another number of cells, e\.g\. line 2"):
+        answers.check(table().replace("front_0,0", line).encode())
+
+
 @pytest.mark.parametrize("name", sorted(TASKS))
 def test_every_contest_of_the_kit_can_be_run(tmp_path, name):
     task = get_task(name)

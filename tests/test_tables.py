@@ -160,6 +160,8 @@ def test_leaks_between_train_and_test_are_found(twins):
     train, test = twins.iloc[[0, 3]], twins.iloc[[1, 2, 4]]
     found = mk.find_leaks(train, other=test)
     assert set(zip(found["id_a"], found["id_b"])) == {("a", "b"), ("a", "c")}
+    no_folds = [table.drop(columns="fold") for table in (train, test)]
+    assert mk.find_leaks(no_folds[0], other=no_folds[1]).equals(found)
 
 
 def test_on_one_side_nothing_leaks(twins):
