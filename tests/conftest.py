@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import shutil
 import signal
@@ -19,6 +20,12 @@ signal.signal(signal.SIGINT, signal.default_int_handler)  # jobs behind a shell'
 def pytest_unconfigure(config) -> None:
     if not hasattr(config, "workerinput"):
         shutil.rmtree(HOME, ignore_errors=True)
+
+
+def pytest_collection_finish(session) -> None:
+    """What is imported by now is passed over by gc.collect(), with which each run ends."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)

@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
-from medkit import Config, Run, fit
+from medkit import Config, Run, fit, metrics
+from medkit.inference import judging
 
 TINY = {"model": "test_resnet", "image_size": 32, "augment": "none"}
 QUIET = {"num_workers": 0, "device": "cpu", "progress": False}
 TWO_EPOCHS = Config("caries", epochs=2, batch_size=8, best_by="tooth_auc", **TINY)
+
+
+def draw_few(monkeypatch, count=20):
+    """Let intervals and comparisons draw few resamples: a thousand take seconds."""
+
+    def few(whole):
+        return lambda *args, **options: whole(*args, **{**options, "n_resamples": count})
+
+    for name in ("interval", "difference"):
+        monkeypatch.setattr(judging, name, few(getattr(metrics, name)))
 
 
 def learn(contest, cases, folder, **settings) -> Run:

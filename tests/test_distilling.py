@@ -6,20 +6,24 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from small_runs import QUIET, TINY
 
 import medkit as mk
 from medkit.inference.predicting import new_model
 from medkit.runs.folder import open_folder
-from medkit.runs.state import load_state, weights_hash
+from medkit.runs.state import load_state, save_state, weights_hash
 from medkit.training import distilling, loop, probing, validating
 from medkit.training.distilling import mutual, new_student, students
 from medkit.training.losses import Objective, soft_labels
 
 TASK = mk.get_task("caries")
-CONFIG = mk.Config(
-    "caries", model="test_resnet", image_size=32, epochs=2, batch_size=24, augment="none", seed=3
-)
-QUIET = {"num_workers": 0, "device": "cpu", "progress": False}
+CONFIG = mk.Config("caries", epochs=2, batch_size=16, seed=3, **TINY)
+
+
+@pytest.fixture(scope="module")
+def cases(cases):
+    """Every other tooth, to be quicker."""
+    return cases[::2].reset_index(drop=True)
 
 
 @pytest.fixture(scope="module")
@@ -36,6 +40,22 @@ def taught(cases, teacher, tmp_path_factory):
 
 def weights(run):
     return weights_hash(load_state(run.last)[0])
+
+
+class Asked(Exception):
+    pass
+
+
+def ask(config, cases, folder, **options):
+    """A run that ends before its first step, when its teachers have been asked."""
+
+    def rehearse(self):
+        raise Asked
+
+    with pytest.MonkeyPatch.context() as patched, pytest.raises(Asked):
+        patched.setattr(loop.Loop, "rehearse", rehearse)
+        mk.fit(config, cases, folder, **options, **QUIET)
+    return mk.Run(folder)
 
 
 def test_soft_labels_are_what_the_teacher_predicts(taught, teacher, cases):
@@ -58,15 +78,15 @@ def test_a_student_follows_its_teacher(cases, teacher, tmp_path):
 
 
 def test_a_weight_of_nothing_is_no_teacher(cases, teacher, tmp_path):
-    plain = mk.fit(CONFIG, cases, tmp_path / "plain", **QUIET)
-    deaf = replace(CONFIG, teacher=teacher.path, distill_weight=0.0)
+    plain = mk.fit(replace(CONFIG, epochs=1), cases, tmp_path / "plain", **QUIET)
+    deaf = replace(CONFIG, epochs=1, teacher=teacher.path, distill_weight=0.0)
     assert weights(mk.fit(deaf, cases, tmp_path / "deaf", **QUIET)) == weights(plain)
 
 
 def test_several_teachers_vote_softly(cases, teacher, taught, tmp_path):
-    both = replace(CONFIG, teacher=(str(teacher.path), str(taught.path)), epochs=1)
+    both = replace(CONFIG, teacher=(str(teacher.path), str(taught.path)))
     alone = [replace(both, teacher=path) for path in both.teacher]
-    runs = [mk.fit(c, cases, tmp_path / str(k), **QUIET) for k, c in enumerate([both, *alone])]
+    runs = [ask(config, cases, tmp_path / str(k)) for k, config in enumerate([both, *alone])]
     mean, *each = [distilling.taught(run) for run in runs]
     assert torch.allclose(mean, sum(each) / 2, equal_nan=True)
 
@@ -80,10 +100,9 @@ def test_each_fold_has_the_teacher_of_its_own_fold(cases, teacher, taught, tmp_p
         distilling._open(str(tmp_path), TASK, 1)
 
 
-def test_a_run_keeps_what_it_was_taught(cases, teacher, tmp_path, monkeypatch):
+def test_a_run_keeps_what_it_was_taught(cases, teacher, taught, tmp_path, monkeypatch):
     shutil.copytree(teacher.path, tmp_path / "teacher")
-    config = replace(CONFIG, teacher=tmp_path / "teacher")
-    straight = mk.fit(config, cases, tmp_path / "straight", **QUIET)
+    config = replace(taught.config, teacher=tmp_path / "teacher")
     whole = loop.Loop.train_step
 
     def train_step(self, batch):
@@ -97,18 +116,14 @@ def test_a_run_keeps_what_it_was_taught(cases, teacher, tmp_path, monkeypatch):
             mk.fit(config, cases, tmp_path / "run", **QUIET)
     shutil.rmtree(tmp_path / "teacher")
     run = mk.fit(config, cases, tmp_path / "run", **QUIET)
-    assert weights(run) == weights(straight)
+    assert weights(run) == weights(taught)
 
 
-def test_a_run_not_begun_asks_again(cases, teacher, tmp_path, monkeypatch):
+def test_a_run_not_begun_asks_again(cases, teacher, tmp_path):
     config = replace(CONFIG, teacher=teacher.path)
-    with monkeypatch.context() as patched:
-        patched.setattr(loop.Loop, "rehearse", lambda self: 1 / 0)
-        with pytest.raises(ZeroDivisionError):
-            mk.fit(config, cases, tmp_path / "run", **QUIET)
-    first = distilling.taught(mk.Run(tmp_path / "run"))
-    sharper = replace(config, distill_temperature=1.0, epochs=1)
-    second = distilling.taught(mk.fit(sharper, cases, tmp_path / "run", **QUIET))
+    first = distilling.taught(ask(config, cases, tmp_path / "run"))
+    sharper = replace(config, distill_temperature=1.0)
+    second = distilling.taught(ask(sharper, cases, tmp_path / "run"))
     assert not torch.allclose(first, second, equal_nan=True)
 
 
@@ -146,23 +161,24 @@ def test_a_teacher_of_another_task_is_refused(cases, teacher, tmp_path, monkeypa
 
 
 def test_a_student_larger_than_its_teacher_is_a_warning(cases, teacher, tmp_path):
-    config = replace(CONFIG, model="test_efficientnet", teacher=teacher.path, epochs=1)
+    config = replace(CONFIG, model="test_efficientnet", teacher=teacher.path)
     small = sum(p.numel() for p in new_model(TASK, config).parameters())
     assert small < sum(p.numel() for p in new_model(TASK, CONFIG).parameters())
-    run = mk.fit(config, cases, tmp_path / "small", **QUIET)  # warnings are errors here
-    larger = replace(CONFIG, teacher=run.path, epochs=1)
+    run = ask(config, cases, tmp_path / "small")  # warnings are errors here
+    save_state(run.best, new_model(TASK, config).state_dict(), {"epoch": 0})
+    larger = replace(CONFIG, teacher=run.path)
     with pytest.warns(
         UserWarning, match=r"student test_resnet \(0\.\d million weights\) is larger"
     ):
-        mk.fit(larger, cases, tmp_path / "large", **QUIET)
+        ask(larger, cases, tmp_path / "large")
 
 
 def test_a_teacher_that_saw_the_held_out_cases_is_a_warning(cases, teacher, tmp_path):
-    config = replace(CONFIG, teacher=teacher.path, epochs=1)
+    config = replace(CONFIG, teacher=teacher.path)
     with pytest.warns(
         UserWarning, match=r"was trained on \d+ of \d+ groups that are held out here"
     ):
-        mk.fit(config, cases, tmp_path / "run", fold=1, **QUIET)
+        ask(config, cases, tmp_path / "run", fold=1)
 
 
 def test_the_first_peer_is_the_model_of_a_run_without():

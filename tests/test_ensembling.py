@@ -6,8 +6,10 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from small_runs import QUIET, TINY
 
 import medkit as mk
+from medkit.runs.folder import data_folder, open_folder
 from medkit.runs.state import load_state
 
 TASK = mk.Task(
@@ -109,32 +111,53 @@ def labelled(count=240):
 
 def test_greedy_weights_are_scored_on_folds_that_did_not_choose_them():
     cases, made = labelled()
-    found = mk.choose_weights(TASK, cases, made, metric="accuracy")
+    found = mk.choose_weights(TASK, cases, made, metric="accuracy", rounds=7)
     assert sum(found.weights) == pytest.approx(1) and found.weights[2] < min(found.weights[:2])
     alone = [mk.score(TASK, cases, one)["accuracy"] for one in made]
     assert found.score >= max(alone) and found.nested_score <= found.score
     assert mk.score(TASK, cases, found.nested)["accuracy"] == pytest.approx(found.nested_score)
     assert sorted(found.nested["id"]) == sorted(cases["id"])
     shuffled = cases.assign(kind=RNG.permutation(cases["kind"]))  # nothing to be learnt
-    fooled = mk.choose_weights(TASK, shuffled, made, metric="accuracy")
+    fooled = mk.choose_weights(TASK, shuffled, made, metric="accuracy", rounds=7)
     assert fooled.nested_score < fooled.score
     with pytest.raises(ValueError, match="no column 'fold'"):
         mk.choose_weights(TASK, cases.drop(columns="fold"), made)
 
 
+def test_votes_that_brought_nothing_better_are_taken_back():
+    cases, _ = labelled(40)
+    right = np.eye(3)[cases["kind"].map({"a": 0, "b": 1, "c": 2})]
+    timid = table(0.9 / 3 + 0.1 * right[:, ::-1], cases["id"])  # often wrong, and never loudly
+    made = [timid, table(right, cases["id"])]
+    found = mk.choose_weights(TASK, cases, made, metric="accuracy", rounds=6)
+    assert found.weights == (0.0, 1.0) and found.score == found.nested_score == 1.0
+
+
+def test_a_table_whose_score_is_no_number_gets_no_vote():
+    cases, (good, *_) = labelled(40)
+    constant = table(np.tile([1.0, 0.0, 0.0], (40, 1)), cases["id"])
+
+    def own(units, threshold):
+        is_right = units[list("abc")].idxmax(axis=1) == units["y_true"]
+        return {"own": np.nan if (units["a"] == 1).all() else is_right.mean()}
+
+    task = replace(TASK, score_units=own, score=None)
+    found = mk.choose_weights(task, cases, [good, constant], metric="own", rounds=1)
+    assert found.weights == (1.0, 0.0)
+
+
 def test_a_soup_is_the_mean_of_weights(cases, tmp_path):
-    config = mk.Config(
-        "caries", model="test_resnet", image_size=32, epochs=1, batch_size=8, augment="none"
-    )
-    quiet = {"num_workers": 0, "device": "cpu", "progress": False}
+    cases = cases[::2]
+    config = mk.Config("caries", epochs=1, batch_size=16, **TINY)
     runs = [
-        mk.fit(replace(config, peak_lr=lr), cases, tmp_path / str(lr), **quiet)
+        mk.fit(replace(config, peak_lr=lr), cases, tmp_path / str(lr), **QUIET)
         for lr in (1e-3, 2e-3)
     ]
     soup = mk.soup(runs, tmp_path / "soup")
     one, other, mean = (load_state(run.best)[0] for run in (*runs, soup))
     for name, value in mean.items():
         assert torch.allclose(value.float(), (one[name].float() + other[name].float()) / 2), name
+    assert soup.config == replace(runs[0].config, name="soup")
     assert soup.fold == 0 and len(mk.predict(soup, cases, device="cpu")) == len(
         runs[0].predictions
     ) + (len(cases[(cases["fold"] != 0) & cases["region"].notna()]))
@@ -142,6 +165,8 @@ def test_a_soup_is_the_mean_of_weights(cases, tmp_path):
     assert mk.predict(same, cases, device="cpu").equals(mk.predict(runs[0], cases, device="cpu"))
     with pytest.raises(ValueError, match="soup: not empty|not empty"):
         mk.soup(runs, tmp_path / "soup")
-    wide = mk.fit(replace(config, image_size=48), cases, tmp_path / "wide", **quiet)
+    facts = {"data": data_folder(cases), "fold": 0}
+    wide = replace(config, image_size=48)
+    wide = open_folder(tmp_path / "wide", CARIES, wide, cases, **facts)
     with pytest.raises(ValueError, match="image_size 32.*48.*mk.blend"):
         mk.soup([runs[0], wide], tmp_path / "other")

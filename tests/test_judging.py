@@ -3,6 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
+from small_runs import draw_few
 
 import medkit as mk
 from medkit.metrics import METRICS
@@ -31,7 +32,8 @@ def test_the_threshold_is_the_best_on_the_contests_units():
         assert mk.score(TASK, CASES, GUESSED, threshold=other)["f1_macro"] <= best
 
 
-def test_the_table_holds_scores_and_their_intervals():
+def test_the_table_holds_scores_and_their_intervals(monkeypatch):
+    draw_few(monkeypatch)
     table = mk.score_table(TASK, CASES, GUESSED, threshold=0.5).set_index("metric")
     scores = mk.score(TASK, CASES, GUESSED, threshold=0.5)
     for name, row in table.iterrows():
@@ -48,11 +50,26 @@ def test_missing_labels_are_left_out():
         mk.choose_threshold(TASK, CASES.assign(photo_decayed=None), GUESSED)
 
 
-def test_a_comparison_asks_whether_the_second_is_better():
+def test_a_comparison_asks_whether_the_second_is_better(monkeypatch):
+    draw_few(monkeypatch, 120)
     noise = GUESSED.assign(decayed=np.random.default_rng(1).random(len(GUESSED)))
     found = mk.compare(TASK, CASES, noise, GUESSED, "auc")
     assert found.low > 0 and found.share_better > 0.99
     assert mk.compare(TASK, CASES, GUESSED, GUESSED, "f1_macro").difference == 0
+
+
+def test_a_thousand_resamples_are_drawn():
+    calls = []
+
+    def own(units, threshold):
+        calls.append(len(units))
+        return {"own": 0.5}
+
+    task = mk.Task("own", "x", "x", (mk.Head("decayed", ("sound", "decayed")),), score_units=own)
+    found = mk.compare(task, CASES, GUESSED, GUESSED, "own")
+    assert found == (0.0, 0.0, 0.0, 0.5) and len(calls) == 2 * 1002  # twice of all cases
+    table = mk.score_table(task, CASES, GUESSED, metrics=["own"])
+    assert list(table.loc[0]) == ["own", 0.5, 0.5, 0.5] and len(calls) == 3 * 1002
 
 
 def test_an_unknown_metric_is_named():

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -7,6 +9,7 @@ import torch
 
 import medkit as mk
 from medkit.inference import predicting
+from medkit.runs.state import weights_hash
 from medkit.tables import visible
 
 TASK = mk.get_task("caries")
@@ -58,7 +61,7 @@ def test_a_case_without_a_picture_gets_the_majority_of_train(run, drawn):
 
 
 def test_a_batch_that_does_not_fit_is_halved(run, drawn, monkeypatch):
-    test = TASK.read(drawn, "test")
+    test = TASK.read(drawn, "test").iloc[:20]  # a whole batch, and a part of one
     whole, sizes = mk.predict(run, test), []
     honest = predicting.predict_views
 
@@ -70,7 +73,21 @@ def test_a_batch_that_does_not_fit_is_halved(run, drawn, monkeypatch):
 
     monkeypatch.setattr(predicting, "predict_views", crowded)
     parts = mk.predict(run, test, batch_size=16)
-    assert max(sizes) == 16 and np.allclose(parts["decayed"], whole["decayed"], atol=1e-6)
+    assert sizes == [16, *2 * [8, *2 * [4, 2, 2]], 4, 2, 2]
+    assert np.allclose(parts["decayed"], whole["decayed"], atol=1e-6)
+
+
+def test_a_gpu_without_room_for_one_image_says_so(run, drawn, monkeypatch):
+    sizes = []
+
+    def full(model, images, *args, **options):
+        sizes.append(len(images))
+        raise RuntimeError("CUDA out of memory. Tried to allocate 2.00 GiB")
+
+    monkeypatch.setattr(predicting, "predict_views", full)
+    with pytest.raises(RuntimeError, match="CUDA out of memory"):
+        mk.predict(run, TASK.read(drawn, "test"), batch_size=4)
+    assert sizes == [4, 2, 1]
 
 
 def test_other_errors_are_not_taken_for_a_full_gpu(run, drawn, monkeypatch):
@@ -82,9 +99,24 @@ def test_other_errors_are_not_taken_for_a_full_gpu(run, drawn, monkeypatch):
         mk.predict(run, TASK.read(drawn, "test"))
 
 
-def test_each_head_adds_up_to_one():
-    from dataclasses import replace
+def test_a_new_model_is_of_its_configs_size_and_seed():
+    config = mk.Config("caries", model="test_vit", image_size=48, seed=7)
+    seeds = (7, 7, 8)
+    models = [predicting.new_model(TASK, replace(config, seed=seed)) for seed in seeds]
+    one, same, other = (weights_hash(model.state_dict()) for model in models)
+    assert one == same != other
+    images = torch.zeros(1, 3, 48, 48, dtype=torch.uint8)
+    assert models[0](images, torch.zeros(1, 0)).shape == (1, 2)
 
+
+def test_only_a_model_of_arcface_answers_by_cosines():
+    config = mk.Config("caries", model="test_resnet", image_size=32)
+    arcface = replace(config, arcface_margin=0.3, arcface_scale=8.0)
+    plain, cosine = (predicting.new_model(TASK, one).classifier for one in (config, arcface))
+    assert type(plain) is torch.nn.Linear and cosine.scale == 8.0
+
+
+def test_each_head_adds_up_to_one():
     two = replace(TASK, heads=(mk.Head("a", ("p", "q")), mk.Head("b", ("r", "s", "t"))))
     table = predicting.to_table(two, pd.Series(["x", "y"]), torch.randn(2, 5))
     assert list(table) == ["id", "p", "q", "r", "s", "t"]

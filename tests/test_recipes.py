@@ -16,7 +16,7 @@ PLAIN = {
     "model": "test_resnet",
     "image_size": 32,
     "epochs": 3,
-    "batch_size": 24,
+    "batch_size": 16,
     "augment": "light",
     "drop_rate": 0.1,
     "warmup_epochs": 0.5,
@@ -53,7 +53,7 @@ RECIPES = {
     "peers": {"peers": 2, "mixup": 0.3, "loss": "focal", "ema_decay": 0.8},
     "constant, taught by two": {"schedule": "constant", "mixup": 0.3, "optimizer": "sgd"},
 }
-STOPS = list(itertools.product(range(3), (0, 2, 4)))[1:]  # (epoch, step)
+STOPS = list(itertools.product(range(3), (0, 1, 3)))[1:]  # (epoch, step)
 
 
 class Stop(Exception):
@@ -80,6 +80,12 @@ def stop_at(monkeypatch, *places):
 
 
 @pytest.fixture(scope="module")
+def cases(cases):
+    """Every other tooth: 4 steps an epoch."""
+    return cases[::2]
+
+
+@pytest.fixture(scope="module")
 def teachers(cases, tmp_path_factory):
     folder = tmp_path_factory.mktemp("teachers")
     settings = {**PLAIN, "epochs": 1}
@@ -93,15 +99,18 @@ def teachers(cases, tmp_path_factory):
 def straight(request, cases, teachers, tmp_path_factory):
     """A run without a stop."""
     more = {"teacher": teachers} if "taught" in request.param else {}
-    config = mk.Config("caries", **{**PLAIN, **RECIPES[request.param], **more})
+    recipe = {"name": request.param, **RECIPES[request.param], **more}
+    config = mk.Config("caries", **{**PLAIN, **recipe})
     return mk.fit(config, cases, tmp_path_factory.mktemp("runs") / "straight", **QUIET)
 
 
 def test_a_run_stopped_anywhere_goes_on_to_the_same_bits(straight, cases, tmp_path, monkeypatch):
-    """Stopped at eight places on its way, and loaded by one process at the end."""
-    stop_at(monkeypatch, *STOPS)
+    """Stopped at four places on its way, by turns of eight; loaded by one process at the end."""
+    number = list(RECIPES).index(straight.config.name)
+    stops = STOPS[number % 2 :: 2]
+    stop_at(monkeypatch, *stops)
     monkeypatch.setattr(loop, "SAVES_APART", 0)
-    for _ in STOPS:
+    for _ in stops:
         torch.rand(7), np.random.rand(7)
         with pytest.raises(Stop):
             mk.fit(straight.config, cases, tmp_path / "run", save_every_s=0, **QUIET)

@@ -8,6 +8,7 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
+from small_runs import draw_few
 
 import medkit as mk
 from medkit import datasets
@@ -81,7 +82,8 @@ def test_labels_that_are_no_classes_are_refused(head):
 
 
 @pytest.mark.parametrize("heads", [(KIND, AGE), (AGE, SEX), (SEX, KIND, AGE)])
-def test_every_score_that_is_told_has_an_interval_and_can_be_compared(heads):
+def test_every_score_that_is_told_has_an_interval_and_can_be_compared(heads, monkeypatch):
+    draw_few(monkeypatch)
     task = own(*heads)
     (cases, good), (_, poor) = drawn(task), drawn(task, noise=3.0)
     for name, value in mk.score(task, cases, good).items():
@@ -139,7 +141,7 @@ def test_weights_are_alike_where_a_class_is_missing():
     cases, guesses = drawn(task)
     cases["fold"] = (cases["kind"] == "c").astype(int)  # without fold 1 there is no "c"
     _, other = drawn(task, seed=1)
-    found = mk.choose_weights(task, cases, [guesses, other], metric="auc")
+    found = mk.choose_weights(task, cases, [guesses, other], metric="auc", rounds=3)
     nested = found.nested[found.nested["id"].isin(cases["id"][cases["fold"] == 1])]
     wanted = mk.blend(task, [guesses, other]).set_index("id").loc[nested["id"], "a"]
     assert nested["a"].tolist() == pytest.approx(wanted.tolist())
