@@ -6,6 +6,7 @@ Importing has no effect: each public name is loaded on first use.
 from __future__ import annotations
 
 import importlib
+import os
 from typing import Any
 
 __version__ = "0.1.0"
@@ -96,6 +97,9 @@ __all__ = ["__version__", *_HOMES, *_MODULES]
 
 
 def __getattr__(name: str) -> Any:
+    # Before torch is loaded: its threads, which wait for each other some thousand times a step,
+    # then sleep meanwhile. Spinning, they keep busy neighbours' processors from each other.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     if name in _HOMES:
         value = getattr(importlib.import_module(f"medkit.{_HOMES[name]}"), name)
     elif name in _MODULES:

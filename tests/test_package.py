@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import os
 import re
 import subprocess
 import sys
@@ -128,3 +129,16 @@ def test_every_module_has_its_tests():
     here = {path.stem for path in Path(__file__).parent.glob("test_*.py")}
     missing = {p.stem for p in SOURCES if p.stem not in told and f"test_{p.stem}" not in here}
     assert not missing
+
+
+@pytest.mark.parametrize("given", [None, "ACTIVE"])
+def test_threads_sleep_while_they_wait_unless_told_otherwise(given):
+    code = (
+        "import os, sys, medkit as mk; before = dict(os.environ); mk.Config; assert 'torch' not in"
+        " sys.modules; print(before.get('OMP_WAIT_POLICY'), os.environ['OMP_WAIT_POLICY'])"
+    )
+    environment = {**os.environ, "OMP_WAIT_POLICY": given or ""}
+    if given is None:
+        del environment["OMP_WAIT_POLICY"]
+    done = subprocess.run([sys.executable, "-c", code], env=environment, stdout=subprocess.PIPE)
+    assert done.stdout.decode().split() == [str(given), given or "PASSIVE"]
