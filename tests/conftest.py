@@ -17,6 +17,20 @@ HOME = leave_the_machine()
 signal.signal(signal.SIGINT, signal.default_int_handler)  # jobs behind a shell's & ignore it
 
 
+LONGEST = (  # begun first, so that at the end no worker is waited for
+    *("notebooks", "ranks", "launching", "tuning", "kills", "folds", "recipes", "shape", "loop"),
+    "every_contest",
+)
+
+
+def pytest_configure(config) -> None:
+    config.option.loadscopereorder = False  # pytest-xdist's own order: most tests first
+
+
+def pytest_collection_modifyitems(items) -> None:
+    items.sort(key=lambda item: item.path.stem[len("test_") :] not in LONGEST)
+
+
 def pytest_unconfigure(config) -> None:
     if not hasattr(config, "workerinput"):
         shutil.rmtree(HOME, ignore_errors=True)

@@ -15,6 +15,7 @@ import os
 import shutil
 import signal
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,7 @@ ROOT = Path(__file__).resolve().parent.parent
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("[0-9]*.ipynb"))
 STUCK_S = 900.0  # without a word and without a file written, a cell counts as stuck
 GRACE_S = 60.0  # for a kernel that was interrupted to save what it has
+AGAIN = "What is done is kept: run it again and it goes on"
 DRAWN = {  # small enough for a few minutes on two cores
     "caries": {"n_train": 120, "n_test": 50},
     "pathology": {"n_train": 160, "n_test": 60, "size": 128},
@@ -143,8 +145,12 @@ class Client(NotebookClient):
 
 def newest(folder: Path) -> float:
     """When a folder was written to last, but for heartbeats, which go on beside a stuck cell."""
-    times = [path.lstat().st_mtime for path in folder.rglob("*") if path.name != "status.json"]
-    return max(times, default=0.0)
+    latest = 0.0
+    for path in folder.rglob("*"):
+        with suppress(FileNotFoundError):  # a temporary file, gone by now
+            if path.name != "status.json":
+                latest = max(latest, path.lstat().st_mtime)
+    return latest
 
 
 def override(notebook: Any, values: dict[str, Any]) -> None:
@@ -180,8 +186,7 @@ def _reason(client: Client, error: Exception) -> str:
     """What ended a notebook, in a sentence."""
     cell = f"in its code cell {client.code_cells_executed}"
     if client.ended:
-        again = "What is done is kept: run it again and it goes on"
-        return f"was {client.ended}, {cell}. {again}"
+        return f"was {client.ended}, {cell}. {AGAIN}"
     if isinstance(error, DeadKernelError):
         return f"failed {cell}: its kernel died, most likely for want of memory"
     return f"failed {cell}: {error.ename}: {error.evalue}".rstrip(". ")
@@ -231,6 +236,8 @@ def main() -> None:
             print(path.name, flush=True)
             copy = run_notebook(path, out, values)
             print(f"{path.name}: {time.monotonic() - started:.0f} s, see {copy}", flush=True)
+    except KeyboardInterrupt:  # between two cells
+        raise SystemExit(f"interrupted. {AGAIN}") from None
     finally:
         leaderboard.stop()
     report(out, time.monotonic() - began)
