@@ -97,9 +97,10 @@ __all__ = ["__version__", *_HOMES, *_MODULES]
 
 
 def __getattr__(name: str) -> Any:
-    # Before torch is loaded: its threads, which wait for each other some thousand times a step,
-    # then sleep meanwhile. Spinning, they keep busy neighbours' processors from each other.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    # Before torch is loaded: its threads wait for each other some thousand times a step. GNU's
+    # OpenMP lets them spin 300,000 times, which keeps busy neighbours' processors from each other.
+    if "OMP_WAIT_POLICY" not in os.environ:
+        os.environ.setdefault("GOMP_SPINCOUNT", "1000")
     if name in _HOMES:
         value = getattr(importlib.import_module(f"medkit.{_HOMES[name]}"), name)
     elif name in _MODULES:

@@ -131,14 +131,17 @@ def test_every_module_has_its_tests():
     assert not missing
 
 
-@pytest.mark.parametrize("given", [None, "ACTIVE"])
-def test_threads_sleep_while_they_wait_unless_told_otherwise(given):
+@pytest.mark.parametrize(
+    ("given", "wanted"),
+    [({}, "1000"), ({"GOMP_SPINCOUNT": "7"}, "7"), ({"OMP_WAIT_POLICY": "ACTIVE"}, "None")],
+)
+def test_threads_spin_little_while_they_wait_unless_told_otherwise(given, wanted):
     code = (
-        "import os, sys, medkit as mk; before = dict(os.environ); mk.Config; assert 'torch' not in"
-        " sys.modules; print(before.get('OMP_WAIT_POLICY'), os.environ['OMP_WAIT_POLICY'])"
+        "import os, sys, medkit as mk; before = os.environ.get('GOMP_SPINCOUNT'); mk.Config;"
+        "assert 'torch' not in sys.modules; print(before, os.environ.get('GOMP_SPINCOUNT'))"
     )
-    environment = {**os.environ, "OMP_WAIT_POLICY": given or ""}
-    if given is None:
-        del environment["OMP_WAIT_POLICY"]
-    done = subprocess.run([sys.executable, "-c", code], env=environment, stdout=subprocess.PIPE)
-    assert done.stdout.decode().split() == [str(given), given or "PASSIVE"]
+    names = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT")
+    rest = {name: value for name, value in os.environ.items() if name not in names}
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, env={**rest, **given}, stdout=subprocess.PIPE, text=True)
+    assert done.stdout.split() == [given.get("GOMP_SPINCOUNT", "None"), wanted]
