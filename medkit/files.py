@@ -6,13 +6,16 @@ A reader sees the old file or the new one, never half of one.
 from __future__ import annotations
 
 import errno
+import glob
 import hashlib
 import json
 import os
-import tempfile
+import secrets
+import shutil
+import time
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Iterable
+from typing import Any, Iterable, Iterator
 
 ADVICE = {
     errno.ENOSPC: "the disk is full; free some space or choose another folder, then run it again",
@@ -47,12 +50,13 @@ def write_whole(
     temporary = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+        name = beside(path)
+        handle = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+        temporary = name
         with os.fdopen(handle, "wb") as file:
             for piece in [data] if isinstance(data, bytes) else data:
                 file.write(piece)
             file.flush()
-            os.fchmod(file.fileno(), mode & ~_umask())
             os.fsync(file.fileno())
         if keep is not None and path.exists():
             os.replace(path, keep)
@@ -67,16 +71,37 @@ def write_whole(
                 os.unlink(temporary)
 
 
-def clear_leftovers(path: Path) -> None:
-    """Remove what killed processes left of `path`; only for who knows that nobody writes it."""
-    for temporary in Path(path).parent.glob(f".{Path(path).name}.*"):
-        temporary.unlink()
+def beside(path: Path) -> Path:
+    """A name that nobody has, in the same folder: what is built there is renamed to `path`."""
+    return path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+
+
+def clear_leftovers(path: Path, *, older_s: float = 0) -> None:
+    """Remove what killed processes left of `path`.
+
+    Args:
+        older_s: only what is as old as this; 0 is for who knows that nobody writes it.
+    """
+    for temporary in Path(path).parent.glob(f".{glob.escape(Path(path).name)}.*"):
+        if time.time() - temporary.stat().st_mtime >= older_s:
+            shutil.rmtree(temporary) if temporary.is_dir() else temporary.unlink()
 
 
 def write_json(path: Path, value: Any, *, mode: int = 0o644) -> None:
-    """Write `value` as JSON that a person can read, whole or not at all."""
-    text = json.dumps(value, indent=2, ensure_ascii=False)
+    """Write `value` as JSON that a person can read, whole or not at all; arrays as lists."""
+    text = json.dumps(value, indent=2, ensure_ascii=False, default=plain)
     write_whole(path, text + "\n", mode=mode)
+
+
+def plain(value: Any) -> Any:
+    """NumPy's numbers and arrays as the plain ones that they are; for `json.dumps(default=...)`.
+
+    Raises:
+        TypeError: for what JSON does not know.
+    """
+    if not hasattr(value, "tolist"):
+        raise TypeError(f"{value!r}: {type(value).__name__} cannot be written as JSON.")
+    return value.tolist()
 
 
 def append_line(path: Path, line: str, *, mode: int = 0o644) -> None:
@@ -118,6 +143,24 @@ def sha256_file(path: Path) -> str:
     return digest.hexdigest()
 
 
+def walk(folder: Path) -> Iterator[Path]:
+    """All files below a folder, also behind links, in the order of their paths.
+
+    `Path.rglob` follows links to folders or does not, by the version of Python. A folder to which
+    two ways lead is walked once.
+    """
+    found, seen = [], set()
+    for place, folders, names in os.walk(folder, followlinks=True):
+        folders.sort()
+        real = os.path.realpath(place)
+        if real in seen:  # a link to a folder above itself has no end
+            folders.clear()
+            continue
+        seen.add(real)
+        found += [Path(place, name) for name in names]
+    yield from sorted(found)
+
+
 def listing(folder: Path, most: int = 8) -> str:
     """The first names in a folder, for messages."""
     folder = Path(folder)
@@ -126,9 +169,3 @@ def listing(folder: Path, most: int = 8) -> str:
     names = sorted(entry.name + "/" * entry.is_dir() for entry in folder.iterdir())
     more = f" and {len(names) - most} more" if len(names) > most else ""
     return (", ".join(names[:most]) + more) or "nothing"
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask

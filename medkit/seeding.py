@@ -71,7 +71,7 @@ def seed_everything(seed: int) -> None:
     import torch  # noqa: F401  here, so that reading tables needs no torch
 
     os.environ["PYTHONHASHSEED"] = str(seed)
-    seed_globals(seed)
+    seed_globals(int(seed))
 
 
 @contextmanager

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
+import os
 import warnings
 from pathlib import Path
 from typing import Any, Sequence
@@ -36,14 +38,7 @@ def read_csv(path: Path | str, *, text: Sequence[str] = ()) -> pd.DataFrame:
         )
     try:
         header = list(pd.read_csv(path, nrows=0, encoding="utf-8-sig").columns)
-        return pd.read_csv(
-            path,
-            dtype={name: object for name in header if name in TEXT or name in text},
-            keep_default_na=False,
-            na_values={name: [""] for name in header},
-            encoding="utf-8-sig",
-            **_EXACT,
-        )
+        return _parsed(path, header, text)
     except UnicodeDecodeError as error:
         raise ValueError(
             f"{path}: not UTF-8 (found byte {error.object[error.start]:#x}). "
@@ -55,6 +50,17 @@ def read_csv(path: Path | str, *, text: Sequence[str] = ()) -> pd.DataFrame:
         ) from error
 
 
+def _parsed(csv: Any, header: Sequence[str], text: Sequence[str]) -> pd.DataFrame:
+    return pd.read_csv(
+        csv,
+        dtype={name: object for name in header if name in TEXT or name in text},
+        keep_default_na=False,
+        na_values={name: [""] for name in header},
+        encoding="utf-8-sig",
+        **_EXACT,
+    )
+
+
 def write_csv(table: pd.DataFrame, path: Path | str) -> None:
     """Write a table as UTF-8 with "\\n", whole or not at all; floats so that they read back."""
     files.write_whole(Path(path), table.to_csv(index=False, lineterminator="\n"))
@@ -62,23 +68,17 @@ def write_csv(table: pd.DataFrame, path: Path | str) -> None:
 
 def write_cases(cases: pd.DataFrame, path: Path | str, data: Path | str) -> None:
     """Write cases with paths relative to the data folder, regions and boxes as JSON."""
-    table = cases.copy()
-    table["path"] = [_relative(value, Path(data)) for value in cases["path"]]
-    part = part_column(cases)
-    if part:
-        table[part] = [
-            None if _is_missing(value) else json.dumps(value, default=np.generic.item)
-            for value in cases[part]
-        ]
-    write_csv(table, path)
+    data = Path(os.path.abspath(data))
+    write_csv(_flat(cases.assign(path=[_relative(value, data) for value in cases["path"]])), path)
 
 
 def text_columns(cases: pd.DataFrame) -> list[str]:
-    """The columns that hold text, whatever it looks like."""
+    """The columns that hold text, whatever it looks like, and those that hold nothing."""
     return [
         name
         for name in cases
-        if len(known := cases[name].dropna()) and all(isinstance(value, str) for value in known)
+        if not pd.api.types.is_numeric_dtype(cases[name])
+        and (any(isinstance(cell, str) for cell in cases[name]) or cases[name].isna().all())
     ]
 
 
@@ -88,9 +88,11 @@ def read_cases(path: Path | str, data: Path | str, *, text: Sequence[str] = ()) 
     Args:
         text: the columns that were text; see `text_columns`.
     """
-    table = read_csv(path, text=text)
-    missing = table["path"].isna()
-    table["path"] = [None if m else str(Path(data) / p) for p, m in zip(table["path"], missing)]
+    table, data = read_csv(path, text=text), os.path.abspath(data)
+    for name in table:
+        if pd.api.types.is_object_dtype(table[name]):
+            table[name] = table[name].where(table[name].notna(), None)
+    table["path"] = [path and os.path.join(data, path) for path in table["path"]]
     part = part_column(table)
     if part:
         values = [None if _is_missing(text) else json.loads(text) for text in table[part]]
@@ -99,10 +101,32 @@ def read_cases(path: Path | str, data: Path | str, *, text: Sequence[str] = ()) 
 
 
 def cases_hash(cases: pd.DataFrame) -> str:
-    """SHA-256 over everything of the cases but where their pictures lie."""
-    table = cases.drop(columns="path").reset_index(drop=True)
-    rows = table.where(table.notna(), None).to_dict("list")
-    return hashlib.sha256(json.dumps(rows, default=_plain).encode()).hexdigest()
+    """SHA-256 over everything of the cases but where their pictures lie.
+
+    Of the cells as `read_cases` would give them back: on the way through a CSV whole numbers of a
+    column with gaps become floats, groups become text, and every gap is the same.
+    """
+    flat = _flat(cases.drop(columns="path"))
+    csv = io.StringIO(flat.to_csv(index=False))
+    table = _parsed(csv, list(flat.columns), text_columns(cases))
+    part = part_column(table)
+    rows = {
+        name: [
+            None if _is_missing(cell) else json.loads(cell) if name == part else cell
+            for cell in table[name].tolist()
+        ]
+        for name in table
+    }
+    return hashlib.sha256(json.dumps(rows).encode()).hexdigest()
+
+
+def _flat(cases: pd.DataFrame) -> pd.DataFrame:
+    """Cases as cells of a CSV: a region or box as JSON."""
+    part = part_column(cases)
+    if part is None:
+        return cases
+    texts = [None if _is_missing(v) else json.dumps(v, default=files.plain) for v in cases[part]]
+    return cases.assign(**{part: pd.Series(texts, cases.index, dtype=object)})
 
 
 def visible(cases: pd.DataFrame) -> pd.DataFrame:
@@ -305,17 +329,12 @@ def _relative(path: Any, data: Path) -> str | None:
     if _is_missing(path):
         return None
     try:
-        return Path(path).relative_to(data).as_posix()
+        return Path(os.path.abspath(path)).relative_to(data).as_posix()
     except ValueError as error:
         raise ValueError(
             f"{path}: not below the data folder {str(data)!r}. Pass the folder above all pictures."
         ) from error
 
 
-def _plain(value: Any) -> Any:
-    """NumPy's numbers as they are read back, anything else that JSON does not know as text."""
-    return value.item() if isinstance(value, np.generic) else str(value)
-
-
 def _is_missing(value: Any) -> bool:
-    return value is None or (isinstance(value, float) and np.isnan(value))
+    return value is None or value is pd.NA or (isinstance(value, float) and np.isnan(value))

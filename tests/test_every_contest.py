@@ -59,8 +59,7 @@ def test_it_is_read_without_a_word_and_whole(contest, split, tmp_path):
     tables.write_cases(cases, tmp_path / "cases.csv", contest.data)
     text = tables.text_columns(cases)
     again = tables.read_cases(tmp_path / "cases.csv", contest.data, text=text)
-    known = [table.dropna(axis=1, how="all") for table in (again, cases)]
-    assert tables.cases_hash(known[0]) == tables.cases_hash(known[1])
+    assert tables.cases_hash(again) == tables.cases_hash(cases)
     assert list(again["path"]) == list(cases["path"]) and list(again) == list(cases)
 
 

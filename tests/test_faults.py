@@ -21,7 +21,7 @@ from medkit import files
 from medkit.runs import state
 from medkit.runs.state import load_newest, previous, save_generation
 
-SEEN = ("fdopen", "fchmod", "fsync", "replace", "open", "close", "unlink")
+SEEN = ("fdopen", "fsync", "replace", "open", "close", "unlink")
 ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EIO)
 ADVICE = "disk is full|quota is used up|disk is read-only|may not write here|Input/output error"
 
@@ -34,7 +34,7 @@ class Watched:
 
     def install(self, monkeypatch):
         homes = [(files.os, name) for name in SEEN]
-        for home, name in [*homes, (files.tempfile, "mkstemp"), (files.Path, "mkdir")]:
+        for home, name in [*homes, (files.Path, "mkdir")]:
             monkeypatch.setattr(home, name, self._watch(name, getattr(home, name)))
         return self
 
@@ -128,7 +128,7 @@ def record(saved, monkeypatch):
 
 def test_a_state_is_on_the_disk_before_it_has_its_name(saved, monkeypatch):
     calls = record(saved, monkeypatch)
-    wanted = ["mkdir", "mkstemp", "write", "write", "write", "flush", "fchmod", "fsync file"]
+    wanted = ["mkdir", "write", "write", "write", "flush", "fsync file"]
     wanted += ["replace last.safetensors last.previous.safetensors"]
     wanted += ["replace temporary last.safetensors", "fsync folder"]
     assert [call for call in calls if call not in ("open", "close")] == wanted

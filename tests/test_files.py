@@ -1,9 +1,11 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 import stat
 
+import numpy as np
 import pytest
 
 from medkit import files
@@ -17,7 +19,7 @@ def test_a_file_is_written_whole_with_its_folders(tmp_path):
     assert path.read_bytes() == b"new" and stat.S_IMODE(path.stat().st_mode) == 0o600
 
 
-@pytest.mark.parametrize("call", ["fsync", "replace", "fchmod"])
+@pytest.mark.parametrize("call", ["open", "fsync", "replace"])
 @pytest.mark.parametrize(
     ("number", "words"),
     [
@@ -57,6 +59,30 @@ def test_what_is_written_is_on_the_disk_before_it_has_its_name(tmp_path, monkeyp
     assert calls == ["fsync", "replace", "fsyncfolder"]
 
 
+def test_the_umask_holds_and_is_never_changed(tmp_path, monkeypatch):
+    """It is the whole process's: while it is another, other threads make files with it."""
+    before = os.umask(0o027)
+    try:
+        monkeypatch.delattr(files.os, "umask")
+        files.write_whole(tmp_path / "x", "1")
+        files.write_whole(tmp_path / "y", "1", mode=0o600)
+    finally:
+        monkeypatch.undo()
+        os.umask(before)
+    assert [stat.S_IMODE((tmp_path / name).stat().st_mode) for name in "xy"] == [0o640, 0o600]
+
+
+def test_files_behind_links_are_found_and_a_ring_of_links_ends(tmp_path):
+    (tmp_path / "far" / "deep").mkdir(parents=True)
+    (tmp_path / "far" / "deep" / "a.png").write_text("")
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "b.png").write_text("")
+    (tmp_path / "data" / "linked").symlink_to(tmp_path / "far")
+    (tmp_path / "far" / "back").symlink_to(tmp_path / "data")
+    found = [path.relative_to(tmp_path / "data") for path in files.walk(tmp_path / "data")]
+    assert [str(path) for path in found] == ["b.png", "linked/deep/a.png"]
+
+
 def test_only_what_a_killed_process_left_is_cleared(tmp_path):
     for name in ("x.txt", ".x.txt.ab12", ".x.txt.cd34", ".y.txt.ab12"):
         (tmp_path / name).write_text("1")
@@ -86,8 +112,12 @@ def test_lines_are_added_one_by_one(tmp_path):
 
 
 def test_json_is_readable_and_keeps_its_order(tmp_path):
-    files.write_json(tmp_path / "x.json", {"b": 1, "a": "가"})
+    files.write_json(tmp_path / "x.json", {"b": np.int64(1), "a": "가"})
     assert (tmp_path / "x.json").read_text() == '{\n  "b": 1,\n  "a": "가"\n}\n'
+    files.write_json(tmp_path / "x.json", [np.float32(0.5), np.arange(2), np.bool_(True)])
+    assert json.loads((tmp_path / "x.json").read_text()) == [0.5, [0, 1], True]
+    with pytest.raises(TypeError, match="object.*cannot be written as JSON"):
+        files.write_json(tmp_path / "x.json", object())
 
 
 def test_hashes_are_sha_256(tmp_path):

@@ -9,6 +9,7 @@ import time
 
 import pytest
 
+import medkit as mk
 from medkit.runs import holding
 from medkit.runs.holding import Stopped, hold, identity, read_status, refuse_if_held, state_of
 
@@ -135,18 +136,91 @@ def test_who_was_taken_over_notices_before_it_writes(tmp_path):
     held._over.set()
 
 
-@pytest.mark.parametrize("change", [{"host": "elsewhere"}, {"place": "another container"}])
-def test_a_holder_elsewhere_lives_as_long_as_its_heart_beats(tmp_path, change):
+@pytest.fixture(
+    params=[{"host": "elsewhere"}, {"place": "another container"}], ids=["host", "place"]
+)
+def elsewhere(request, tmp_path):
+    """Writes the status of a run on another machine, whose clock says what it likes."""
     with hold(tmp_path):
         status = read_status(tmp_path)
-    status.update(state="running", holder={**status["holder"], **change, "pid": 2**30})
-    (tmp_path / "status.json").write_text(json.dumps(status))
+    holder = {**status["holder"], **request.param, "pid": 2**30, "token": "theirs"}
+
+    def beat(at):
+        status.update(state="running", reason="", holder=holder, beat=at)
+        (tmp_path / "status.json").write_text(json.dumps(status))
+
+    return beat
+
+
+CLOCKS = {"ours": time.time(), "two minutes behind": time.time() - 120, "ahead": time.time() + 3600}
+
+
+@pytest.mark.parametrize("clock", CLOCKS)
+def test_a_holder_elsewhere_lives_as_long_as_its_heart_beats(
+    tmp_path, elsewhere, monkeypatch, clock
+):
+    """Whatever its clock says: it is watched."""
+    monkeypatch.setattr(holding, "LOOK_EVERY_S", 0.01)
+    at = CLOCKS[clock]
+    elsewhere(at)
+    beats = iter(range(1, 9))
+    monkeypatch.setattr(holding.time, "sleep", lambda s: elsewhere(at + next(beats)))
+    with pytest.raises(RuntimeError, match=rf"process {2**30} on .* trains in this folder"):
+        refuse_if_held(tmp_path)
+    assert next(beats) == 2  # it was seen to beat once
     assert state_of(tmp_path) == "running"
-    status["beat"] -= holding.STALE_S + 1
-    (tmp_path / "status.json").write_text(json.dumps(status))
-    assert state_of(tmp_path) == "stale"
+
+
+@pytest.mark.parametrize("clock", CLOCKS)
+def test_a_holder_elsewhere_is_dead_after_a_minute_of_silence(
+    tmp_path, elsewhere, monkeypatch, clock, capsys
+):
+    now = [1000.0]
+    monkeypatch.setattr(holding.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(holding.time, "sleep", lambda s: now.__setitem__(0, now[0] + s))
+    elsewhere(CLOCKS[clock])
+    assert state_of(tmp_path) == "running"  # nobody has watched it yet
+    now[0] += holding.STALE_S / 2
+    assert state_of(tmp_path) == "running"
     with hold(tmp_path):
+        assert holding.STALE_S <= now[0] - 1000 <= holding.STALE_S + 1
         assert read_status(tmp_path)["holder"]["pid"] == os.getpid()
+    told = capsys.readouterr().out
+    assert "last heard 20" in told and "Watching for its next heartbeat" in told
+
+
+def test_who_only_looks_waits_for_nothing(tmp_path, elsewhere, monkeypatch):
+    monkeypatch.setattr(holding.time, "sleep", lambda s: pytest.fail("it waited"))
+    for name in ("run.json", "config.json"):
+        (tmp_path / name).write_text(json.dumps(mk.Config("caries").to_dict()))
+    elsewhere(1_000_000_000)
+    row = mk.list_runs(tmp_path).iloc[0]
+    assert row["state"] == "running" and "last heard 2001-09-09" in row["reason"]
+    now = time.monotonic()
+    monkeypatch.setattr(holding.time, "monotonic", lambda: now + holding.STALE_S + 1)
+    assert mk.list_runs(tmp_path)["state"][0] == "stale"
+
+
+def test_a_dead_holder_that_lives_after_all_says_so(tmp_path, elsewhere, monkeypatch):
+    monkeypatch.setattr(holding, "STALE_S", 0.0)
+    elsewhere(time.time())
+    refuse_if_held(tmp_path)
+    status = read_status(tmp_path)
+    assert status["state"] == "stopped" and "no sign of life from" in status["reason"]
+    monkeypatch.setattr(holding, "STALE_S", 60.0)
+    elsewhere(time.time())
+    assert state_of(tmp_path) == "running"
+
+
+@pytest.mark.parametrize(
+    "text", ["[]", "{", "[" * 100_000, '{"state": "running"}', '"x"', '{"holder": null}'], ids=len
+)
+def test_a_damaged_status_is_no_status(tmp_path, text):
+    (tmp_path / "status.json").write_text(text)
+    assert read_status(tmp_path) == {} and state_of(tmp_path) == "new"
+    refuse_if_held(tmp_path)
+    with hold(tmp_path):
+        assert state_of(tmp_path) == "running"
 
 
 def test_who_was_taken_over_notices_and_writes_no_more(tmp_path):

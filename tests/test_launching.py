@@ -113,7 +113,7 @@ def test_a_run_outlives_its_notebook_and_dies_alone(cases, drawn, tmp_path):
 
 def test_an_error_of_the_child_reaches_the_notebook(cases, tmp_path, monkeypatch):
     gone = cases.copy()
-    gone["path"] = [str(tmp_path / "gone" / os.path.basename(path)) for path in gone["path"]]
+    gone.loc[gone["photo"] == gone["photo"].iloc[-1], "path"] += ".gone"
     with pytest.raises(RuntimeError) as caught:
         mk.start(SHORT, gone, tmp_path / "run", **QUICK)
     message = str(caught.value)

@@ -15,7 +15,8 @@ from sklearn.datasets import load_digits
 import medkit as mk
 from medkit import datasets
 from medkit.datasets.task import class_scores
-from medkit.runs.own_tasks import load_task
+from medkit.files import write_json
+from medkit.runs.own_tasks import load_task, trusted, trusted_path
 
 DIGITS = mk.Task(
     name="digits",
@@ -148,6 +149,90 @@ def test_a_function_of_a_cell_stays_in_its_kernel(cases, tmp_path):
     del datasets.TASKS["cell"]
     with pytest.raises(ValueError, match="score_units of task 'cell' stood in a notebook cell"):
         load_task(run._json("task.json"), run.path)
+
+
+@pytest.fixture
+def foreign(tmp_path, monkeypatch):
+    """A run folder of somebody else, whose code leaves a mark when it is run."""
+    folder = tmp_path / "foreign"
+    folder.mkdir()
+    (folder / "task_theirs.py").write_text(
+        f"open({str(tmp_path / 'mark')!r}, 'w').close()\n\n\ndef theirs(units, threshold=0.5):\n"
+        "    return {'theirs': 1.0}\n"
+    )
+    (tmp_path / "evil.py").write_text((folder / "task_theirs.py").read_text())
+    task = mk.Task("foreign", "Foreign", "them", DIGITS.heads, score_units=class_scores)
+    for name in ("run.json", "config.json"):
+        write_json(folder / name, {"task": "foreign"})
+    facts = task.describe()
+
+    def names(*place):
+        write_json(folder / "task.json", {**facts, "functions": {"score_units": place}})
+        return folder
+
+    return names
+
+
+def test_the_code_of_others_is_not_run_until_it_is_trusted(foreign, tmp_path, monkeypatch):
+    folder = foreign("task_theirs.py", "theirs")
+    sentence = (
+        r"task_theirs\.py: this run brings code .* open the run by mk\.Run\(.*, trust=True\)\.$"
+    )
+    for _ in range(2):
+        with pytest.raises(PermissionError, match=sentence):
+            _ = mk.Run(folder).task
+    assert list(mk.list_runs(tmp_path)["state"]) == ["new"]
+    assert not (tmp_path / "mark").exists() and not trusted()
+    assert mk.Run(folder, trust=True).task.score_units(None) == {"theirs": 1.0}
+    assert mk.Run(folder).task.name == "foreign"  # from now on
+    monkeypatch.delenv("MEDKIT_TRUSTED")
+    assert mk.Run(folder).task.name == "foreign"  # and in other kernels of this user
+    assert trusted_path().stat().st_mode & 0o777 == 0o600
+    with open(folder / "task_theirs.py", "a") as file:
+        file.write("\n")
+    with pytest.raises(PermissionError, match="not on your list"):
+        _ = mk.Run(folder).task
+
+
+@pytest.mark.parametrize(
+    "place",
+    [
+        ("/tmp/evil.py", "theirs"),
+        ("../evil.py", "theirs"),
+        ("linked.py", "theirs"),
+        ("os", "system"),
+        ("medkit.files", "write_whole"),
+        ("medkit.datasets.caries", "Path"),
+        ("medkit.datasets.task", "METRICS"),
+        ("medkit.datasets.task", "Task"),
+        ("medkit.metrics.none", "f"),
+        ("medkit.datasetsx", "f"),
+        "os:system",
+        ("task_theirs.py", "gone"),
+    ],
+    ids=str,
+)
+def test_only_code_of_the_folder_and_of_two_modules_is_ever_run(foreign, tmp_path, place):
+    place = ("/".join([str(tmp_path), "evil.py"]), "theirs") if "/tmp" in place[0] else place
+    folder = foreign(*place) if isinstance(place, tuple) else foreign(place)
+    (folder / "linked.py").symlink_to(tmp_path / "evil.py")
+    with pytest.raises(ValueError, match="its task.json names"):
+        mk.Run(folder, trust=place[0].endswith(".py")).task.score(None, None)
+    assert place[1] == "gone" or not (tmp_path / "mark").exists()
+
+
+def test_functions_of_medkit_are_used_without_asking(foreign):
+    run = mk.Run(foreign("medkit.datasets.sinus", "score_units"))
+    assert run.task.score_units is mk.datasets.get_task("sinus").score_units
+
+
+def test_a_home_that_cannot_be_written_is_no_obstacle(foreign, monkeypatch):
+    folder = foreign("task_theirs.py", "theirs")
+    trusted_path().parent.parent.mkdir()
+    trusted_path().parent.write_text("no folder")
+    with pytest.warns(UserWarning, match=r"list of trusted code cannot be written .*next kernel"):
+        run = mk.Run(folder, trust=True)
+    assert run.task.name == "foreign"
 
 
 def test_what_cannot_be_a_task_is_named():

@@ -107,6 +107,9 @@ def test_weights_of_others_may_note_what_they_like(tmp_path, note):
     safetensors.torch.save_file(TENSORS, str(tmp_path / "x.safetensors"), metadata=note)
     tensors, facts = load_state(tmp_path / "x.safetensors")
     assert weights_hash(tensors) == weights_hash(TENSORS) and facts == {}
+    deep = {"state": "[" * 100_000 + "]" * 100_000}
+    safetensors.torch.save_file(TENSORS, tmp_path / "x.safetensors", metadata=deep)
+    assert load_state(tmp_path / "x.safetensors")[1] == {}
 
 
 def test_a_missing_state_says_what_is_there(tmp_path):

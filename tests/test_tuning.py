@@ -10,6 +10,7 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from small_runs import QUIET, TWO_EPOCHS
 
@@ -120,11 +121,29 @@ def test_a_folder_holds_one_search(cases, tmp_path, in_processes):
     words = (
         r"another search \(config: epochs 1 saved, 2 asked; config: best_by 'tooth_auc' saved, "
         r"'loss' asked; space: class_weights \[None, \[1, 4\]\] saved, None asked; "
-        r"space: mixup None saved, \[0\.0, 0\.2\] asked; fold 0 saved, 1 asked; cases: other"
+        r"space: mixup None saved, \{'low': 0\.0, 'high': 0\.2, 'log': False\} asked; fold 0 saved, 1 asked; cases: other"
     )
     other = replace(TWO_EPOCHS, best_by="loss")
     with pytest.raises(ValueError, match=words):
         mk.tune(other, cases.iloc[::-1], {"mixup": (0.0, 0.2)}, 2, tmp_path, fold=1, **QUIET)
+
+
+def test_a_range_is_no_list_of_choices_and_a_name_no_setting(tmp_path):
+    facts = {"config": TWO_EPOCHS.to_dict(), "fold": 0, "cases": "ab"}
+    for number, (kept, other) in enumerate((((1e-4, 1e-2), [1e-4, 1e-2]), ([2, 4], (2, 4)))):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        tuning._check_same(folder, {**facts, "space": {"peak_lr": kept}})
+        renamed = {**facts, "config": replace(TWO_EPOCHS, name="other").to_dict()}
+        assert tuning._check_same(folder, {**renamed, "space": {"peak_lr": kept}}) == "default"
+        with pytest.raises(ValueError, match="another search .space: peak_lr .* saved, .* asked"):
+            tuning._check_same(folder, {**facts, "space": {"peak_lr": other}})
+
+
+def test_a_space_may_hold_numbers_of_numpy(cases, tmp_path, in_processes):
+    space = {"batch_size": (np.int64(4), np.int64(8)), "peak_lr": [np.float32(0.5)]}
+    found = mk.tune(replace(TWO_EPOCHS, epochs=1), cases, space, np.int64(1), tmp_path, **QUIET)
+    assert found.best.peak_lr == 0.5 and type(found.best.batch_size) is int
 
 
 def test_what_cannot_be_searched_is_named(cases, tmp_path, monkeypatch):

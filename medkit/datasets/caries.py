@@ -7,6 +7,7 @@ when any of its teeth is decayed.
 from __future__ import annotations
 
 import json
+import os
 import re
 import unicodedata
 from dataclasses import replace
@@ -59,7 +60,7 @@ def inspect(
     """
     if unit not in ("tooth", "image"):
         raise ValueError(f"caries: unit {unit!r} (expected 'tooth' or 'image').")
-    pictures, labels, groups = _find(Path(data), split)
+    pictures, labels, groups = _find(Path(os.path.abspath(data)), split)
     cases: list[dict[str, Any]] = []
     quarantine: list[dict[str, Any]] = []
     for stem in track(sorted({*pictures, *labels}, key=_natural), f"reading {split}"):

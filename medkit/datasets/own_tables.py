@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import warnings
 from pathlib import Path
 from typing import Any, Sequence
@@ -60,7 +61,7 @@ def read_table(
     ids = _ids(where, table[id_column])
     groups = ids if group_column is None else [_text(value) for value in table[group_column]]
     names = ids if path_column is None else [_text(value) for value in table[path_column]]
-    paths, lost = _paths(Path(image_folder), names)
+    paths, lost = _paths(Path(os.path.abspath(image_folder)), names)
     tell_lost(where, ids, paths, lost)
     cases = pd.DataFrame({"id": ids, "path": pd.Series(paths, dtype=object), "group": groups})
     for name in table:
@@ -85,12 +86,12 @@ def read_folders(folder: Path | str, *, label_column: str = "label") -> pd.DataF
     Raises:
         FileNotFoundError, ValueError: naming what was found instead of pictures.
     """
-    folder = Path(folder)
+    folder = Path(os.path.abspath(folder))
     if not folder.is_dir():
         raise FileNotFoundError(
             f"{folder}: no such folder (beside it: {files.listing(folder.parent)}). Check its name."
         )
-    found = [path for path in sorted(folder.rglob("*")) if _is_picture(path)]
+    found = [path for path in files.walk(folder) if _is_picture(path)]
     places = [path.relative_to(folder) for path in found]
     loose = [place for place in places if len(place.parts) == 1]
     if not found or 0 < len(loose) < len(found):
@@ -154,7 +155,7 @@ def _paths(folder: Path, names: Sequence[str | None]) -> tuple[list[str | None],
             "Pass the folder that holds the pictures."
         )
     known: dict[str, list[Path]] = {}
-    for path in sorted(folder.rglob("*")):
+    for path in files.walk(folder):
         if _is_picture(path):
             place = path.relative_to(folder)
             for name in {place.as_posix(), place.with_suffix("").as_posix(), path.name, path.stem}:

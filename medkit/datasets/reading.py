@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import os
 import unicodedata
 import warnings
 from itertools import zip_longest
@@ -26,7 +27,7 @@ def contest_folder(contest: str, data: Path | str, split: str, parts: Mapping[st
     Raises:
         FileNotFoundError, ValueError: naming what was found instead.
     """
-    data = Path(data)
+    data = Path(os.path.abspath(data))
     if split not in parts:
         raise ValueError(f"{contest}: split {split!r} (expected one of {', '.join(parts)}).")
     if not data.is_dir():
@@ -57,7 +58,7 @@ def find_files(*roots: Path, suffixes: Sequence[str] = PICTURES) -> dict[str, Pa
     for root in roots:
         own: dict[str, Path] = {}
         doubled = []
-        for path in sorted(root.rglob("*")) if root.is_dir() else ():
+        for path in files.walk(root):
             if path.suffix.lower() in suffixes and not path.name.startswith("."):
                 if own.setdefault(plain(path.stem), path) is not path:
                     doubled.append(path)

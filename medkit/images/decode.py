@@ -6,7 +6,9 @@ Pillow decodes, since it names a truncated file where OpenCV hands out a half-gr
 from __future__ import annotations
 
 import os
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Iterator
 
 import numpy as np
 from PIL import Image, ImageFile, UnidentifiedImageError
@@ -35,16 +37,12 @@ def read_image(path: Path | str, *, min_size: float | None = None) -> np.ndarray
     Raises:
         FileNotFoundError, ValueError: naming the file.
     """
-    with _opened(path) as image:
+    with _opened(path) as image, _named(path):
         if min_size is not None and image.format == "JPEG":
             shrink = max(1.0, min(image.size) / max(1.0, min_size))
-            size = (int(image.width / shrink), int(image.height / shrink))
             if image.mode in ("RGB", "L", "YCbCr"):
-                image.draft(image.mode, size)
-        try:
-            image.load()
-        except (OSError, SyntaxError, ValueError) as error:  # SyntaxError: a broken PNG chunk
-            raise ValueError(f"{path}: the picture is broken ({error}).") from error
+                image.draft(image.mode, (int(image.width / shrink), int(image.height / shrink)))
+        image.load()
         turn = TURNS.get(_orientation(image))
         upright = image if turn is None else image.transpose(turn)
         if upright.mode[0] in "IF":  # 16 or 32 bit grey
@@ -59,21 +57,59 @@ def probe(path: Path | str) -> tuple[int, int]:
     Raises:
         FileNotFoundError, ValueError: naming the file; a cut-off JPEG or PNG is noticed too.
     """
-    with _opened(path) as image:
-        width, height = image.size
+    with _opened(path) as image, _named(path):
         end = ENDS.get(image.format or "")
         if end is not None and end not in _tail(path):
             raise ValueError(f"{path}: the picture is cut off (a {image.format} without its end).")
-        return (height, width) if _orientation(image) in SIDEWAYS else (width, height)
+        return _upright_size(image)
+
+
+def size(path: Path | str) -> tuple[int, int]:
+    """Width and height in pixels, EXIF turn applied, from the first bytes alone.
+
+    Raises:
+        FileNotFoundError, ValueError: naming the file.
+    """
+    with _opened(path) as image, _named(path):
+        return _upright_size(image)
+
+
+@contextmanager
+def _named(path: Path | str) -> Iterator[None]:
+    """One kind of error for whatever Pillow raises on a picture: readers quarantine it.
+
+    Raises:
+        ValueError: naming the file and what is wrong with it.
+    """
+    try:
+        yield
+    except Image.DecompressionBombError as error:
+        most = 2 * Image.MAX_IMAGE_PIXELS
+        raise ValueError(
+            f"{path}: the picture is too large to be opened ({error}). If it is what it seems, "
+            f"make it smaller, or set PIL.Image.MAX_IMAGE_PIXELS (now half of {most:,})."
+        ) from error
+    except UnidentifiedImageError as error:
+        raise ValueError(f"{path}: this is not a picture that can be read.") from error
+    except Exception as error:  # SyntaxError, struct.error, zlib.error, IndexError, KeyError, ...
+        is_of_the_disk = isinstance(error, OSError) and error.errno is not None
+        if is_of_the_disk or str(error).startswith(f"{path}: "):
+            raise
+        what = str(error) or type(error).__name__
+        raise ValueError(f"{path}: the picture is broken ({what}).") from error
 
 
 def _opened(path: Path | str) -> ImageFile.ImageFile:
     try:
-        return Image.open(path)  # type: ignore[return-value]
+        with _named(path):
+            return Image.open(path)  # type: ignore[return-value]
     except FileNotFoundError as error:
         raise FileNotFoundError(f"{path}: there is no such picture.") from error
-    except (UnidentifiedImageError, SyntaxError) as error:
-        raise ValueError(f"{path}: this is not a picture that can be read.") from error
+
+
+def _upright_size(image: ImageFile.ImageFile) -> tuple[int, int]:
+    width, height = image.size
+    return (height, width) if _orientation(image) in SIDEWAYS else (width, height)
 
 
 def _orientation(image: ImageFile.ImageFile) -> int:

@@ -25,6 +25,7 @@ import pandas as pd
 from medkit import files, machine, tables
 from medkit.images import crop, decode
 from medkit.progress import track
+from medkit.runs.pictures import gone
 
 VERSION = 2  # of what a store holds; another number rebuilds all of them
 FORGOTTEN_S = 24 * 3600  # a half-built store this old has lost its builder
@@ -104,10 +105,7 @@ def _key(cases: pd.DataFrame, settings: dict[str, Any]) -> str:
         try:
             stat = os.stat(path)
         except FileNotFoundError as error:
-            raise FileNotFoundError(
-                f"{path}: the picture is gone (found {files.listing(Path(path).parent)}). "
-                "Read the cases again with task.read."
-            ) from error
+            raise gone(path) from error
         identity[path] = f"{path}|{stat.st_size}|{stat.st_mtime_ns}"
     part = tables.part_column(cases)
     shown = [None] * len(cases) if part is None else cases[part]

@@ -206,9 +206,9 @@ def make_loader(
     """A DataLoader that draws nothing from the global generators."""
     return DataLoader(
         dataset,
-        batch_size,
+        int(batch_size),
         sampler=sampler,
-        num_workers=num_workers,
+        num_workers=int(num_workers),
         pin_memory=pin_memory,
         persistent_workers=num_workers > 0,
         generator=torch.Generator(),  # else each iterator takes a seed from the global one

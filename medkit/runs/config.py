@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 from dataclasses import dataclass, fields
-from typing import Any, Mapping
+from functools import wraps
+from typing import Any, Callable, Mapping
+
+from medkit.naming import did_you_mean
 
 OPTIMIZERS = ("adamw", "adam", "sgd")
 SCHEDULES = ("cosine", "restarts", "one_cycle", "exponential", "plateau", "constant")
@@ -79,9 +81,8 @@ class Config:
     deterministic: bool = False  # on a GPU; a CPU always is
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "facts", tuple(self.facts))
-        for name in ("loss", "class_weights", "label_smoothing", "teacher"):
-            object.__setattr__(self, name, _frozen(getattr(self, name)))
+        for field in fields(self):
+            object.__setattr__(self, field.name, _frozen(getattr(self, field.name)))
         rules = {
             "seed": 0 <= self.seed < 2**32,
             "image_size": self.image_size >= 16,
@@ -126,7 +127,7 @@ class Config:
                 if name not in known:
                     raise ValueError(
                         f"Config: there is no {setting} {name!r} (expected one of "
-                        f"{', '.join(known)}).{_nearest(name, known)}"
+                        f"{', '.join(known)}).{did_you_mean(name, known)}"
                     )
 
     def to_dict(self) -> dict[str, Any]:
@@ -140,20 +141,37 @@ class Config:
         Raises:
             ValueError: for a setting that does not exist, with the nearest one that does.
         """
-        names = [field.name for field in fields(cls)]
-        for name in values:
-            if name not in names:
-                raise ValueError(f"Config: there is no setting {name!r}.{_nearest(name, names)}")
         return cls(**values)
 
 
+def _with_known_settings(init: Callable[..., None]) -> Callable[..., None]:
+    """The dataclass's own `__init__`, whose TypeError names no setting that is near."""
+
+    @wraps(init)
+    def known(self: Config, *values: Any, **settings: Any) -> None:
+        names = [field.name for field in fields(self)]
+        for name in settings:
+            if name not in names:
+                near = did_you_mean(name, names) or " See help(mk.Config)."
+                raise ValueError(f"Config: there is no setting {name!r}.{near}")
+        init(self, *values, **settings)
+
+    return known
+
+
+Config.__init__ = _with_known_settings(Config.__init__)  # type: ignore[method-assign]
+
+
 def differences(saved: Config, asked: Config) -> list[str]:
-    """The settings in which two configs differ, as sentences "epochs: 5 saved, 9 asked"."""
+    """The settings in which two configs differ, as sentences "epochs: 5 saved, 9 asked".
+
+    But for the name, which is for people and decides nothing.
+    """
     old, new = saved.to_dict(), asked.to_dict()
     return [
         f"{name}: {old[name]!r} saved, {new[name]!r} asked"
         for name in old
-        if old[name] != new[name]
+        if old[name] != new[name] and name != "name"
     ]
 
 
@@ -175,6 +193,8 @@ def _frozen(value: Any) -> Any:
         return {name: _frozen(part) for name, part in value.items()}
     if isinstance(value, (list, tuple)):
         return tuple(_frozen(part) for part in value)
+    if hasattr(value, "tolist"):  # NumPy's
+        return _frozen(value.tolist())
     return os.fspath(value) if isinstance(value, os.PathLike) else value
 
 
@@ -183,8 +203,3 @@ def _plain(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {name: _plain(part) for name, part in value.items()}
     return [_plain(part) for part in value] if isinstance(value, tuple) else value
-
-
-def _nearest(name: Any, known: Any) -> str:
-    near = difflib.get_close_matches(str(name).lower(), known, n=1)
-    return f" Did you mean {near[0]!r}?" if near else ""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -12,12 +14,20 @@ import pandas as pd
 from medkit import files, tables
 from medkit.datasets.task import Task
 from medkit.runs.config import Config, differences
-from medkit.runs.holding import read_status, state_of
-from medkit.runs.own_tasks import load_task, save_task
+from medkit.runs.holding import last_heard, read_status, state_of
+from medkit.runs.own_tasks import load_task, save_task, trust_code
+from medkit.runs.pictures import place_now
+
+LEFT_S = 24 * 3600  # a half-built folder this old has lost its builder
+MARKS = ("run.json", "config.json")  # by which a folder is known for a run
 
 
 class Run:
     """A run folder. What it holds is enough to go on, to predict, to report and to reproduce.
+
+    Args:
+        trust: put the .py files of its task, if it has some, on this user's list of trusted code.
+            They are run when the task is asked for: read those of other people first.
 
     Attributes:
         path: the folder.
@@ -25,13 +35,16 @@ class Run:
         last: the newest whole state, to go on from.
     """
 
-    def __init__(self, path: Path | str):
+    def __init__(self, path: Path | str, *, trust: bool = False):
         self.path = Path(path)
-        if not (self.path / "config.json").is_file():
-            raise FileNotFoundError(
-                f"{self.path}: not a run folder, it has no config.json "
-                f"(found {files.listing(self.path)}). Train one with mk.fit(config, cases, folder)."
-            )
+        for name in MARKS:
+            if not (self.path / name).is_file():
+                raise FileNotFoundError(
+                    f"{self.path}: not a run folder, it has no {name} (found "
+                    f"{files.listing(self.path)}). Train one with mk.fit(config, cases, folder)."
+                )
+        if trust:
+            trust_code(self.path, self._json("task.json"))
 
     def __repr__(self) -> str:
         return f"Run({str(self.path)!r})"
@@ -87,12 +100,26 @@ class Run:
 
         Args:
             data: where the data folder is now, when it has moved.
+
+        Raises:
+            FileNotFoundError: when the pictures are not below `data`.
         """
         facts = self._json("run.json")
-        return tables.read_cases(self.path / "cases.csv", data or facts["data"], text=facts["text"])
+        path, place = self._existing("cases.csv"), facts["data"]
+        if data is not None:
+            paths = tables.read_csv(path)["path"].dropna()
+            place = place_now(data, place, paths.iloc[0])
+        return tables.read_cases(path, place, text=facts["text"])
 
     def _json(self, name: str) -> dict[str, Any]:
-        return json.loads(self._existing(name).read_text(encoding="utf-8"))
+        path = self._existing(name)
+        try:
+            found = json.loads(path.read_text(encoding="utf-8"))
+        except (ValueError, RecursionError) as error:
+            found = str(error)
+        if not isinstance(found, dict):
+            raise ValueError(f"{path}: damaged (found {str(found)[:80]!r}). Get it anew.")
+        return found
 
     def _existing(self, name: str) -> Path:
         path = self.path / name
@@ -109,26 +136,48 @@ def open_folder(
 ) -> Run:
     """A run folder for these settings: made, or found with the same settings in it.
 
-    A folder in which nothing was trained yet takes the new settings.
+    A new one is built beside its place and renamed, so that no kill leaves half of it. A folder in
+    which nothing was trained yet takes the new settings.
 
     Raises:
         ValueError: when the folder holds a run of other settings, cases or fold (naming them).
     """
+    path, fold = Path(path), None if fold is None else int(fold)
     facts = {"fold": fold, "cases": tables.cases_hash(cases), "data": str(data)}
-    is_run = (path / "config.json").is_file()
-    if is_run and Run(path).is_begun:
+    if all((path / name).is_file() for name in MARKS) and Run(path).is_begun:
         _check_same(Run(path), config, facts)
         return Run(path)
-    if not is_run and path.is_dir() and any(path.iterdir()):
+    if path.is_dir() and not _takes_settings(path):
         raise ValueError(
             f"{path}: the folder is neither empty nor a run (found {files.listing(path)}). "
             "Choose another folder for this run."
         )
-    save_task(task, path)
-    files.write_json(path / "run.json", {**facts, "text": tables.text_columns(cases)})
-    tables.write_cases(cases, path / "cases.csv", data)
-    files.write_json(path / "config.json", config.to_dict())  # last: with it, the folder is a run
+    place = path if path.exists() else files.beside(path)
+    files.clear_leftovers(path, older_s=LEFT_S)
+    try:
+        save_task(task, place)
+        files.write_json(place / "run.json", {**facts, "text": tables.text_columns(cases)})
+        tables.write_cases(cases, place / "cases.csv", data)
+        files.write_json(place / "config.json", config.to_dict())  # last: it makes it a run
+        if place != path:
+            os.rename(place, path)
+            files.sync_folder(path.parent)
+    except OSError as error:
+        if place != path and all((path / name).is_file() for name in MARKS):  # another was faster
+            return open_folder(path, task, config, cases, data=data, fold=fold)
+        raise (error if place == path else files.explain(error, path)) from error
+    finally:
+        if place != path:
+            shutil.rmtree(place, ignore_errors=True)
     return Run(path)
+
+
+def _takes_settings(path: Path) -> bool:
+    """Whether a folder is empty, a run that has not begun, or what a kill left of one."""
+    names = {entry.name for entry in path.iterdir()}
+    is_run = set(MARKS) <= names
+    ours = {"task.json", "run.json", "cases.csv"}
+    return is_run or all(n in ours or n.startswith((".", "task_")) for n in names)
 
 
 def _check_same(run: Run, config: Config, facts: dict[str, Any]) -> None:
@@ -136,7 +185,8 @@ def _check_same(run: Run, config: Config, facts: dict[str, Any]) -> None:
     saved = run._json("run.json")
     if saved["fold"] != facts["fold"]:
         changed.append(f"fold: {saved['fold']!r} saved, {facts['fold']!r} asked")
-    if saved["cases"] != facts["cases"]:
+    now = facts["cases"]  # earlier versions hashed some tables otherwise
+    if now != saved["cases"] and now != tables.cases_hash(run.cases()):
         changed.append("cases: other ids, labels, regions or folds than saved")
     if changed:
         raise ValueError(
@@ -150,13 +200,15 @@ def list_runs(folder: Path | str) -> pd.DataFrame:
 
     Returns:
         `run` (path below the folder), `state` ("new", "running", "finished", "stopped", "failed",
-        or "stale": its process died), `epoch` (done) of `epochs`, `left_s`, `best_by`, `best`,
-        `reason` of a failure or stop, `seen` (local time of its last sign of life).
+        "stale": its process died, or "unreadable"), `epoch` (done) of `epochs`, `left_s`,
+        `best_by`, `best`, `reason` of a failure or stop, `seen` (local time of its last sign of
+        life; of a run on another machine by that one's clock).
     """
     folder = Path(folder)
     if not folder.is_dir():
         raise FileNotFoundError(f"{folder}: no such folder (found {files.listing(folder.parent)}).")
-    rows = [_row(Run(path.parent), folder) for path in folder.rglob("config.json")]
+    found = [path.parent for path in files.walk(folder) if path.name == "run.json"]
+    rows = [_row(path, folder) for path in found if not path.name.startswith(".")]
     rows.sort(key=lambda row: (row["seen"], row["run"]), reverse=True)
     return pd.DataFrame(rows, columns=_COLUMNS)
 
@@ -164,28 +216,21 @@ def list_runs(folder: Path | str) -> pd.DataFrame:
 _COLUMNS = ["run", "state", "epoch", "epochs", "left_s", "best_by", "best", "reason", "seen"]
 
 
-def _row(run: Run, folder: Path) -> dict[str, Any]:
-    status = read_status(run.path)
-    facts, seen = status.get("facts", {}), status.get("beat", run.path.stat().st_mtime)
-    state = state_of(run.path)
-    return {
-        "run": str(run.path.relative_to(folder)),
-        "state": state,
-        "epoch": facts.get("epochs_done", 0),
-        "epochs": run.config.epochs,
-        "left_s": facts.get("left_s") if state == "running" else None,
-        "best_by": run.config.best_by,
-        "best": facts.get("best"),
-        "reason": status.get("reason", ""),
-        "seen": datetime.fromtimestamp(int(seen)),
-    }
-
-
-def data_folder(cases: pd.DataFrame) -> Path:
-    """The folder above all pictures."""
-    folders = {Path(path).parent for path in cases["path"].dropna()}
-    common = next(iter(folders))
-    for folder in folders:
-        while common != folder and common not in folder.parents:
-            common = common.parent
-    return common
+def _row(path: Path, folder: Path) -> dict[str, Any]:
+    status = read_status(path)
+    seen = datetime.fromtimestamp(int(status.get("beat", path.stat().st_mtime)))
+    row = {"run": str(path.relative_to(folder)), "seen": seen}
+    try:
+        run, facts, state = Run(path), status.get("facts", {}), state_of(path)
+        return {
+            **row,
+            "state": state,
+            "epoch": facts.get("epochs_done", 0),
+            "epochs": run.config.epochs,
+            "left_s": facts.get("left_s") if state == "running" else None,
+            "best_by": run.config.best_by,
+            "best": facts.get("best"),
+            "reason": status.get("reason") or last_heard(path),
+        }
+    except Exception as error:  # whatever lies there, the other rows are told
+        return {**row, "state": "unreadable", "reason": str(error) or type(error).__name__}

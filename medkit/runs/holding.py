@@ -1,8 +1,9 @@
 """Who holds a run folder, and how the run stands: `status.json`, rewritten every few seconds.
 
 One process at a time trains in a folder. A process that died is told from one that lives by its
-process id and start time on the same machine, and by its heartbeat on any other: containers share
-host names and use process ids again.
+process id and start time on the same machine. On any other (containers share host names and use
+process ids again) it lives while its heartbeats follow each other: they are watched, not compared
+with a clock, since clocks differ.
 """
 
 from __future__ import annotations
@@ -16,15 +17,19 @@ import socket
 import threading
 import time
 from contextlib import contextmanager, suppress
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Iterator
 
 from medkit import files
 
 BEAT_S = 2.0  # between heartbeats
-STALE_S = 60.0  # without one, a holder on another machine counts as dead
+STALE_S = 60.0  # watched without a new one, a holder on another machine counts as dead
+LOOK_EVERY_S = 0.5
 STATUS, STOP = "status.json", "stop"
+HOLDER = {"token", "pid", "started", "host", "place"}  # what tells a holder from all others
 _live: set[str] = set()  # tokens of what this process holds
+_heard: dict[str, tuple[float, float]] = {}  # by token: the last heartbeat, and when it was seen
 
 
 class Stopped(Exception):
@@ -53,6 +58,7 @@ class Hold:
         Raises:
             RuntimeError: while another process holds it.
         """
+        refuse_if_held(self.folder)  # which may take a minute, in which others look, too
         with _alone(self.folder):
             refuse_if_held(self.folder)
             (self.folder / STOP).unlink(missing_ok=True)
@@ -86,7 +92,7 @@ class Hold:
             self._beat()
 
     def _is_taken(self) -> bool:
-        holder = read_status(self.folder).get("holder") or {}
+        holder = read_status(self.folder).get("holder", {})
         return holder.get("token", self.me["token"]) != self.me["token"]
 
     def _beat(self) -> None:
@@ -126,20 +132,33 @@ def hold(folder: Path) -> Iterator[Hold]:
 
 
 def refuse_if_held(folder: Path) -> None:
-    """Raise a RuntimeError while a living process trains in the folder."""
-    status = read_status(folder)
-    if status.get("state") == "running" and is_alive(status):
-        holder = status["holder"]
-        raise RuntimeError(
-            f"{folder}: process {holder['pid']} on {holder['host']} trains in this folder. Look at "
-            "it with mk.watch(run), end it with mk.stop(run), or choose another folder."
-        )
+    """Raise a RuntimeError while a living process trains in the folder.
+
+    One on another machine is watched: until its next heartbeat, or for a minute without one. Then
+    it is written down as stopped; should it live, its next heartbeat says so.
+    """
+    first = status = read_status(folder)
+    if last_heard(folder) and is_alive(status):
+        print(f"{folder}: a run {last_heard(folder)}. Watching for its next heartbeat.", flush=True)
+    while status.get("state") == "running" and is_alive(status):
+        if _is_here(status) or status["beat"] != first["beat"]:
+            holder = status["holder"]
+            raise RuntimeError(
+                f"{folder}: process {holder['pid']} on {holder['host']} trains in this folder. "
+                "Look at it with mk.watch(run), end it with mk.stop(run), or choose another folder."
+            )
+        time.sleep(LOOK_EVERY_S)
+        status = read_status(folder)
+    if status.get("state") == "running" and not _is_here(status):
+        reason = f"no sign of life from {status['holder']['host']} for {STALE_S:.0f} s"
+        files.write_json(folder / STATUS, {**status, "state": "stopped", "reason": reason})
 
 
 def state_of(folder: Path) -> str:
     """How a run stands: "new", "running", "finished", "stopped", "failed", or "stale".
 
-    A stale one was running when its process died: call `fit` or `start` again to go on.
+    A stale one was running when its process died: call `fit` or `start` again to go on. One that
+    runs on another machine is "running" until it was looked at for a minute without a heartbeat.
     """
     status = read_status(folder)
     state = status.get("state", "new")
@@ -149,9 +168,21 @@ def state_of(folder: Path) -> str:
 def read_status(folder: Path) -> dict[str, Any]:
     """What `status.json` says; {} where there is none, or a damaged one: a heartbeat mends it."""
     try:
-        return json.loads((Path(folder) / STATUS).read_text(encoding="utf-8"))
-    except (FileNotFoundError, ValueError):
+        status = json.loads((Path(folder) / STATUS).read_text(encoding="utf-8"))
+    except (FileNotFoundError, ValueError, RecursionError):
         return {}
+    is_whole = isinstance(status, dict) and {"state", "holder", "beat", "facts"} <= set(status)
+    is_held = is_whole and isinstance(status["holder"], dict) and HOLDER <= set(status["holder"])
+    return status if is_held and isinstance(status["beat"], (int, float)) else {}
+
+
+def last_heard(folder: Path) -> str:
+    """When a run on another machine was heard of last, by its own clock; "" for any other."""
+    status = read_status(folder)
+    if status.get("state") != "running" or _is_here(status):
+        return ""
+    when = datetime.fromtimestamp(int(status["beat"]))
+    return f"on {status['holder']['host']}, last heard {when} by its clock"
 
 
 def ask_to_stop(folder: Path) -> None:
@@ -160,14 +191,24 @@ def ask_to_stop(folder: Path) -> None:
 
 
 def is_alive(status: dict[str, Any]) -> bool:
-    """Whether the process that wrote a status still lives."""
+    """Whether the process that wrote a status still lives, as far as can be told at once."""
     holder = status["holder"]
-    here = identity(holder["pid"])
-    if (holder["host"], holder["place"]) == (here["host"], here["place"]):
+    if _is_here(status):
         if holder["pid"] == os.getpid() and holder["token"] not in _live:
             return False  # a hold of this kernel that could not say its end
-        return here["started"] is not None and here["started"] == holder["started"]
-    return time.time() - status["beat"] < STALE_S
+        started = _started(holder["pid"])
+        return started is not None and started == holder["started"]
+    now, (beat, seen) = time.monotonic(), _heard.get(holder["token"], (None, 0.0))
+    if beat != status["beat"]:
+        _heard[holder["token"]] = status["beat"], now
+        return True
+    return now - seen < STALE_S
+
+
+def _is_here(status: dict[str, Any]) -> bool:
+    """Whether the process that wrote a status is, or was, on this machine."""
+    here = identity(os.getpid())
+    return all(status["holder"][name] == here[name] for name in ("host", "place"))
 
 
 def identity(pid: int) -> dict[str, Any]:

@@ -1,16 +1,26 @@
-"""A task of the user's own travels with its run: its data as JSON, its functions as .py files."""
+"""A task of the user's own travels with its run: its data as JSON, its functions as .py files.
+
+Whoever opens a run folder would run these files. They are loaded when this user trusts them: `fit`
+trusts what it copies, `mk.Run(folder, trust=True)` what came from somebody else.
+"""
 
 from __future__ import annotations
 
 import importlib
-import importlib.util
 import inspect
+import os
+import warnings
+from contextlib import suppress
 from pathlib import Path
-from typing import Any, Callable
+from types import ModuleType
+from typing import Any, Callable, Iterable, Mapping
 
 from medkit import files
 from medkit.datasets import CONTESTS, TASKS
 from medkit.datasets.task import Task, from_description
+
+TRUSTED = "MEDKIT_TRUSTED"  # hashes: what this process trusts, and the processes that it starts
+KNOWN = ("medkit.datasets", "medkit.metrics")  # of medkit a task may use functions of these
 
 
 def save_task(task: Task, folder: Path) -> None:
@@ -20,6 +30,7 @@ def save_task(task: Task, folder: Path) -> None:
         facts["functions"] = {
             name: _kept(function, folder) for name, function in task.own_functions().items()
         }
+        trust_code(folder, facts)
     files.write_json(folder / "task.json", facts)
 
 
@@ -29,6 +40,7 @@ def load_task(facts: dict[str, Any], folder: Path) -> Task:
     Raises:
         ValueError: when a function of its own stood in a notebook cell of another kernel, or the
             task of that name in this kernel asks something else.
+        PermissionError: when a file with its functions is not trusted.
     """
     if facts["name"] in TASKS:
         task = TASKS[facts["name"]]
@@ -52,13 +64,47 @@ def load_task(facts: dict[str, Any], folder: Path) -> Task:
     return from_description(facts, **{k: _loaded(place, folder) for k, place in functions.items()})
 
 
+def trust_code(folder: Path, facts: Mapping[str, Any]) -> None:
+    """Put the files with a task's functions on this user's list of trusted code."""
+    homes = {place[0] for place in facts.get("functions", {}).values() if place}
+    trust(files.sha256_file(_inside(home, folder)) for home in homes if home.endswith(".py"))
+
+
+def trust(hashes: Iterable[str]) -> None:
+    """Put hashes of files on this user's list, where this process and its children find them."""
+    for new in [digest for digest in hashes if digest not in trusted()]:
+        os.environ[TRUSTED] = f"{os.environ.get(TRUSTED, '')} {new}".strip()
+        path = trusted_path()
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            files.append_line(path, new, mode=0o600)
+        except OSError as error:
+            warnings.warn(
+                f"{path}: the list of trusted code cannot be written ({error.strerror}), so that "
+                "the next kernel will ask for mk.Run(folder, trust=True).",
+                stacklevel=4,
+            )
+
+
+def trusted() -> set[str]:
+    """The hashes of all files that this user trusts."""
+    path = trusted_path()
+    listed = path.read_text(encoding="utf-8") if path.is_file() else ""
+    return {*listed.split(), *os.environ.get(TRUSTED, "").split()}
+
+
+def trusted_path() -> Path:
+    """`~/.config/medkit/trusted.txt`."""
+    return Path.home() / ".config" / "medkit" / "trusted.txt"
+
+
 def _kept(function: Callable[..., Any], folder: Path) -> list[str] | None:
     """[file or module, name] by which another process finds a function; None where it cannot."""
     name = getattr(function, "__qualname__", "")
     if not name.isidentifier():  # a lambda, or a function inside another
         return None
     module = getattr(function, "__module__", "")
-    if module.partition(".")[0] == "medkit":
+    if _is_known(module):
         return [module, name]
     source = inspect.getsourcefile(inspect.unwrap(function))
     if source is None or not source.endswith(".py") or not Path(source).is_file():
@@ -68,11 +114,52 @@ def _kept(function: Callable[..., Any], folder: Path) -> list[str] | None:
     return [copy, name]
 
 
-def _loaded(place: list[str], folder: Path) -> Callable[..., Any]:
-    home, name = place
-    if not home.endswith(".py"):
-        return getattr(importlib.import_module(home), name)
-    spec = importlib.util.spec_from_file_location(Path(home).stem, folder / home)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return getattr(module, name)
+def _loaded(place: Any, folder: Path) -> Callable[..., Any]:
+    """The function that a task.json names, if it may be used.
+
+    Raises:
+        ValueError, PermissionError: naming the place.
+    """
+    home, name = map(str, place) if isinstance(place, list) and len(place) == 2 else ("", "")
+    found = None
+    if home.endswith(".py"):
+        found = getattr(_module(_inside(home, folder), folder), name, None)
+    elif _is_known(home):
+        with suppress(ModuleNotFoundError):  # then the place is named below
+            found = getattr(importlib.import_module(home), name, None)
+        found = found if getattr(found, "__module__", "") == home else None
+    if not inspect.isfunction(found):
+        raise ValueError(
+            f"{folder}: its task.json names {place!r} for a function (expected a function of "
+            f"{' or '.join(KNOWN)}, or of a .py file in this folder). Get the folder anew."
+        )
+    return found
+
+
+def _is_known(module: str) -> bool:
+    return any(module == known or module.startswith(f"{known}.") for known in KNOWN)
+
+
+def _inside(home: str, folder: Path) -> Path:
+    """A file that lies in the folder itself."""
+    path = folder / home
+    if Path(home).name != home or path.resolve().parent != folder.resolve():
+        raise ValueError(
+            f"{folder}: its task.json names the file {home!r} (expected one in this folder). "
+            "Get the folder anew from whoever made it."
+        )
+    return path
+
+
+def _module(path: Path, folder: Path) -> ModuleType:
+    """A trusted file as a module, made of the very bytes whose hash is trusted."""
+    source = path.read_bytes()
+    if files.sha256(source) not in trusted():
+        raise PermissionError(
+            f"{path}: this run brings code that is not on your list of trusted code; read the "
+            f"file, and if you would run it, open the run by mk.Run({str(folder)!r}, trust=True)."
+        )
+    module = ModuleType(path.stem)
+    module.__file__ = str(path)
+    exec(compile(source, str(path), "exec"), module.__dict__)
+    return module

@@ -136,7 +136,7 @@ def _facts(metadata: Mapping[str, str]) -> dict[str, Any]:
     """What `save_state` was given; nothing for the weights of others, whatever they note."""
     try:
         facts = json.loads(metadata.get("state", "{}"))
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     return facts if isinstance(facts, dict) else {}
 

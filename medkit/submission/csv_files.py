@@ -308,4 +308,4 @@ def read_expected(csv: Path) -> dict[str, Any] | None:
 
 def _run_folder(path: Path) -> str | None:
     """The run that a CSV was made of: the folder it lies in, when that is one."""
-    return str(path.parent) if (path.parent / "config.json").is_file() else None
+    return str(path.parent) if (path.parent / "run.json").is_file() else None

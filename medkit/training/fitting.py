@@ -16,8 +16,9 @@ from medkit.datasets import get_task
 from medkit.devices import find_device, free_memory
 from medkit.progress import Status
 from medkit.runs.config import Config
-from medkit.runs.folder import Run, data_folder, open_folder
+from medkit.runs.folder import Run, open_folder
 from medkit.runs.holding import Hold, Stopped, hold, refuse_if_held, state_of
+from medkit.runs.pictures import data_folder, moved
 from medkit.training import launching
 from medkit.training.loop import Loop
 from medkit.training.ranks import Ranks
@@ -36,6 +37,7 @@ def fit(
     device: str | None = None,
     devices: int = 1,
     cache_folder: Path | str | None = None,
+    data: Path | str | None = None,
     wait_s: float = 600.0,
     progress: bool = True,
 ) -> Run:
@@ -55,6 +57,8 @@ def fit(
         device: "cuda" or "cpu"; None takes the GPU where there is one.
         devices: more than 1 trains on so many GPUs of this machine, in a process for each.
         cache_folder: where decoded pictures lie; see `loading.cache.default_folder`.
+        data: where the data folder is now, when `cases` say where it was: those of
+            `run.cases()`, after it moved.
         wait_s: seconds to wait for GPU memory that neighbours use.
 
     Raises:
@@ -69,11 +73,11 @@ def fit(
         "cache_folder": cache_folder,
         "wait_s": wait_s,
     }
-    run, loop = _open(config, cases, folder, fold)
+    run, loop, place = _open(config, cases, folder, fold, data)
     if state_of(run.path) == "finished":
         Status(enabled=progress).line(_last_line(run))
     elif devices > 1:
-        launching.launch(run, options, devices=devices)
+        launching.launch(run, {**options, "data": place}, devices=devices)
         launching.follow(run, progress=progress)
     else:
         train(run, loop, progress=progress, **options)
@@ -92,6 +96,7 @@ def start(
     devices: int = 1,
     torchrun: Sequence[str] = (),
     cache_folder: Path | str | None = None,
+    data: Path | str | None = None,
     wait_s: float = 600.0,
 ) -> Run:
     """`fit` in a process of its own, which outlives this kernel and the browser.
@@ -101,6 +106,7 @@ def start(
     call this again: the run goes on.
 
     Args:
+        data: as `fit` takes it.
         torchrun: arguments of `torch.distributed.run` for more machines than this one, such as
             `("--nnodes=2", "--rdzv_backend=c10d", "--rdzv_endpoint=host:29400")`. Call it on each
             machine with the same folder, which all of them can read and write.
@@ -115,7 +121,7 @@ def start(
         "cache_folder": cache_folder,
         "wait_s": wait_s,
     }
-    run, _ = _open(config, cases, folder, fold, is_alone=not torchrun)
+    run, _, options["data"] = _open(config, cases, folder, fold, data, is_alone=not torchrun)
     if state_of(run.path) != "finished":
         launching.launch(run, options, devices=devices, torchrun=torchrun)
         launching.wait_for_first_step(run)
@@ -127,15 +133,21 @@ def _open(
     cases: pd.DataFrame,
     folder: Path | str,
     fold: int | None,
+    data: Path | str | None,
     *,
     is_alone: bool = True,
-) -> tuple[Run, Loop]:
-    """The run folder, and the loop made of its settings: what is wrong shows before any write."""
+) -> tuple[Run, Loop, Path]:
+    """The run folder, the loop made of its settings, and where the pictures lie now.
+
+    What is wrong with settings and cases shows before anything is written.
+    """
     folder, task = Path(folder), get_task(config.task)
+    cases = cases if data is None else moved(cases, data)
     loop = Loop(task, config, cases, fold)
     if is_alone:
         refuse_if_held(folder)
-    return open_folder(folder, task, config, cases, data=data_folder(cases), fold=fold), loop
+    place = data_folder(cases)
+    return open_folder(folder, task, config, cases, data=place, fold=fold), loop, place
 
 
 def train(

@@ -16,8 +16,9 @@ from medkit.datasets import get_task
 from medkit.inference.judging import concat_predictions, score_interval
 from medkit.progress import Status
 from medkit.runs.config import Config
-from medkit.runs.folder import Run, data_folder, open_folder
+from medkit.runs.folder import Run, open_folder
 from medkit.runs.holding import refuse_if_held, state_of
+from medkit.runs.pictures import data_folder
 from medkit.runs.state import load_state
 from medkit.training import launching
 from medkit.training.loop import Loop
@@ -87,6 +88,7 @@ def fit_folds(
         "device": device,
         "cache_folder": cache_folder,
         "wait_s": wait_s,
+        "data": data_folder(cases),
     }
     folds = sorted(int(fold) for fold in cases["fold"].unique())
     for fold in folds:

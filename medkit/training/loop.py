@@ -31,6 +31,7 @@ from medkit.progress import Status, clock
 from medkit.runs.config import Config
 from medkit.runs.folder import Run
 from medkit.runs.holding import Hold, Stopped
+from medkit.runs.pictures import check_pictures
 from medkit.runs.state import load_newest, save_generation, save_state, weights_hash
 from medkit.training import distilling, neighbours
 from medkit.training.distilling import Student, students
@@ -112,7 +113,9 @@ class Loop:
                 f"fit: {ranks.size} devices share {least} images of a step or of validation "
                 "(expected at least one each). Take a larger batch_size or fewer devices."
             )
-        if ranks.local_rank > 0:
+        if ranks.local_rank == 0:
+            check_pictures(run.path, self.seen, is_begun=run.is_begun)
+        else:
             ranks.wait_for_all()  # the first process of each machine builds the cache
         places = {"cache_folder": cache_folder, "progress": progress and ranks.is_first}
         self.valid_set = make_dataset(self.task, config, self.seen, **places)

@@ -22,14 +22,16 @@ from medkit import files, seeding, tables
 from medkit.datasets import get_task
 from medkit.progress import Status
 from medkit.runs.config import Config
-from medkit.runs.folder import Run, data_folder, open_folder
+from medkit.runs.folder import Run, open_folder
 from medkit.runs.holding import state_of
+from medkit.runs.pictures import data_folder
 from medkit.training import launching
 from medkit.training.loop import Loop
 
 JOURNAL = "journal.log"
 BEGUN_S = 120.0  # by then a trial's process has taken its folder, wherever it runs
 GIVE_UP = 3  # failed trials in a row, which more trials would hardly mend
+FORM = 2  # of search.json
 STARTUP = 5  # trials drawn at random before the sampler learns from them
 
 
@@ -92,12 +94,13 @@ def tune(
     optuna = _optuna()
     if trials is None and minutes is None:
         raise ValueError("tune: neither trials nor minutes. Say how long to search.")
-    folder, task = Path(folder), get_task(config.task)
+    folder, task, space = Path(folder), get_task(config.task), _plain_space(space)
     _check_space(config, space)
     validation = Loop(task, config, cases, fold).validation  # refuses what `fit` refuses
     folder.mkdir(parents=True, exist_ok=True)
-    facts = {"config": config.to_dict(), "fold": fold, "space": space}
-    _check_same(folder, {**facts, "cases": tables.cases_hash(cases)})
+    facts = {"config": config.to_dict(), "fold": int(fold), "space": space}
+    name = _check_same(folder, {**facts, "cases": tables.cases_hash(cases)})
+    config = replace(config, name=name)  # by which its trials' folders are found again
     study = _study(optuna, folder, greater_is_better=validation.greater_is_better)
     status, until = Status(enabled=progress), math.inf
     if minutes is not None:
@@ -107,6 +110,7 @@ def tune(
         "device": device,
         "cache_folder": cache_folder,
         "wait_s": wait_s,
+        "data": data_folder(cases),
     }
     _take_back(optuna, study, folder)
     failed = 0  # in a row
@@ -156,13 +160,21 @@ def _study(optuna: Any, folder: Path, *, greater_is_better: bool) -> Any:
     )
 
 
-def _check_same(folder: Path, facts: Mapping[str, Any]) -> None:
-    """Write what is searched into the folder; refuse one that holds another search."""
-    path, now = folder / "search.json", json.loads(json.dumps(facts))
+def _check_same(folder: Path, facts: Mapping[str, Any]) -> str:
+    """Write what is searched into the folder; refuse one that holds another search.
+
+    Returns:
+        The name of the recipe in that folder.
+    """
+    path, asked = folder / "search.json", dict(facts["space"])
+    told = {name: _told(value) for name, value in asked.items()}
+    now = json.loads(json.dumps({**facts, "space": told, "form": FORM}))
     if not path.is_file():
         files.write_json(path, now)
-        return
+        return now["config"]["name"]
     saved = json.loads(path.read_text(encoding="utf-8"))
+    if saved.get("form", 1) < FORM:  # which told a range and a list of choices alike
+        now["space"] = json.loads(json.dumps(asked))
     changed = [
         f"{part}: {name} {old.get(name)!r} saved, {new.get(name)!r} asked"
         for part, old, new in (
@@ -170,7 +182,7 @@ def _check_same(folder: Path, facts: Mapping[str, Any]) -> None:
             ("space", saved["space"], now["space"]),
         )
         for name in {**old, **new}
-        if old.get(name) != new.get(name)
+        if old.get(name) != new.get(name) and (part, name) != ("config", "name")
     ]
     if saved["fold"] != now["fold"]:
         changed.append(f"fold {saved['fold']} saved, {now['fold']} asked")
@@ -181,6 +193,25 @@ def _check_same(folder: Path, facts: Mapping[str, Any]) -> None:
             f"{folder}: it holds another search ({'; '.join(changed)}). Choose another folder for "
             "this one: values of different searches do not compare."
         )
+    return saved["config"]["name"]
+
+
+def _told(asked: Any) -> Any:
+    """What is asked of a setting, as JSON that tells a range from a list of choices."""
+    if isinstance(asked, list):
+        return asked
+    return {"low": asked[0], "high": asked[1], "log": asked[2:] == ("log",)}
+
+
+def _plain_space(space: Mapping[str, Any]) -> dict[str, Any]:
+    """A space without NumPy's numbers and arrays."""
+
+    def plain(value: Any) -> Any:
+        if isinstance(value, (list, tuple)):
+            return type(value)(plain(part) for part in value)
+        return value.tolist() if hasattr(value, "tolist") else value
+
+    return {name: plain(asked) for name, asked in space.items()}
 
 
 def _sampler(optuna: Any, seed: int, number: int) -> Any:
@@ -241,7 +272,7 @@ def _take_back(optuna: Any, study: Any, folder: Path) -> None:
         if trial.state != optuna.trial.TrialState.RUNNING:
             continue
         run = folder / trial.user_attrs.get("run", "none")
-        state = state_of(run) if (run / "config.json").is_file() else "new"
+        state = state_of(run) if (run / "run.json").is_file() else "new"
         age_s = (datetime.now() - trial.datetime_start).total_seconds()
         if state not in ("running", "new") or (state == "new" and age_s > BEGUN_S):
             _again(optuna, study, trial)

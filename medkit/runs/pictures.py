@@ -1,0 +1,119 @@
+"""The sizes of a run's pictures in pixels, in which regions are counted: `pictures.csv`."""
+
+from __future__ import annotations
+
+import os
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Iterable
+
+import pandas as pd
+
+from medkit import files, machine, tables
+from medkit.images import decode
+
+FILE = "pictures.csv"
+
+
+def data_folder(cases: pd.DataFrame) -> Path:
+    """The folder above all pictures.
+
+    Raises:
+        FileNotFoundError: when the first picture is not there.
+    """
+    paths = [Path(os.path.abspath(path)) for path in _paths(cases)]
+    if not paths[0].is_file():
+        raise gone(paths[0])
+    return above(paths)
+
+
+def gone(path: Path | str) -> FileNotFoundError:
+    """The error for a picture that is not where the cases say."""
+    return FileNotFoundError(
+        f"{path}: the picture is gone (found {files.listing(Path(path).parent)}). Read the cases "
+        "again with task.read, or pass data=... with the place of the data folder now."
+    )
+
+
+def above(paths: Iterable[Path]) -> Path:
+    """The folder above all files."""
+    return Path(os.path.commonpath({str(path.parent) for path in paths}))
+
+
+def moved(cases: pd.DataFrame, data: Path | str) -> pd.DataFrame:
+    """Cases whose pictures lie below another folder now.
+
+    Raises:
+        FileNotFoundError: when the first picture is not there.
+    """
+    old = above(Path(os.path.abspath(path)) for path in _paths(cases))
+    places = {path: os.path.relpath(path, old) for path in _paths(cases)}
+    new = place_now(data, old, next(iter(places.values())))
+    paths = [path and str(new / places[path]) for path in _plain(cases)]
+    return cases.assign(path=pd.Series(paths, cases.index, dtype=object))
+
+
+def place_now(data: Path | str, saved: Path | str, first: str) -> Path:
+    """Where a folder lies now, of which a folder above it has moved to `data`.
+
+    Args:
+        saved: where it was.
+        first: a file in it.
+
+    Raises:
+        FileNotFoundError: naming what was looked for.
+    """
+    data, parts = Path(os.path.abspath(data)), Path(saved).parts[1:]
+    for count in range(len(parts) + 1):
+        place = data.joinpath(*parts[len(parts) - count :])
+        if (place / first).is_file():
+            return place
+    raise FileNotFoundError(
+        f"{data}: it does not hold the pictures that were in {str(saved)!r}, such as {first!r}. "
+        "Pass data=... with the folder that DATA was, where it is now."
+    )
+
+
+def check_pictures(run: Path, cases: pd.DataFrame, *, is_begun: bool) -> None:
+    """Note the size of each picture when a run begins, and compare it when it goes on.
+
+    Raises:
+        FileNotFoundError, ValueError: for pictures that are gone, cannot be opened, or have another
+            size than when the run began.
+    """
+    path = run / FILE
+    if is_begun and not path.is_file():
+        return  # begun by a version that noted no sizes
+    paths, data = _paths(cases), data_folder(cases)
+    with ThreadPoolExecutor(4 * machine.cores()) as pool:  # mostly it waits for the disk
+        sizes = pd.DataFrame(pool.map(_size, paths), columns=["width", "height"])
+    sizes.insert(0, "path", [Path(os.path.relpath(path, data)).as_posix() for path in paths])
+    if not is_begun:
+        tables.write_csv(sizes, path)
+        return
+    both = tables.read_csv(path).merge(sizes, on="path", suffixes=("", "_now"))
+    odd = both[(both["width"] != both["width_now"]) | (both["height"] != both["height_now"])]
+    if len(odd):
+        first = odd.iloc[0]
+        raise ValueError(
+            f"{run}: {len(odd)} of {len(both)} pictures have another size than when this run "
+            f"began, e.g. {data / first['path']} ({first['width_now']} x {first['height_now']} "
+            f"pixels, then {first['width']} x {first['height']}). Pass the data folder of then, or "
+            "train in a new folder."
+        )
+
+
+def _size(path: str) -> tuple[int, int]:
+    try:
+        return decode.size(path)
+    except FileNotFoundError as error:
+        raise gone(path) from error
+
+
+def _plain(cases: pd.DataFrame) -> list[str | None]:
+    return [path if isinstance(path, str) else None for path in cases["path"]]
+
+
+def _paths(cases: pd.DataFrame) -> list[str]:
+    """The pictures of cases, each once."""
+    return list(dict.fromkeys(filter(None, _plain(cases))))
