@@ -6,6 +6,9 @@ that all keep. What is special to a contest stands in a test file of its own.
 
 from __future__ import annotations
 
+import io
+import struct
+import zlib
 from functools import lru_cache
 from types import SimpleNamespace
 
@@ -167,3 +170,12 @@ def grey(path, size=(12, 8)):
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.new("RGB", size, (90, 90, 90)).save(path)
     return path
+
+
+def huge_png(side=20_000):
+    """The bytes of a small PNG that says of itself that it is huge."""
+    buffer = io.BytesIO()
+    Image.new("1", (1, 1)).save(buffer, "PNG")
+    data = buffer.getvalue()
+    head = b"IHDR" + struct.pack(">II", side, side) + data[24:29]
+    return data[:12] + head + struct.pack(">I", zlib.crc32(head)) + data[33:]

@@ -4,6 +4,9 @@ import errno
 import multiprocessing
 import os
 import shutil
+import subprocess
+import sys
+import tempfile
 from collections import namedtuple
 from pathlib import Path
 
@@ -105,10 +108,82 @@ def test_a_read_only_folder_is_named(photos, tmp_path, monkeypatch):
     def refuse(*args, **kwargs):
         raise OSError(errno.EROFS, "Read-only file system")
 
-    monkeypatch.setattr(caching.tempfile, "mkdtemp", refuse)
     monkeypatch.setattr(caching.Path, "mkdir", refuse)
-    with pytest.raises(OSError, match=r"cache: not written, the disk is read-only"):
+    words = r"cache: not written, the disk is read-only.*set MEDKIT_CACHE, or pass cache_folder="
+    with pytest.raises(OSError, match=words):
         open_cache(photos, folder=tmp_path / "cache", **HOW)
+
+
+TWO_USERS = """
+import os, stat, sys
+import pandas as pd
+from medkit.loading.cache import open_cache
+photos, folder = pd.read_pickle(sys.argv[1]), sys.argv[2]
+how = {"region_margin": 0.1, "region_mask": True, "progress": False, "folder": folder}
+first = open_cache(photos, image_size=24, **how)
+os.umask(0o077)
+private = open_cache(photos, image_size=32, **how)
+os.setgroups([]); os.setgid(65534); os.setuid(65534)
+second = open_cache(photos, image_size=24, **how)
+print(second.path == first.path, (second[2] == first[2]).all())
+for size in (32, 48):
+    try:
+        open_cache(photos, image_size=size, **how)
+    except PermissionError as error:
+        print(error)
+"""
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
+def test_two_users_may_share_a_cache(photos, tmp_path_factory):
+    folder = Path(tempfile.mkdtemp())  # those of pytest are for one user
+    try:
+        folder.chmod(0o755)
+        for path in photos["path"].unique():
+            shutil.copy(path, folder)
+        own = photos.assign(path=[str(folder / Path(path).name) for path in photos["path"]])
+        own.to_pickle(folder / "photos.pkl")
+        command = [sys.executable, "-c", TWO_USERS, str(folder / "photos.pkl"), folder / "cache"]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    finally:
+        shutil.rmtree(folder)
+    lines = done.stdout.splitlines()
+    assert lines[0] == "True True", done.stderr
+    assert "another user's, which only they may read; set MEDKIT_CACHE" in lines[1]
+    assert "you may not write here" in lines[2]
+    assert all("or pass cache_folder=..., with a folder of yours" in line for line in lines[1:])
+
+
+def as_forms(points):
+    yield [tuple(point) for point in points]
+    yield tuple(map(tuple, points))
+    yield np.array(points)
+    yield np.array(points, np.float32)
+    yield [[float(x), float(y)] for x, y in points]
+    yield [np.array(point, np.int16) for point in points]
+
+
+def test_a_polygon_has_one_store_in_whatever_form(photos, tmp_path, monkeypatch):
+    first = open_cache(photos, folder=tmp_path / "cache", **HOW)
+    monkeypatch.setattr(caching, "_build", None)
+    for forms in zip(*map(as_forms, photos["region"])):
+        table = photos.assign(region=pd.Series(list(forms), dtype=object))
+        assert open_cache(table, folder=tmp_path / "cache", **HOW).path == first.path
+
+
+def test_long_polygons_that_differ_in_the_middle_have_two_stores(photos, tmp_path):
+    turns = np.linspace(0, 2 * np.pi, 800)
+    one = np.stack([20 + 9 * np.cos(turns), 20 + 9 * np.sin(turns)], 1)
+    other = one.copy()
+    other[300:500] += 3  # NumPy shows neither of them
+    assert str(one) == str(other)
+    stores = [
+        open_cache(
+            photos.assign(region=[points] * 3), folder=tmp_path / "cache", **{**HOW, "image_size": 48}
+        )
+        for points in (one, other)
+    ]
+    assert stores[0].path != stores[1].path and not np.array_equal(stores[0][0], stores[1][0])
 
 
 def test_broken_pictures_are_all_named(photos, tmp_path):

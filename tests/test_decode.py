@@ -1,12 +1,15 @@
 from __future__ import annotations
 
 import io
+import struct
+import zlib
 
 import numpy as np
 import pytest
+from drawn_contests import huge_png
 from PIL import Image
 
-from medkit.images.decode import TURNS, probe, read_image
+from medkit.images.decode import TURNS, probe, read_image, size
 
 SCENE = np.zeros((24, 40, 3), np.uint8)
 SCENE[:8, :16] = (255, 0, 0)
@@ -79,6 +82,36 @@ def test_what_is_no_picture_is_named(tmp_path):
         read_image(tmp_path / "x.png")
     with pytest.raises(FileNotFoundError, match=r"y\.png: there is no such picture"):
         probe(tmp_path / "y.png")
+
+
+def test_a_picture_that_is_too_large_is_named_with_its_size(tmp_path):
+    (tmp_path / "x.png").write_bytes(huge_png())
+    for look in (probe, size, read_image):
+        with pytest.raises(ValueError, match=r"x\.png: the picture is too large .*400000000 pixels"):
+            look(tmp_path / "x.png")
+
+
+@pytest.mark.parametrize(
+    "error", [struct.error("unpack"), IndexError(), KeyError("x"), MemoryError(), zlib.error("bad")]
+)
+def test_whatever_pillow_raises_names_the_picture(tmp_path, monkeypatch, error):
+    Image.fromarray(SCENE).save(tmp_path / "x.tif")
+
+    def fail(*args):
+        raise error
+
+    monkeypatch.setattr("PIL.TiffImagePlugin.TiffImageFile.load", fail)
+    monkeypatch.setattr("PIL.TiffImagePlugin.TiffImageFile.getexif", fail)
+    for look in (probe, size, read_image):
+        with pytest.raises(ValueError, match=r"x\.tif: the picture is broken \(.+\)\."):
+            look(tmp_path / "x.tif")
+
+
+def test_the_size_is_that_of_the_upright_picture(tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.fromarray(SCENE).save(tmp_path / "x.jpg", exif=exif)
+    assert size(tmp_path / "x.jpg") == probe(tmp_path / "x.jpg") == (24, 40)
 
 
 @pytest.mark.parametrize("orientation", [1, 3, 6, 8])

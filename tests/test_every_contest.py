@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from drawn_contests import SEED, answer, drawn_contest, guess
+from drawn_contests import SEED, answer, drawn_contest, guess, huge_png
 from sklearn.metrics import f1_score
 from small_runs import learn
 
@@ -100,13 +100,17 @@ def test_what_is_not_there_is_named(contest, split, tmp_path):
         task.read(copy, "val")
 
 
+BROKEN = {"train": (b"", "not a picture"), "test": (huge_png(), "too large to be opened")}
+
+
 @pytest.mark.parametrize("split", SPLITS)
 def test_a_broken_picture_is_told_and_of_the_test_its_rows_are_kept(contest, split, tmp_path):
     task, cases, copy = contest.task, getattr(contest, split), tmp_path / "dataset"
     shutil.copytree(contest.data, copy)
     path = cases["path"].iloc[len(cases) // 2]
-    (copy / Path(path).relative_to(contest.data)).write_bytes(b"")
-    with pytest.warns(UserWarning, match=f"1 records of {split} are quarantined.*not a picture"):
+    content, words = BROKEN[split]
+    (copy / Path(path).relative_to(contest.data)).write_bytes(content)
+    with pytest.warns(UserWarning, match=f"1 records of {split} are quarantined.*{words}"):
         found = task.read(copy, split)
     units, lost = task.to_units(found), task.to_units(cases[cases["path"] == path])["id"]
     if split == "train":

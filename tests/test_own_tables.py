@@ -5,6 +5,7 @@ import warnings
 import numpy as np
 import pandas as pd
 import pytest
+from drawn_contests import huge_png
 from PIL import Image
 
 import medkit as mk
@@ -131,6 +132,26 @@ def test_a_folder_is_a_class(tmp_path):
     (tmp_path / "train" / "0" / "a.png").write_bytes(b"")
     with pytest.warns(UserWarning, match=r"1 of 4 rows have no picture, e\.g\. '0/a\.png'"):
         assert mk.read_folders(tmp_path / "train")["path"].isna().sum() == 1
+
+
+def test_class_folders_may_be_links_and_a_huge_picture_is_told(tmp_path, monkeypatch):
+    paint(tmp_path / "far" / "a.png")
+    (tmp_path / "far" / "b.png").write_bytes(huge_png())
+    (tmp_path / "data" / "sound").mkdir(parents=True)
+    paint(tmp_path / "data" / "sound" / "c.png")
+    (tmp_path / "data" / "decayed").symlink_to(tmp_path / "far")
+    monkeypatch.chdir(tmp_path)
+    with pytest.warns(UserWarning, match=r"1 of 3 rows .*'decayed/b.png' \(the picture is too large"):
+        cases = mk.read_folders("data")
+    assert list(cases["label"]) == ["decayed", "decayed", "sound"]
+    assert list(cases["path"].dropna()) == [
+        str(tmp_path / "data" / "decayed" / "a.png"),
+        str(tmp_path / "data" / "sound" / "c.png"),
+    ]
+    (tmp_path / "t.csv").write_text("id\na\nb\n")
+    with pytest.warns(UserWarning, match="1 of 2 rows have no picture"):
+        table = mk.read_table("t.csv", "data")
+    assert table["path"][0] == str(tmp_path / "data" / "decayed" / "a.png")
 
 
 def test_pictures_without_folders_have_no_label(tmp_path):

@@ -121,7 +121,8 @@ def test_a_folder_holds_one_search(cases, tmp_path, in_processes):
     words = (
         r"another search \(config: epochs 1 saved, 2 asked; config: best_by 'tooth_auc' saved, "
         r"'loss' asked; space: class_weights \[None, \[1, 4\]\] saved, None asked; "
-        r"space: mixup None saved, \{'low': 0\.0, 'high': 0\.2, 'log': False\} asked; fold 0 saved, 1 asked; cases: other"
+        r"space: mixup None saved, \{'low': 0\.0, 'high': 0\.2, 'log': False\} asked; "
+        r"fold 0 saved, 1 asked; cases: other"
     )
     other = replace(TWO_EPOCHS, best_by="loss")
     with pytest.raises(ValueError, match=words):

@@ -174,7 +174,7 @@ def _record(path: Path) -> dict[str, Any]:
     """A JSON file's content, checked as far as the photo's label needs it."""
     try:
         record = json.loads(path.read_text(encoding="utf-8-sig"))
-    except ValueError as error:  # a UnicodeDecodeError is one too
+    except (ValueError, RecursionError) as error:  # a UnicodeDecodeError is one too
         raise ValueError(f"the JSON cannot be read ({error})") from error
     teeth = record.get("tooth") if isinstance(record, dict) else None
     if not isinstance(teeth, list) or not all(isinstance(tooth, dict) for tooth in teeth):
@@ -235,7 +235,7 @@ def _polygon(points: Any, width: int, height: int) -> list[list[float]]:
     """A polygon clipped to the picture: at least 3 points [x, y] and an area."""
     try:
         array = np.asarray(points, np.float64)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise ValueError("the polygon is not a list of [x, y]") from error
     array = array[0] if array.ndim == 3 and len(array) == 1 else array
     if array.ndim != 2 or array.shape[1] != 2 or not np.isfinite(array).all():

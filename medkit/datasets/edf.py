@@ -7,6 +7,7 @@ laboratory looks at them. Channels stand below each other in the order that was 
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any, Sequence
 
@@ -69,7 +70,7 @@ def edf_pictures(
         )
     settings = {"channels": list(channels), "kind": kind, "window_s": window_s}
     settings.update(frequencies=list(frequencies), size=list(size))
-    folder = Path(folder)
+    folder = Path(os.path.abspath(folder))
     _check_settings(folder, settings)
     rows: list[dict[str, Any]] = []
     reasons = []

@@ -11,11 +11,12 @@ import errno
 import hashlib
 import json
 import os
+import secrets
 import shutil
-import tempfile
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -79,26 +80,47 @@ def open_cache(
     root = Path(folder) if folder is not None else default_folder()
     store = root / _key(cases, settings)
     cache = Cache(store / "images.u8", len(cases), image_size)
-    if cache.path.is_file():
-        os.utime(store)  # last used
+    if _is_there(cache.path):
+        with suppress(PermissionError):  # another user's: it is read all the same
+            os.utime(store)  # last used
         return cache
     _make_room(root, int(np.prod(cache.shape, dtype=np.int64)), len(cases), progress)
-    partial = Path(tempfile.mkdtemp(prefix=f"{store.name}.partial-", dir=root))
+    partial = root / f"{store.name}.partial-{secrets.token_hex(4)}"
     try:
+        partial.mkdir()  # readable by others, as far as the umask allows
         _build(cases, partial / "images.u8", settings, progress)
         files.write_json(partial / "store.json", {**settings, "cases": len(cases)})
         os.rename(partial, store)
     except OSError as error:
-        if cache.path.is_file():  # another process was faster: its store is as good
+        if _is_there(cache.path):  # another process was faster: its store is as good
             return cache
-        raise files.explain(error, store) from error
+        raise _explain(error, store) from error
     finally:
         shutil.rmtree(partial, ignore_errors=True)
     return cache
 
 
+def _is_there(path: Path) -> bool:
+    """Whether a store is there, to be read.
+
+    Raises:
+        PermissionError: for one that another user keeps to themselves.
+    """
+    if path.parent.is_dir() and not os.access(path.parent, os.R_OK | os.X_OK):
+        raise PermissionError(
+            errno.EACCES,
+            f"{path.parent}: another user's, which only they may read; set MEDKIT_CACHE, or pass "
+            "cache_folder=..., with a folder of yours",
+            str(path.parent),
+        )
+    return path.is_file()
+
+
 def _key(cases: pd.DataFrame, settings: dict[str, Any]) -> str:
-    """A name for a store that changes with everything that decides its bytes."""
+    """A name for a store that changes with everything that decides its bytes.
+
+    A polygon has one name, whether it is a list, a tuple or an array, of whole numbers or not.
+    """
     digest = hashlib.sha256(json.dumps([VERSION, settings], sort_keys=True).encode())
     identity = {}
     for path in cases["path"].unique():
@@ -108,9 +130,11 @@ def _key(cases: pd.DataFrame, settings: dict[str, Any]) -> str:
             raise gone(path) from error
         identity[path] = f"{path}|{stat.st_size}|{stat.st_mtime_ns}"
     part = tables.part_column(cases)
-    shown = [None] * len(cases) if part is None else cases[part]
-    if part == "box":  # read from a file it is a list
-        shown = [("box", *map(int, box)) for box in shown]
+    shown: Any = [None] * len(cases)
+    if part == "box":
+        shown = [("box", *map(int, box)) for box in cases[part]]
+    elif part:
+        shown = [(np.asarray(points, np.float64) + 0.0).tolist() for points in cases[part]]
     for path, piece in zip(cases["path"], shown):
         digest.update(f"{identity[path]}|{piece}\n".encode())
     return digest.hexdigest()[:24]
@@ -124,7 +148,7 @@ def _make_room(root: Path, needed: int, count: int, progress: bool) -> None:
             if time.time() - partial.stat().st_mtime > FORGOTTEN_S:
                 shutil.rmtree(partial, ignore_errors=True)
     except OSError as error:
-        raise files.explain(error, root) from error
+        raise _explain(error, root) from error
     free = shutil.disk_usage(root).free
     if needed > free:
         raise OSError(
@@ -135,6 +159,13 @@ def _make_room(root: Path, needed: int, count: int, progress: bool) -> None:
         )
     if progress and needed > 1e8:
         print(f"cache: {count:,} pictures, {needed / 1e9:.2f} GB in {root}")
+
+
+def _explain(error: OSError, path: Path) -> OSError:
+    """The error, with the two ways to another folder."""
+    told = files.explain(error, path)
+    told.strerror += "; set MEDKIT_CACHE, or pass cache_folder=..., with a folder of yours"
+    return told
 
 
 def _build(cases: pd.DataFrame, path: Path, settings: dict[str, Any], progress: bool) -> None:
