@@ -46,7 +46,7 @@ def main() -> None:
     leaks = mk.find_leaks(train, other=test)
     train = train[~train["photo"].isin(leaks["id_a"])]
     print(f"left out of train, as test has them too: {sorted(set(leaks['id_a']))}")
-    train = mk.assign_folds(train, n_folds=5, seed=0)
+    train = mk.assign_folds(task, train, n_folds=5, seed=0)
     config = mk.Config(
         task="caries",
         name="default, cut down for two cores",

@@ -31,7 +31,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3)
     arguments = parser.parse_args()
     task, out = mk.get_task("pathology"), Path(arguments.out)
-    train = mk.assign_folds(task.read(arguments.data, "train"), n_folds=5, seed=0)
+    train = mk.assign_folds(task, task.read(arguments.data, "train"), n_folds=5, seed=0)
     test = task.read(arguments.data, "test")
     config = mk.Config(
         "pathology",

@@ -108,7 +108,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         data, place = Path(folder, "data"), Path(folder, "run")
         task.draw(data, seed=0, n_train=30, n_test=6, widths=(240, 320), decayed_share=0.2)
-        cases = mk.assign_folds(task.read(data, "train"), n_folds=3, seed=0)
+        cases = mk.assign_folds(task, task.read(data, "train"), n_folds=3, seed=0)
         run = open_folder(place, task, config, cases, data=data_folder(cases), fold=0)
         loop, bare = Loop(task, config, cases, 0), Bare(task, config, device)
         begin(loop, run, device, Path(folder, "cache"))

@@ -56,7 +56,7 @@ def main() -> None:
     parser.add_argument("--model", default="resnet18")
     arguments = parser.parse_args()
     task = mk.get_task("pathology")
-    train = mk.assign_folds(task.read(arguments.data, "train"), n_folds=5, seed=0)
+    train = mk.assign_folds(task, task.read(arguments.data, "train"), n_folds=5, seed=0)
     test = task.read(arguments.data, "test")
     config = mk.Config(
         task="pathology",

@@ -14,6 +14,7 @@ import pandas as pd
 from sklearn import metrics as sk
 
 from medkit import seeding
+from medkit.naming import did_you_mean
 
 
 @dataclass(frozen=True)
@@ -125,7 +126,10 @@ def get_metric(name: str) -> Metric:
         ValueError: naming those that there are.
     """
     if name not in METRICS:
-        raise ValueError(f"unknown metric {name!r} (expected one of {', '.join(METRICS)}).")
+        raise ValueError(
+            f"unknown metric {name!r} (expected one of {', '.join(METRICS)})."
+            f"{did_you_mean(name, METRICS)}"
+        )
     return METRICS[name]
 
 

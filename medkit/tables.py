@@ -16,6 +16,7 @@ from sklearn.model_selection import StratifiedGroupKFold
 
 from medkit import files, seeding
 from medkit.images import fingerprints
+from medkit.naming import did_you_mean
 
 TEXT = ("id", "group", "photo", "path", "view", "tooth_number")  # columns that stay text
 PARTS = ("region", "box")  # columns that say which part of its picture a case is
@@ -135,6 +136,20 @@ def visible(cases: pd.DataFrame) -> pd.DataFrame:
     return cases[keep & cases[part].notna()] if part else cases[keep]
 
 
+def counted(cases: pd.DataFrame) -> str:
+    """How many cases there are, in words that explain what else is counted.
+
+    A photo in which no tooth is marked is a case, and one of the photos; it is no tooth, nothing is
+    learned from it, and in the test it is taken for sound.
+    """
+    part, text = part_column(cases), f"{len(cases):,} cases"
+    unread = int(cases["path"].isna().sum())
+    unmarked = int((cases["path"].notna() & cases[part].isna()).sum()) if part else 0
+    pieces = [f"{unmarked:,} of them without a marked part"] * bool(unmarked)
+    pieces += [f"{unread:,} without a picture"] * bool(unread)
+    return f"{text} ({' and '.join(pieces)})" if pieces else text
+
+
 def part_column(cases: pd.DataFrame) -> str | None:
     """The column that says which part of its picture a case is; None where it is the whole.
 
@@ -178,7 +193,8 @@ def match(cases: pd.DataFrame, predictions: pd.DataFrame) -> pd.DataFrame:
 
 
 def assign_folds(
-    cases: pd.DataFrame,
+    task: Any,
+    cases: pd.DataFrame | None = None,
     *,
     n_folds: int = 5,
     seed: int = 0,
@@ -187,11 +203,23 @@ def assign_folds(
     """A copy with a column `fold`: balanced by label, and no group in two folds.
 
     Args:
-        stratify: columns to balance; None takes those that look like labels (2 to 20 values).
+        task: whose labels are balanced; a number in four parts of its range.
+        cases: labelled, with `group`.
+        stratify: columns to balance by instead.
 
     Raises:
-        ValueError: with fewer groups than folds, or cases without a group.
+        ValueError: with fewer groups than folds, cases without a group, or columns that are not
+            there.
     """
+    if isinstance(task, pd.DataFrame):
+        warnings.warn(
+            "assign_folds(cases) balances by whatever looks like a label, and will be gone in the "
+            "next version. Write assign_folds(task, cases): the task knows its labels.",
+            FutureWarning,
+            stacklevel=2,
+        )
+        task, cases = None, task
+    labels = _labels(task, cases, stratify)
     lost = list(cases["id"][cases["group"].isna()])
     if lost:
         raise ValueError(
@@ -204,13 +232,13 @@ def assign_folds(
             f"assign_folds: {n_folds} folds of {n_groups} groups are not possible. "
             f"Use 2 to {n_groups} folds."
         )
-    columns = label_columns(cases) if stratify is None else list(stratify)
-    strata = _strata(cases, columns, n_folds)
-    single = [c for c in cases if c not in NOT_LABELS and cases[c].nunique() == 1]
-    if single and not columns:
+    strata = _strata(labels, n_folds)
+    single = [name for name in labels if labels[name].nunique() == 1]
+    if single and len(single) == len(labels.columns):
+        only = labels[single[0]].dropna().iloc[0]
         warnings.warn(
-            f"assign_folds: {single[0]!r} has one class only ({cases[single[0]].dropna().iloc[0]!r}"
-            "). A model needs two: check that all labels were read.",
+            f"assign_folds: {single[0]!r} has one class only ({only!r}). A model needs two: check "
+            "that all labels were read.",
             stacklevel=2,
         )
     # scikit-learn below 1.6 mixes groups up when it shuffles: shuffled names do it instead, alike
@@ -223,8 +251,8 @@ def assign_folds(
         warnings.simplefilter("ignore", UserWarning)  # rare strata; those that matter are told here
         for fold, (_, rows) in enumerate(splitter.split(cases, strata, groups)):
             folds[rows] = fold
-    for column in columns:
-        counts = pd.crosstab(folds, cases[column].to_numpy()).reindex(range(n_folds), fill_value=0)
+    for column in labels:
+        counts = pd.crosstab(folds, labels[column].to_numpy()).reindex(range(n_folds), fill_value=0)
         for name in counts.columns[(counts == 0).any()]:
             empty = [int(fold) for fold in counts.index[counts[name] == 0]]
             warnings.warn(
@@ -235,14 +263,44 @@ def assign_folds(
     return cases.assign(fold=folds)
 
 
-def _strata(cases: pd.DataFrame, columns: Sequence[str], n_folds: int) -> pd.Series:
+def _labels(task: Any, cases: pd.DataFrame, stratify: Sequence[str] | None) -> pd.DataFrame:
+    """The columns by which folds are balanced; of numbers, which quarter of them a case is in."""
+    if stratify is not None:
+        _check_columns("assign_folds: stratify", cases, stratify)
+        return cases[list(stratify)]
+    if task is None:
+        names = label_columns(cases)
+        return cases[names or [c for c in cases if c not in NOT_LABELS and cases[c].nunique() == 1]]
+    found = {}
+    for head in task.heads:
+        if head.name in cases and head.classes:
+            found[head.name] = cases[head.name]
+        elif head.name in cases:
+            quarters = pd.qcut(cases[head.name].astype(float), 4, labels=False, duplicates="drop")
+            found[head.name] = quarters.map({0: "low", 1: "below", 2: "above", 3: "high"})
+    if not found:
+        _check_columns(f"assign_folds: {task.name}", cases, [head.name for head in task.heads])
+    found.update({name: cases[name] for name in task.stratify if name in cases})
+    return pd.DataFrame(found, cases.index)
+
+
+def _check_columns(where: str, table: pd.DataFrame, names: Sequence[str]) -> None:
+    missing = [name for name in names if name not in table]
+    if missing:
+        raise ValueError(
+            f"{where}: no column {missing[0]!r} (found {', '.join(map(str, table))})."
+            f"{did_you_mean(missing[0], table)}"
+        )
+
+
+def _strata(labels: pd.DataFrame, n_folds: int) -> pd.Series:
     """The labels of each case as one text; all alike when there is nothing to balance."""
-    labels = cases[list(columns)].astype(object).where(cases[list(columns)].notna(), "")
-    strata = pd.Series("", cases.index)
-    for column in columns:  # .agg("|".join, axis=1) takes seconds where this takes a moment
-        strata = strata + "|" + labels[column].astype(str)
+    texts = labels.astype(object).where(labels.notna(), "")
+    strata = pd.Series("", labels.index)
+    for column in texts:  # .agg("|".join, axis=1) takes seconds where this takes a moment
+        strata = strata + "|" + texts[column].astype(str)
     if strata.value_counts().max() < n_folds:  # every class rarer: scikit-learn refuses that
-        strata = pd.Series("", cases.index)
+        strata = pd.Series("", labels.index)
     return strata
 
 

@@ -76,4 +76,5 @@ def cases(drawn):
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        return mk.assign_folds(mk.get_task("caries").read(drawn, "train"), n_folds=3, seed=0)
+        task = mk.get_task("caries")
+        return mk.assign_folds(task, task.read(drawn, "train"), n_folds=3, seed=0)

@@ -179,7 +179,9 @@ def test_long_polygons_that_differ_in_the_middle_have_two_stores(photos, tmp_pat
     assert str(one) == str(other)
     stores = [
         open_cache(
-            photos.assign(region=[points] * 3), folder=tmp_path / "cache", **{**HOW, "image_size": 48}
+            photos.assign(region=[points] * 3),
+            folder=tmp_path / "cache",
+            **{**HOW, "image_size": 48},
         )
         for points in (one, other)
     ]

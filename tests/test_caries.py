@@ -108,6 +108,8 @@ def test_broken_records_are_quarantined_with_a_reason(tmp_path):
     write(tmp_path, "lower_7", [{"segmentation": BOX, "decayed": "yes"}])
     write(tmp_path, "lower_8", [tooth()])
     (tmp_path / "train_data/json/lower_8.json").unlink()
+    write(tmp_path, "lower_9", [tooth()])
+    (tmp_path / "train_data/json/lower_9.json").write_text("[" * 100_000)
     cases, why = quarantined(TASK, tmp_path)
     assert list(cases["id"]) == ["front_1_00"]
     wanted = {
@@ -118,9 +120,10 @@ def test_broken_records_are_quarantined_with_a_reason(tmp_path):
         6: "no list 'tooth'",
         7: "'decayed' is 'yes'",
         8: "no JSON",
+        9: "cannot be read",
     }
     check_reasons(why, {f"lower_{number}": words for number, words in wanted.items()})
-    with pytest.warns(UserWarning, match=r"7 records of train are quarantined, e\.g\. 'lower_2'"):
+    with pytest.warns(UserWarning, match=r"8 records of train are quarantined, e\.g\. 'lower_2'"):
         TASK.read(tmp_path, "train")
 
 

@@ -87,7 +87,9 @@ def test_what_is_no_picture_is_named(tmp_path):
 def test_a_picture_that_is_too_large_is_named_with_its_size(tmp_path):
     (tmp_path / "x.png").write_bytes(huge_png())
     for look in (probe, size, read_image):
-        with pytest.raises(ValueError, match=r"x\.png: the picture is too large .*400000000 pixels"):
+        with pytest.raises(
+            ValueError, match=r"x\.png: the picture is too large .*400000000 pixels"
+        ):
             look(tmp_path / "x.png")
 
 

@@ -9,7 +9,8 @@ import torch
 from small_runs import QUIET, TINY
 
 import medkit as mk
-from medkit.runs.folder import data_folder, open_folder
+from medkit.runs.folder import open_folder
+from medkit.runs.pictures import data_folder
 from medkit.runs.state import load_state
 
 TASK = mk.Task(

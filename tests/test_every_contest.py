@@ -67,7 +67,7 @@ def test_train_test_and_folds_share_no_group_and_no_picture(contest):
     assert not set(contest.train["group"]) & set(contest.test["group"])
     near = not contest.task.looks_alike
     assert mk.find_leaks(contest.train, other=contest.test, near=near).empty
-    cases = mk.assign_folds(contest.train, n_folds=contest.folds, seed=0)
+    cases = mk.assign_folds(contest.task, contest.train, n_folds=contest.folds, seed=0)
     assert cases.groupby("group")["fold"].nunique().eq(1).all()
     assert set(cases["fold"]) == set(range(contest.folds))
 
@@ -139,7 +139,8 @@ def test_the_submission_is_as_the_contest_writes_it_and_any_other_is_refused(con
     csv = tmp_path / "submission.csv"
     mk.write_submission(task, cases, shuffled, csv, threshold=threshold)
     assert csv.read_text().splitlines() == lines
-    keyed = "ids, their order" if task.layout.key_columns else "lines"
+    keyed = "ids" if task.layout.key_columns else "lines"
+    keyed += ", their order" * task.layout.by_row
     told = f"All {len(rows)} {keyed} and labels are as {task.name} wants."
     assert mk.check_submission(csv) == [told]
     key, mark, _ = lines[-1].rpartition(task.layout.separator)
@@ -211,7 +212,10 @@ def test_it_describes_itself_in_json(contest):
 
 
 def test_something_is_learnt_from_the_drawn_pictures(contest, tmp_path):
-    task, cases = contest.task, mk.assign_folds(contest.train, n_folds=contest.folds, seed=0)
+    task, cases = (
+        contest.task,
+        mk.assign_folds(contest.task, contest.train, n_folds=contest.folds, seed=0),
+    )
     settings = {"best_by": contest.score, **contest.training}
     run = learn(task.name, cases, tmp_path / "run", **settings)
     assert list(run.predictions) == ["id", *task.columns]

@@ -97,7 +97,7 @@ def test_pickled_weights_are_refused(tmp_path):
 
 
 def test_an_unknown_backbone_is_met_with_near_names():
-    with pytest.raises(ValueError, match=r"unknown model 'resnet81'\. Near names: resnet"):
+    with pytest.raises(ValueError, match=r"unknown model 'resnet81'\. Did you mean 'resnet18'\?"):
         mk.make_model(TASK, "resnet81")
 
 

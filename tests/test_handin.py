@@ -36,6 +36,19 @@ def test_both_folders_are_written_as_the_guide_wants(photos, tmp_path):
     assert versions.startswith("Python 3.") and "\ntorch " in versions
 
 
+def test_a_task_without_the_score_that_is_asked_for_keeps_what_lies_there(photos, tmp_path):
+    task = mk.get_task("pathology")
+    ids = [str(k) for k in range(4)]
+    cases = pd.DataFrame({"id": ids, "path": "x.png", "group": ids})
+    cases["tissue"] = ["benign", "malignant"] * 2
+    guesses = pd.DataFrame({"id": ids, "benign": [0.9, 0.1] * 2, "malignant": [0.1, 0.9] * 2})
+    folder = mk.handin(TASK, *photos, tmp_path / "handin")
+    before = sorted(path for path in folder.rglob("*"))
+    with pytest.raises(ValueError, match="pathology has no f1_macro .found mean_of_six"):
+        mk.handin(task, cases, guesses, folder)
+    assert sorted(path for path in folder.rglob("*")) == before
+
+
 def test_all_four_averages_are_named(photos, tmp_path):
     folder = mk.handin(TASK, *photos, tmp_path / "handin")
     text = (folder / "performance_metric_dir/f1_score.txt").read_text()

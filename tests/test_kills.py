@@ -131,7 +131,7 @@ def main() -> None:
         os.environ["MEDKIT_CACHE"] = str(folder / "cache")
         task, small = mk.get_task("caries"), {"widths": (240, 320), "decayed_share": 0.2}
         task.draw(folder / "data", seed=3, n_train=18, n_test=12, **small)
-        cases = mk.assign_folds(task.read(folder / "data", "train"), n_folds=3, seed=0)
+        cases = mk.assign_folds(task, task.read(folder / "data", "train"), n_folds=3, seed=0)
         began = time.monotonic()
         done = soak(cases, folder, arguments.kills, arguments.seed)
         print(f"{done} kills in {time.monotonic() - began:.0f} s: every run ended in the same bits")

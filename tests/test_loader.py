@@ -91,7 +91,7 @@ def test_unknown_labels_and_facts_are_named(cases):
     wrong["decayed"] = "rotten"
     with pytest.raises(ValueError, match=r"'decayed' holds 'rotten' .*expected one of sound"):
         encode_labels(TASK, wrong)
-    with pytest.raises(ValueError, match=r"no fact 'age' \(expected view, tooth_number\)"):
+    with pytest.raises(ValueError, match=r"no fact 'age' \(expected one of view, tooth_number\)"):
         encode_facts(TASK, cases, ("age",))
 
 

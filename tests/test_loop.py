@@ -24,6 +24,7 @@ import medkit as mk
 from medkit.runs.holding import Stopped
 from medkit.runs.state import load_state, weights_hash
 from medkit.training import loop, validating
+from medkit.training.ranks import Ranks
 
 CONFIG = mk.Config(
     "caries",
@@ -42,6 +43,32 @@ CONFIG = mk.Config(
     facts=("view", "tooth_number"),
 )
 QUIET = {"num_workers": 0, "device": "cpu", "progress": False}
+
+
+def pictures(labels, folds):
+    """Cases of a task of one's own; what is asked of them here opens no picture."""
+    ids = [str(k) for k in range(len(labels))]
+    table = {"id": ids, "path": "x.png", "group": ids, "label": labels, "fold": folds}
+    return pd.DataFrame(table)
+
+
+def test_balanced_epochs_count_what_is_trained_on_and_nothing_else():
+    task = mk.Task("shares", "s", "s", (mk.Head("label", ("no", "yes")),))
+    labels = ["no"] * 90 + ["yes"] * 10 + ["no"] * 10 + ["yes"] * 90  # valid: the other way round
+    config = mk.Config("shares", model="test_resnet", image_size=32, batch_size=10, balanced=True)
+    made = loop.Loop(task, config, pictures(labels, [1] * 100 + [0] * 100), 0)
+    made.ranks = Ranks()
+    sampler = made._sampler()
+    drawn = np.concatenate([sampler.order(epoch) for epoch in range(20)])
+    assert abs(np.mean(drawn >= 90) - 0.5) < 0.03 and drawn.max() < 100
+
+
+def test_a_number_has_no_classes_to_balance():
+    task = mk.Task("amounts", "a", "a", (mk.Head("label"), mk.Head("kind", ("a", "b"))))
+    cases = pictures([-1.0, 2.0, 3.0, -4.0], [0, 0, 1, 1]).assign(kind=list("abab"))
+    config = mk.Config("amounts", model="test_resnet", image_size=32, balanced=True)
+    with pytest.raises(ValueError, match="balanced=True draws each class .* label is a number"):
+        loop.Loop(task, config, cases, 0)
 
 
 def result(run):
@@ -115,7 +142,8 @@ def stop_at(monkeypatch, epoch, step):
 def test_the_run_folder_holds_what_is_promised(straight, cases):
     names = {path.name for path in straight.path.iterdir()}
     wanted = "config.json task.json run.json cases.csv history.csv log.txt last.safetensors "
-    wanted += "last.previous.safetensors best.safetensors predictions.csv machine.json status.json"
+    wanted += "last.previous.safetensors best.safetensors predictions.csv machine.json status.json "
+    wanted += "pictures.csv"
     assert names == set(wanted.split())
     assert straight.config == CONFIG and straight.fold == 0
     assert list(straight.history["epoch"]) == [1, 2, 3]
@@ -196,7 +224,7 @@ def test_a_folder_of_something_else_is_refused(cases, tmp_path):
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"model": "resnet81"}, r"unknown model 'resnet81'\. Near names: resnet"),
+        ({"model": "resnet81"}, r"unknown model 'resnet81'\. Did you mean 'resnet18'"),
         ({"augment": "wild"}, "unknown augmentation 'wild'"),
         ({"facts": ("age",)}, "no fact 'age'"),
         ({"weights": "nowhere.safetensors"}, "nowhere.safetensors: no such file"),

@@ -43,7 +43,7 @@ def test_the_drawn_contest_has_all_traps(contest):
 
 
 def test_folds_hold_kinds_alike(contest):
-    cases = mk.assign_folds(contest.train, n_folds=5, seed=0)
+    cases = mk.assign_folds(contest.task, contest.train, n_folds=5, seed=0)
     assert cases.groupby(["fold", "gender", "age"]).size().eq(7).all()  # a person of each kind
 
 

@@ -64,6 +64,21 @@ def test_the_table_counts_by_class(pictures):
     assert list(table["predicted"]) == [2, 2, 2] and list(table["recall"]) == [0.5] * 3
 
 
+def test_teeth_have_a_threshold_of_their_own(cases):
+    """That of photos is for the largest of many teeth, and misses most of them."""
+    task, rng = mk.get_task("caries"), np.random.default_rng(0)
+    teeth = mk.tables.visible(cases)
+    prob = np.where(teeth["decayed"] == "decayed", 0.4, 0.2) + rng.uniform(-0.05, 0.05, len(teeth))
+    guesses = pd.DataFrame({"id": teeth["id"], "sound": 1 - prob, "decayed": prob})
+    for threshold in (0.5, 0.95):  # of photos
+        table = mk.mistake_table(task, cases, guesses, threshold=threshold)
+        assert table["missed"].sum() == table["false_alarms"].sum() == 0
+    told = mk.mistake_table(task, cases, guesses, threshold=0.5, tooth_threshold=0.5)
+    assert told["found"].sum() == 0
+    sound = cases.assign(decayed="sound")
+    assert mk.mistake_table(task, sound, guesses)["false_alarms"].sum() == 0
+
+
 def test_photos_of_teeth_have_their_own(cases):
     predictions = pd.DataFrame({"id": cases["id"], "sound": 0.2, "decayed": 0.8})
     page = mk.show_mistakes(mk.get_task("caries"), cases, predictions, n=2)

@@ -141,7 +141,9 @@ def test_class_folders_may_be_links_and_a_huge_picture_is_told(tmp_path, monkeyp
     paint(tmp_path / "data" / "sound" / "c.png")
     (tmp_path / "data" / "decayed").symlink_to(tmp_path / "far")
     monkeypatch.chdir(tmp_path)
-    with pytest.warns(UserWarning, match=r"1 of 3 rows .*'decayed/b.png' \(the picture is too large"):
+    with pytest.warns(
+        UserWarning, match=r"1 of 3 rows .*'decayed/b.png' \(the picture is too large"
+    ):
         cases = mk.read_folders("data")
     assert list(cases["label"]) == ["decayed", "decayed", "sound"]
     assert list(cases["path"].dropna()) == [

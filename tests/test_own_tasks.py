@@ -67,7 +67,7 @@ def cases(tmp_path_factory):
                 "ink": float(digits.images[number].mean()),
             }
         )
-    return mk.assign_folds(pd.DataFrame(rows), n_folds=3, seed=0)
+    return mk.assign_folds(DIGITS, pd.DataFrame(rows), n_folds=3, seed=0)
 
 
 def test_ten_classes_from_pictures_to_a_table(cases, tmp_path):

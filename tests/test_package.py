@@ -15,7 +15,7 @@ import medkit as mk
 
 ROOT = Path(mk.__file__).parent
 SOURCES = sorted(ROOT.rglob("*.py"))
-BOTTOM = {"seeding", "files", "machine", "progress"}
+BOTTOM = {"naming", "seeding", "files", "machine", "progress"}
 LAYERS = [  # each may import what stands before it
     BOTTOM,
     {"images"},

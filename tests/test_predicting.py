@@ -125,7 +125,7 @@ def test_each_head_adds_up_to_one():
 
 
 def test_whole_photos_are_a_unit_of_their_own(drawn, tmp_path):
-    photos = mk.assign_folds(TASK.read(drawn, "train", unit="image"), n_folds=2, seed=0)
+    photos = mk.assign_folds(TASK, TASK.read(drawn, "train", unit="image"), n_folds=2, seed=0)
     config = mk.Config("caries", model="test_resnet", image_size=32, epochs=1, batch_size=4)
     run = mk.fit(config, photos, tmp_path / "run", num_workers=0, device="cpu", progress=False)
     assert "tooth_auc" not in run.history and "f1_macro" in run.history

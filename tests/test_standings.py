@@ -3,8 +3,10 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
-from contests import NIGHT, TRUTH, Clock, make_board, send, table
+from contests import NIGHT, TEAMS, TRUTH, Clock, make_board, send, table
 
+import medkit as mk
+from medkit.datasets import TASKS
 from medkit.leaderboard.standings import final_ranking, history, ranking, remaining
 
 CLOSES = "2026-11-21T09:00:00+09:00"
@@ -35,6 +37,25 @@ def test_the_best_counts_and_ties_go_to_the_earlier(tmp_path, clock):
     rows = ranking(board, clock.now)
     assert [(row.rank, row.name, row.entries) for row in rows] == [(1, "용감한", 2), (2, "늦은", 1)]
     assert rows[0].score == rows[1].score and rows[0].time == NIGHT
+    board.close()
+
+
+def test_of_errors_the_smallest_ranks_first(tmp_path, clock, monkeypatch):
+    def cost(units, threshold):
+        return {"cost": float((units["y_true"] - units["amount"]).abs().mean())}
+
+    heads, smaller = (mk.Head("amount"),), ("cost",)
+    task = mk.Task("costs", "c", "c", heads, score_units=cost, smaller_is_better=smaller)
+    monkeypatch.setitem(TASKS, "costs", task)
+    truth = [0.5 + k for k in range(8)]
+    answers = table(truth).replace("decayed", "amount")
+    board = make_board(tmp_path / "contest", answers, clock, task="costs")
+    for team, off in ((42, 2.0), (42, 1.0), (7, 0.25)):
+        sent = table([value + off for value in truth]).replace("decayed", "amount")
+        member = board.store.member(TEAMS[team][1])
+        board.receive(board.store.team(team), member, sent.encode(), clock.now)
+    rows = ranking(board, clock.now)
+    assert [(row.name, row.score) for row in rows] == [("늦은", 0.25), ("용감한", 1.0)]
     board.close()
 
 

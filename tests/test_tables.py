@@ -11,6 +11,8 @@ from PIL import Image
 import medkit as mk
 from medkit import tables
 
+TASK = mk.get_task("caries")
+
 
 def make(n=60, per_group=3, seed=0):
     rng = np.random.default_rng(seed)
@@ -84,37 +86,78 @@ def test_rows_are_matched_by_id():
 
 def test_folds_keep_groups_together_and_balance_labels():
     cases = make(600)
-    folds = mk.assign_folds(cases, n_folds=5, seed=3)
+    folds = mk.assign_folds(TASK, cases, n_folds=5, seed=3)
     assert "fold" not in cases and set(folds["fold"]) == set(range(5))
     assert folds.groupby("group")["fold"].nunique().max() == 1
     shares = folds.groupby("fold")["decayed"].agg(lambda labels: (labels == "decayed").mean())
     assert shares.max() - shares.min() < 0.03
-    assert folds["fold"].equals(mk.assign_folds(cases, n_folds=5, seed=3)["fold"])
-    assert not folds["fold"].equals(mk.assign_folds(cases, n_folds=5, seed=4)["fold"])
+    assert folds["fold"].equals(mk.assign_folds(TASK, cases, n_folds=5, seed=3)["fold"])
+    assert not folds["fold"].equals(mk.assign_folds(TASK, cases, n_folds=5, seed=4)["fold"])
 
 
 def test_folds_are_the_same_on_both_lanes():
-    folds = mk.assign_folds(make(30, per_group=2), n_folds=3, seed=0)["fold"]
+    folds = mk.assign_folds(TASK, make(30, per_group=2), n_folds=3, seed=0)["fold"]
     assert "".join(map(str, folds[::2])) == "110120202020012"
 
 
 def test_too_many_folds_are_refused():
     with pytest.raises(ValueError, match=r"9 folds of 4 groups are not possible\. Use 2 to 4"):
-        mk.assign_folds(make(12), n_folds=9)
+        mk.assign_folds(TASK, make(12), n_folds=9)
 
 
 def test_a_fold_without_positives_is_told():
     cases = make(30).assign(decayed="sound")
     cases.loc[0, "decayed"] = "decayed"
     with pytest.warns(UserWarning, match=r"hold no decayed 'decayed' \(1 cases in all\)"):
-        mk.assign_folds(cases, n_folds=3)
+        mk.assign_folds(TASK, cases, n_folds=3)
 
 
 def test_cases_without_labels_can_be_split():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        folds = mk.assign_folds(make(30).drop(columns="decayed"), n_folds=3)
+        folds = mk.assign_folds(TASK, make(30).assign(decayed=None), n_folds=3)
     assert set(folds["fold"]) == {0, 1, 2}
+    with pytest.raises(
+        ValueError, match=r"caries: no column 'decayed' .* Did you mean 'decaye'\?$"
+    ):
+        mk.assign_folds(TASK, make(30).rename(columns={"decayed": "decaye"}), n_folds=3)
+    with pytest.raises(
+        ValueError, match=r"stratify: no column 'group_' .* Did you mean 'group'\?$"
+    ):
+        mk.assign_folds(TASK, make(30), n_folds=3, stratify=["group_"])
+
+
+def test_folds_are_balanced_by_the_labels_of_the_task_and_by_nothing_else():
+    rng = np.random.default_rng(0)
+    cases = make(300, per_group=1).assign(scanner=rng.choice(list("abcdef"), 300))
+    plain = mk.assign_folds(TASK, cases.drop(columns="scanner"), n_folds=3)["fold"]
+    assert plain.equals(mk.assign_folds(TASK, cases, n_folds=3)["fold"])
+    by_scanner = mk.assign_folds(TASK, cases, n_folds=3, stratify=["scanner"])
+    shares = pd.crosstab(by_scanner["fold"], by_scanner["scanner"])
+    assert (shares.max() - shares.min()).max() <= 1
+    ages = mk.Task("ages", "a", "a", (mk.Head("years_old"), mk.Head("ill", ("no", "yes"))))
+    people = cases.assign(years_old=rng.random(300) * 90, ill=rng.choice(["no", "yes"], 300))
+    means = mk.assign_folds(ages, people, n_folds=3).groupby("fold")["years_old"].mean()
+    assert means.max() - means.min() < 3
+    one = people.drop(columns="ill").assign(years_old=7.0)  # a number that is always the same
+    assert set(mk.assign_folds(ages, one, n_folds=3)["fold"]) == {0, 1, 2}
+
+
+def test_the_old_order_of_arguments_still_works_and_warns():
+    cases = make(60)
+    with pytest.warns(FutureWarning, match=r"Write assign_folds\(task, cases\)"):
+        old = mk.assign_folds(cases, n_folds=3, seed=1)
+    assert old["fold"].equals(mk.assign_folds(TASK, cases, n_folds=3, seed=1)["fold"])
+
+
+def test_counts_that_differ_are_explained():
+    cases = make(6)
+    assert tables.counted(cases) == "6 cases"
+    cases["region"] = pd.Series([*cases["region"][:4], None, None], dtype=object)
+    assert tables.counted(cases) == "6 cases (2 of them without a marked part)"
+    cases.loc[0, "path"] = None
+    told = "6 cases (2 of them without a marked part and 1 without a picture)"
+    assert tables.counted(cases) == told
 
 
 def test_the_summary_counts_cases_and_groups():
@@ -195,18 +238,18 @@ def test_a_case_without_a_group_is_refused():
     cases = make(12)
     cases.loc[3, "group"] = None
     with pytest.raises(ValueError, match=r"1 of 12 cases have no group, e\.g\. \['000003'\]"):
-        mk.assign_folds(cases, n_folds=2)
+        mk.assign_folds(TASK, cases, n_folds=2)
 
 
 def test_one_class_only_is_told():
     with pytest.warns(UserWarning, match=r"'decayed' has one class only \('sound'\)"):
-        mk.assign_folds(make(30).assign(decayed="sound"), n_folds=3)
+        mk.assign_folds(TASK, make(30).assign(decayed="sound"), n_folds=3)
 
 
 def test_labels_too_rare_to_balance_do_not_stop_the_split():
     cases = make(6, per_group=1).assign(decayed=list("aabbcc"))
     with pytest.warns(UserWarning, match="hold no decayed"):
-        assert set(mk.assign_folds(cases, n_folds=3)["fold"]) == {0, 1, 2}
+        assert set(mk.assign_folds(TASK, cases, n_folds=3)["fold"]) == {0, 1, 2}
 
 
 def test_a_broken_picture_does_not_stop_the_leak_check(twins):

@@ -55,6 +55,53 @@ def test_errors_are_known_by_the_names_of_their_heads():
     assert from_description(told).smaller_is_better == ()
 
 
+@pytest.mark.parametrize("missing", ["kind", "sex"])
+def test_of_two_heads_one_may_have_no_column_of_labels(tmp_path, missing):
+    task = own(KIND, SEX)
+    cases, guesses = drawn(task)
+    cases = cases.drop(columns=missing)
+    if missing == "sex":
+        scores = mk.score(task, cases, guesses)
+        assert "kind_auc" in scores and not any(name.startswith("sex") for name in scores)
+    else:
+        with pytest.raises(ValueError, match="none of 60 units has both a label and a prediction"):
+            mk.score(task, cases, guesses)
+    csv = mk.write_submission(task, cases, guesses, tmp_path / "submission.csv")
+    assert len(csv.read_text().splitlines()) == 61
+
+
+@pytest.mark.parametrize(
+    "name", ["group", "seen", "id", "fold", "y_true", "path", "region", "box", "photo", "epoch"]
+)
+def test_no_class_and_no_head_takes_the_name_of_a_column(name):
+    words = f"'{name}' is the name of a head or class, and of a column .*fold, group, id, .*seen"
+    for heads in ((mk.Head("kind", (name, "b")),), (mk.Head(name),), (mk.Head(name, ("a", "b")),)):
+        with pytest.raises(ValueError, match=words):
+            own(*heads)
+
+
+def test_every_default_metric_is_the_contests_own(monkeypatch):
+    """Of a score of one's own, which nobody else would choose."""
+
+    def first(units, threshold):
+        guess = units["man"] >= threshold
+        missed = float(((units["y_true"] == "man") & ~guess).mean())
+        return {"missed": missed, "called": float(guess.mean())}
+
+    task = own(SEX, score_units=first, smaller_is_better=("missed",))
+    (cases, a), (_, b) = drawn(task), drawn(task, noise=0.2)
+    threshold = mk.choose_threshold(task, cases, a)
+    assert threshold == mk.choose_threshold(task, cases, a, metric="missed")
+    assert mk.score(task, cases, a, threshold=threshold)["missed"] == 0
+    draw_few(monkeypatch)
+    assert mk.score_interval(task, cases, a) == mk.score_interval(task, cases, a, "missed")
+    assert mk.compare(task, cases, a, b) == mk.compare(task, cases, a, b, "missed")
+    assert mk.score_table(task, cases, a)["metric"][0] == "missed"
+    folds = cases.assign(fold=cases["id"].astype(int) % 3)
+    usual = mk.choose_weights(task, folds, [a, b], rounds=2)
+    assert usual.score == mk.choose_weights(task, folds, [a, b], metric="missed", rounds=2).score
+
+
 def test_heads_that_are_none_are_named():
     with pytest.raises(ValueError, match=r"classes \(0, 1\) .*Write \(\"0\", \"1\"\)"):
         mk.Head("y", (0, 1))
@@ -162,7 +209,7 @@ def test_a_table_of_ones_own_may_hold_probabilities(tmp_path):
     assert json.loads(expected_path(csv).read_text())["labels"] is None
     told = mk.check_submission(csv)
     assert told[0].startswith("What it answers could not be checked")
-    assert told[1] == "All 60 ids and their order are as own wants."
+    assert told[1] == "All 60 ids are as own wants."
     csv.write_text(csv.read_text().replace("\n07,", "\n7,"))
     with pytest.raises(ValueError, match=r"1 of 60 ids are missing, e\.g\. ..07"):
         mk.check_submission(csv)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from medkit.datasets import caries, mask, pathology, sinus, sleep
 from medkit.datasets.task import Task
+from medkit.naming import did_you_mean
 
 _ALL = (
     caries.TASK,
@@ -24,7 +25,8 @@ def get_task(name: str) -> Task:
         ValueError: naming the tasks that there are.
     """
     if name not in TASKS:
-        raise ValueError(f"unknown task {name!r} (expected one of {', '.join(TASKS)}).")
+        near = did_you_mean(name, TASKS)
+        raise ValueError(f"unknown task {name!r} (expected one of {', '.join(TASKS)}).{near}")
     return TASKS[name]
 
 

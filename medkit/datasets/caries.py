@@ -22,6 +22,7 @@ from medkit.datasets.drawing.photos import draw_caries
 from medkit.datasets.reading import all_quarantined, find_files, not_the_layout
 from medkit.datasets.task import Fact, Head, Task, Threshold, class_scores
 from medkit.images import decode
+from medkit.naming import did_you_mean
 from medkit.progress import track
 
 FOLDERS = {  # split: its folder in the contest's layout
@@ -59,7 +60,8 @@ def inspect(
         quarantine: `id, path, reason`.
     """
     if unit not in ("tooth", "image"):
-        raise ValueError(f"caries: unit {unit!r} (expected 'tooth' or 'image').")
+        near = did_you_mean(unit, ("tooth", "image"))
+        raise ValueError(f"caries: unit {unit!r} (expected 'tooth' or 'image').{near}")
     pictures, labels, groups = _find(Path(os.path.abspath(data)), split)
     cases: list[dict[str, Any]] = []
     quarantine: list[dict[str, Any]] = []
@@ -141,7 +143,10 @@ def score(
 def _find(data: Path, split: str) -> tuple[dict[str, Path], dict[str, Path], dict[str, str]]:
     """Pictures and JSON files of a split by stem, and the groups of `groups.csv`."""
     if split not in FOLDERS:
-        raise ValueError(f"caries: split {split!r} (expected one of {', '.join(FOLDERS)}).")
+        raise ValueError(
+            f"caries: split {split!r} (expected one of {', '.join(FOLDERS)})."
+            f"{did_you_mean(split, FOLDERS)}"
+        )
     if not data.is_dir():
         raise FileNotFoundError(
             f"{data}: no such folder (beside it: {files.listing(data.parent)}). "
@@ -271,6 +276,7 @@ TASK = Task(
     draw=draw_caries,
     submission_labels=(0, 1),
     mirror=("horizontal",),
+    stratify=("photo_decayed",),
     facts=(
         Fact("view", VIEWS, mirrored={"left": "right", "right": "left"}),
         Fact("tooth_number", TOOTH_NUMBERS, {n: _MIRRORED[n[0]] + n[1] for n in TOOTH_NUMBERS}),

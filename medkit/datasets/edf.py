@@ -17,6 +17,7 @@ import pandas as pd
 from medkit import files
 from medkit.datasets.own_tables import tell_lost
 from medkit.images.signals import PAINTERS, SEGMENT_S
+from medkit.naming import did_you_mean
 from medkit.progress import track
 
 NIGHT = {"W": "Wake", "1": "N1", "2": "N2", "3": "N3", "4": "N3", "R": "REM"}
@@ -60,7 +61,10 @@ def edf_pictures(
             recording can be read.
     """
     if kind not in PAINTERS:
-        raise ValueError(f"edf_pictures: kind {kind!r} (expected one of {', '.join(PAINTERS)}).")
+        raise ValueError(
+            f"edf_pictures: kind {kind!r} (expected one of {', '.join(PAINTERS)})."
+            f"{did_you_mean(kind, PAINTERS)}"
+        )
     if epochs is not None and window_s is None:
         raise ValueError("edf_pictures: epochs need a window. Pass window_s=30.")
     if epochs is not None and not {"id", "epoch"} <= set(epochs):

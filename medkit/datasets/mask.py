@@ -17,7 +17,7 @@ from sklearn.metrics import f1_score
 from medkit import tables
 from medkit.datasets.drawing.mask import draw_mask
 from medkit.datasets.reading import Records, contest_folder, find_files, one_of
-from medkit.datasets.task import Head, Task, Threshold, chosen, judged, truth
+from medkit.datasets.task import Head, Layout, Task, Threshold, chosen, judged, truth
 from medkit.progress import track
 
 LAYOUT = {"train": "train/train.csv", "test": "eval/info.csv"}
@@ -197,6 +197,7 @@ TASK = Task(
     score_units=score_units,
     submission_table=submission_table,
     draw=draw_mask,
+    layout=Layout(by_row=True),
     mirror=("horizontal",),
     looks_alike=True,
 )

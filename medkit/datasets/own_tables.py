@@ -14,6 +14,7 @@ import pandas as pd
 from medkit import files, tables
 from medkit.datasets.reading import PICTURES, plain
 from medkit.images import decode
+from medkit.naming import did_you_mean
 
 SIGNALS = (".edf", ".bdf")  # of sleep studies: mk.edf_pictures makes pictures of them
 
@@ -115,6 +116,7 @@ def _check_columns(where: str, table: pd.DataFrame, wanted: Sequence[str]) -> No
         raise ValueError(
             f"{where}: no column {missing} (found {list(table)}). Pass the names that the table "
             "has: id_column=..., path_column=..., label_columns=[...]."
+            f"{did_you_mean(missing[0], table)}"
         )
 
 

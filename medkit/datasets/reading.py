@@ -14,6 +14,7 @@ import pandas as pd
 
 from medkit import files
 from medkit.images import decode
+from medkit.naming import did_you_mean
 
 PICTURES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
 
@@ -29,7 +30,10 @@ def contest_folder(contest: str, data: Path | str, split: str, parts: Mapping[st
     """
     data = Path(os.path.abspath(data))
     if split not in parts:
-        raise ValueError(f"{contest}: split {split!r} (expected one of {', '.join(parts)}).")
+        raise ValueError(
+            f"{contest}: split {split!r} (expected one of {', '.join(parts)})."
+            f"{did_you_mean(split, parts)}"
+        )
     if not data.is_dir():
         raise FileNotFoundError(
             f"{data}: no such folder (beside it: {files.listing(data.parent)}). "

@@ -15,6 +15,8 @@ from medkit import tables
 from medkit.metrics import METRICS, decide, get_metric
 
 Threshold = Union[float, Mapping[str, float]]
+UNIT_COLUMNS = ("id", "group", "seen", "y_true")  # beside the classes', in tables of units
+CASE_COLUMNS = ("path", "fold", "photo", "region", "box", "epoch", "tooth_number")
 
 
 @dataclass(frozen=True)
@@ -61,6 +63,7 @@ class Layout:
     header: bool = True
     separator: str = ","
     key_columns: int = 1  # the first columns, which name a row; none: only the order does
+    by_row: bool = False  # whether the contest goes by the order of the rows all the same
 
 
 @dataclass(frozen=True)
@@ -100,6 +103,7 @@ class Task:
     mirror: tuple[str, ...] = ()  # the flips under which labels stay true: "horizontal", "vertical"
     facts: tuple[Fact, ...] = ()
     looks_alike: bool = False  # different cases do (traces, faces): near twins then mean nothing
+    stratify: tuple[str, ...] = ()  # columns by which folds are balanced beside the heads'
 
     def __post_init__(self) -> None:
         is_list = isinstance(self.heads, (tuple, list))
@@ -115,6 +119,13 @@ class Task:
             raise ValueError(
                 f"task {self.name!r}: {doubled[0]!r} is a class of two heads. "
                 "Give each class a name of its own."
+            )
+        reserved = {*UNIT_COLUMNS, *CASE_COLUMNS}
+        taken = sorted({*columns, *(head.name for head in self.heads)} & reserved)
+        if taken:
+            raise ValueError(
+                f"task {self.name!r}: {taken[0]!r} is the name of a head or class, and of a column "
+                f"that tables keep for themselves ({', '.join(sorted(reserved))}). Rename it."
             )
         if self.scored is None:
             object.__setattr__(self, "scored", self.heads[0])
@@ -181,6 +192,7 @@ class Task:
             "layout": asdict(self.layout),
             "mirror": list(self.mirror),
             "looks_alike": self.looks_alike,
+            "stratify": list(self.stratify),
             "facts": [
                 {"name": f.name, "values": list(f.values), "mirrored": dict(f.mirrored)}
                 for f in self.facts
@@ -210,6 +222,7 @@ def from_description(facts: Mapping[str, Any], **functions: Callable[..., Any]) 
         layout=Layout(**facts["layout"]),
         mirror=tuple(facts["mirror"]),
         looks_alike=facts["looks_alike"],
+        stratify=tuple(facts.get("stratify", ())),
         facts=tuple(Fact(f["name"], tuple(f["values"]), f["mirrored"]) for f in facts["facts"]),
         **functions,
     )
@@ -318,7 +331,7 @@ def _score_of_units(
     scores = task.score_units(judged(task, task.to_units(cases, predictions)), threshold)
     for head in task.heads if len(task.heads) > 1 else ():
         alone = replace(task, heads=(head,), scored=head, to_units=None)
-        if cases[head.name].notna().any():
+        if head.name in cases and cases[head.name].notna().any():
             found = class_scores(alone, alone.to_units(cases, predictions))
             scores.update({f"{head.name}_{name}": value for name, value in found.items()})
     return scores

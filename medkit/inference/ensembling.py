@@ -13,6 +13,7 @@ import pandas as pd
 from medkit import files, tables
 from medkit.datasets.task import Task, Threshold
 from medkit.inference.judging import judged_units, score_of_rows
+from medkit.naming import did_you_mean
 from medkit.runs.folder import Run
 from medkit.runs.state import load_state, save_state
 
@@ -202,7 +203,9 @@ def _shares(weights: Sequence[float] | None, count: int) -> np.ndarray:
 def _combined(values: np.ndarray, shares: np.ndarray, how: str) -> np.ndarray:
     """(N, C) of one head out of (tables, N, C)."""
     if how not in HOW:
-        raise ValueError(f"blend: how={how!r} (expected one of {', '.join(HOW)}).")
+        raise ValueError(
+            f"blend: how={how!r} (expected one of {', '.join(HOW)}).{did_you_mean(how, HOW)}"
+        )
     mean = np.tensordot(shares, values, 1)
     if how == "soft":
         return mean

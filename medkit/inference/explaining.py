@@ -10,6 +10,7 @@ import pandas as pd
 import torch
 
 from medkit.inference.predicting import load_model, make_dataset
+from medkit.naming import did_you_mean
 from medkit.runs.folder import Run
 from medkit.tables import visible
 
@@ -39,7 +40,10 @@ def explain(
     classes = run.task.columns
     name = classes[-1] if class_name is None else class_name
     if name not in classes:
-        raise ValueError(f"explain: no class {name!r} (expected one of {', '.join(classes)}).")
+        raise ValueError(
+            f"explain: no class {name!r} (expected one of {', '.join(classes)})."
+            f"{did_you_mean(name, classes)}"
+        )
     seen = visible(cases).reset_index(drop=True)
     if seen.empty:
         raise ValueError(f"explain: none of {len(cases)} cases has a picture. Choose others.")

@@ -27,6 +27,7 @@ from medkit.metrics import (
     difference,
     interval,
 )
+from medkit.naming import did_you_mean
 from medkit.runs.folder import Run
 
 OF_TWO_CLASSES = ("f1_binary", "sensitivity", "specificity", "ppv", "npv")
@@ -39,19 +40,20 @@ def concat_predictions(runs: Sequence[Run]) -> pd.DataFrame:
 
 
 def choose_threshold(
-    task: Task, cases: pd.DataFrame, predictions: pd.DataFrame, *, metric: str = "f1_macro"
+    task: Task, cases: pd.DataFrame, predictions: pd.DataFrame, *, metric: str | None = None
 ) -> Threshold:
-    """The threshold on the scored units that makes `metric` largest: one a class where there are
-    more than two.
+    """The threshold on the scored units that makes `metric` best: one a class where there are more
+    than two.
 
     Args:
         cases, predictions: of held-out cases only; on others the threshold would be too bold.
-        metric: of `metrics.METRICS`, or any score of the task's own.
+        metric: of `metrics.METRICS`, or any score of the task's own; by default the contest's own
+            score.
     """
     units, classes = judged(task, task.to_units(cases, predictions)), task.scored.classes
     if not classes:
         raise ValueError(f"choose_threshold: {task.scored.name} is a number and needs none.")
-    every = np.arange(len(units))
+    every, metric = np.arange(len(units)), metric or own_score(task, units)
     sign = 1 if task.greater_is_better(metric) else -1
 
     def score(threshold: Threshold) -> float:
@@ -69,7 +71,7 @@ def score_interval(
     task: Task,
     cases: pd.DataFrame,
     predictions: pd.DataFrame,
-    metric: str,
+    metric: str | None = None,
     *,
     threshold: Threshold = 0.5,
     n_resamples: int = 1000,
@@ -77,10 +79,12 @@ def score_interval(
     """A score of the contest's units with its 95 % interval, drawing whole groups.
 
     Args:
-        metric: of `metrics.METRICS`, any score of the task's own, or "<head>_<metric>".
+        metric: of `metrics.METRICS`, any score of the task's own, or "<head>_<metric>"; by default
+            the contest's own score.
     """
     task, metric = _of_head(task, metric)
     units = judged_units(task, cases, predictions)
+    metric = metric or own_score(task, units)
     score = score_of_rows(task, units, metric, threshold)
     if units["group"].nunique() < 2:
         warnings.warn(
@@ -123,11 +127,15 @@ def compare(
     cases: pd.DataFrame,
     a: pd.DataFrame,
     b: pd.DataFrame,
-    metric: str = "auc",
+    metric: str | None = None,
     *,
     threshold: Threshold = 0.5,
 ) -> Comparison:
-    """Is `b` better than `a`? Their difference on the same cases, drawing the same groups."""
+    """Is `b` better than `a`? Their difference on the same cases, drawing the same groups.
+
+    Args:
+        metric: as `score_interval` takes it: by default the contest's own score.
+    """
     task, metric = _of_head(task, metric)
     units_a, units_b = (judged_units(task, cases, table) for table in (a, b))
     if list(units_a["id"]) != list(units_b["id"]):
@@ -135,12 +143,18 @@ def compare(
             f"compare: {len(units_a)} rows of the first table and {len(units_b)} of the second are "
             "predicted, and not the same. Predict the same cases with both."
         )
+    metric = metric or own_score(task, units_a)
     return difference(
         score_of_rows(task, units_a, metric, threshold),
         score_of_rows(task, units_b, metric, threshold),
         units_a["group"].to_numpy(),
         greater_is_better=task.greater_is_better(metric),
     )
+
+
+def own_score(task: Task, units: pd.DataFrame) -> str:
+    """The name of the contest's own score: the first that it tells."""
+    return next(iter(task.score_units(units, 0.5)))
 
 
 def score_of_rows(
@@ -156,6 +170,7 @@ def score_of_rows(
     if metric not in known:
         raise ValueError(
             f"unknown metric {metric!r} (expected one of {', '.join([*known, *METRICS])})."
+            f"{did_you_mean(metric, [*known, *METRICS])}"
         )
     return lambda rows: task.score_units(units.iloc[rows], threshold)[metric]
 
@@ -175,9 +190,9 @@ def judged_units(task: Task, cases: pd.DataFrame, predictions: pd.DataFrame) -> 
     return judged(task, task.to_units(cases, predictions))
 
 
-def _of_head(task: Task, metric: str) -> tuple[Task, str]:
+def _of_head(task: Task, metric: str | None) -> tuple[Task, str | None]:
     """The task of one head alone for "<head>_<metric>", as `score` tells it; else as it is."""
-    for head in task.heads if len(task.heads) > 1 and metric not in METRICS else ():
+    for head in task.heads if len(task.heads) > 1 and metric and metric not in METRICS else ():
         name = metric[len(head.name) + 1 :]
         if metric == f"{head.name}_{name}" and name in METRICS:
             own = {"to_units": None, "score_units": None, "score": None}
@@ -200,9 +215,8 @@ def _check_kind(task: Task, metric: str) -> None:
 
 def _usual(task: Task, units: pd.DataFrame) -> list[str]:
     """The names of the scores that are worth showing."""
-    first = next(iter(task.score_units(units)))
     usual = {0: NUMBER_SCORES, 2: SHOWN}.get(len(task.scored.classes), CLASS_SCORES)
-    return list(dict.fromkeys([first, *usual]))
+    return list(dict.fromkeys([own_score(task, units), *usual]))
 
 
 def _climb(score: Callable[[Threshold], float], classes: Sequence[str]) -> dict[str, float]:

@@ -6,6 +6,8 @@ from typing import Sequence
 
 import torch
 
+from medkit.naming import did_you_mean
+
 VIEWS = {  # name: (see, turn back), both on (N, C, H, W)
     "as is": (lambda x: x, lambda y: y),
     "mirrored": (lambda x: x.flip(-1), lambda y: y.flip(-1)),
@@ -36,7 +38,10 @@ def check_views(views: Sequence[str], flips: Sequence[str]) -> None:
     """
     for view in views:
         if view not in VIEWS:
-            raise ValueError(f"unknown view {view!r} (expected one of {', '.join(VIEWS)}).")
+            raise ValueError(
+                f"unknown view {view!r} (expected one of {', '.join(VIEWS)})."
+                f"{did_you_mean(view, VIEWS)}"
+            )
         if not NEEDS.get(view, set()) <= set(flips):
             raise ValueError(
                 f"view {view!r} changes the labels of this task (it allows {list(flips)}). "

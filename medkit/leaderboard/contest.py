@@ -12,6 +12,7 @@ from typing import Sequence
 
 from medkit import files
 from medkit.metrics import METRICS
+from medkit.naming import did_you_mean
 from medkit.submission.quota import Quota
 from medkit.tables import read_csv
 
@@ -60,9 +61,10 @@ class Contest:
         if opens is not None and closes is not None and not opens < closes:
             raise ValueError(f"contest: opens {self.opens} is not before closes {self.closes}.")
         unknown = [name for name in self.metrics if name not in METRICS]
+        near = did_you_mean(unknown[0], METRICS).rstrip("?") if unknown else ""
         few, many = self.members if len(self.members) == 2 else (0, 0)
         problems = [
-            (unknown, f"metrics {unknown} (expected some of {', '.join(METRICS)})"),
+            (unknown, f"metrics {unknown} (expected some of {', '.join(METRICS)})" + near),
             (not self.metrics and not self.task, "neither metrics nor task (expected one)"),
             (not 0 < self.public_share <= 1, f"public_share {self.public_share} (0 to 1)"),
             (self.counts not in COUNTS, f"counts {self.counts!r} (expected 'best' or 'last')"),

@@ -39,13 +39,14 @@ class Answers:
     """
 
     def __init__(self, contest: Contest, table: Sequence[Sequence[str]], path: Path | str):
-        _check_answers(contest, table, path)
-        self.contest = contest
+        self.contest, self.task = contest, get_task(contest.task) if contest.task else None
+        of_numbers = self.task is not None and not self.task.scored.classes
+        kinds = {METRICS[name].kind for name in contest.metrics}
+        self.is_numbers = "numbers" in kinds or (of_numbers and not kinds)
+        _check_answers(contest, table, path, are_numbers=self.is_numbers)
         self.ids = [row[0] for row in table[1:]]
-        self.task = get_task(contest.task) if contest.task else None
         self.layout = self.task.layout if self.task else Layout()
         self.classes = list(contest.labels) or sorted({row[1] for row in table[1:]})
-        self.is_numbers = any(METRICS[name].kind == "numbers" for name in contest.metrics)
         labels = [row[1] for row in table[1:]]
         self.labels, self.truth = np.array(labels, object), self._coded(labels)
         self.is_public = split(self.ids, self._strata(), contest.public_share, contest.seed)
@@ -65,8 +66,10 @@ class Answers:
 
     @property
     def greater_is_better(self) -> bool:
-        metrics = self.contest.metrics
-        return METRICS[metrics[0]].greater_is_better if metrics else True
+        if self.contest.metrics:
+            return METRICS[self.contest.metrics[0]].greater_is_better
+        own = next(iter(self._task_scores(self.labels, np.ones(len(self.ids), bool))))
+        return self.task.greater_is_better(own)
 
     def check(self, data: bytes) -> list[str]:
         """The answers of a submitted file in the order of the ids.
@@ -136,7 +139,7 @@ class Answers:
         return [list(self.contest.columns), *([row[0], row[-1]] for row in rows[1:])]
 
     def _coded(self, labels: Sequence[str]) -> np.ndarray:
-        if self.is_numbers or (self.task is not None and not self.task.scored.classes):
+        if self.is_numbers:
             return np.array(labels, float)
         codes = {label: code for code, label in enumerate(self.classes)}
         return np.array([codes[label] for label in labels])
@@ -210,7 +213,9 @@ def _bad(sentence: str) -> Refused:
     return Refused(f"채점할 수 없습니다. {sentence}")
 
 
-def _check_answers(contest: Contest, table: Sequence[Sequence[str]], path: Path | str) -> None:
+def _check_answers(
+    contest: Contest, table: Sequence[Sequence[str]], path: Path | str, *, are_numbers: bool
+) -> None:
     """Refuse answers that the contest's metrics cannot score.
 
     Raises:
@@ -218,7 +223,7 @@ def _check_answers(contest: Contest, table: Sequence[Sequence[str]], path: Path 
     """
     found = sorted({row[1] for row in table[1:]})
     kinds = {METRICS[name].kind for name in contest.metrics} - {"labels"}
-    if kinds != {"numbers"} and not 2 <= len(found) <= max(2, len(table) // 2):
+    if not are_numbers and not 2 <= len(found) <= max(2, len(table) // 2):
         raise ValueError(
             f"{path}: {len(found)} different labels {found[:5]} (expected at least 2, and several "
             "rows of each). Make it with medkit.write_answers(task, cases, path)."

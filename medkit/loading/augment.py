@@ -15,6 +15,7 @@ import numpy as np
 import torch
 
 from medkit import seeding
+from medkit.naming import did_you_mean
 
 RECIPES = ("none", "light", "medium", "strong")
 
@@ -29,7 +30,10 @@ def make_transform(recipe: str) -> Callable[..., np.ndarray]:
             "strong" (also blur, noise and holes).
     """
     if recipe not in RECIPES:
-        raise ValueError(f"unknown augmentation {recipe!r} (expected one of {', '.join(RECIPES)}).")
+        raise ValueError(
+            f"unknown augmentation {recipe!r} (expected one of {', '.join(RECIPES)})."
+            f"{did_you_mean(recipe, RECIPES)}"
+        )
     if recipe == "none":
         return lambda image, *key: image
     steps = compose(recipe)

@@ -15,6 +15,7 @@ from medkit import seeding
 from medkit.datasets.task import Fact, Task
 from medkit.loading import augment
 from medkit.loading.cache import Cache
+from medkit.naming import did_you_mean
 
 UNLABELLED = float("nan")
 
@@ -191,7 +192,10 @@ def fact_list(task: Task, names: Sequence[str]) -> list[Fact]:
     known = {fact.name: fact for fact in task.facts}
     unknown = [name for name in names if name not in known]
     if unknown:
-        raise ValueError(f"{task.name}: no fact {unknown[0]!r} (expected {', '.join(known)}).")
+        raise ValueError(
+            f"{task.name}: no fact {unknown[0]!r} (expected one of {', '.join(known) or 'none'})."
+            f"{did_you_mean(unknown[0], known)}"
+        )
     return [known[name] for name in names]
 
 

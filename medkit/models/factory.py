@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import json
 from pathlib import Path
 from typing import Sequence
@@ -16,6 +15,7 @@ from torch.nn.functional import linear, normalize
 from medkit import seeding
 from medkit.datasets.task import Task
 from medkit.loading.loader import fact_list
+from medkit.naming import did_you_mean
 from medkit.runs.state import load_state
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # ImageNet's: for drawn weights, by habit
@@ -158,9 +158,8 @@ def _check_name(name: str) -> None:
             "Name an architecture of timm, and pass weights=... for a local safetensors file."
         )
     if not timm.is_model(name.split(".")[0]):
-        near = difflib.get_close_matches(name, timm.list_models(), n=3, cutoff=0.5)
-        hint = f"Near names: {', '.join(near)}." if near else "timm.list_models() lists them all."
-        raise ValueError(f"unknown model {name!r}. {hint}")
+        near = did_you_mean(name, timm.list_models()) or " timm.list_models() lists them all."
+        raise ValueError(f"unknown model {name!r}.{near}")
 
 
 def _load_backbone(backbone: nn.Module, name: str, weights: Path | str) -> None:

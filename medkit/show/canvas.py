@@ -17,6 +17,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Polygon
 
 from medkit.datasets.task import Task
+from medkit.naming import did_you_mean
 from medkit.show.fonts import families
 
 WIDTH = 9.5  # inches: the width of a notebook's output
@@ -149,6 +150,7 @@ def check_rows(table: pd.DataFrame, what: str, columns: Iterable[str] = ()) -> N
         raise ValueError(
             f"{what}: no column {missing} (found {list(table.columns)}). "
             "Pass the table that the notebook's earlier cell made."
+            f"{did_you_mean(missing[0], table.columns)}"
         )
     if table.empty:
         raise ValueError(

@@ -42,6 +42,8 @@ def show_balance(task: Task, cases: pd.DataFrame) -> Picture:
         photos = task.to_units(cases, None)["y_true"]
         classes = task.heads[0].classes
         title = f"{task.heads[0].name}: {len(photos):,} photos"
+        unmarked = cases["photo"].nunique() - rows["photo"].nunique() if parts else 0
+        title += f" ({unmarked:,} without a marked tooth)" * bool(unmarked)
         panels = panels + [(title, photos, classes)] if parts else [(title, photos, classes)]
     page = new_picture(3.2)
     for axes, (title, labels, classes) in zip(

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 from sklearn.metrics import precision_recall_fscore_support
 
 from medkit.datasets.task import Task, Threshold, chosen, judged, truth
 from medkit.images.decode import read_image
+from medkit.inference.judging import choose_threshold
+from medkit.naming import did_you_mean
 from medkit.show.canvas import Picture, check_rows, grid_of, short, styled
 from medkit.show.photos import SIZE, show_photos, shrink
 from medkit.show.structure import show_hypnogram
 from medkit.show.teeth import tooth_table
+from medkit.tables import visible
 
 ORDERS = ("errors first", "as given")
 
@@ -34,7 +39,10 @@ def show_mistakes(
         order: "errors first" or "as given".
     """
     if order not in ORDERS:
-        raise ValueError(f"show_mistakes: order {order!r} (expected one of {', '.join(ORDERS)}).")
+        raise ValueError(
+            f"show_mistakes: order {order!r} (expected one of {', '.join(ORDERS)})."
+            f"{did_you_mean(order, ORDERS)}"
+        )
     if "photo" in cases:
         options = {"threshold": float(threshold), "n": n, "order": order}
         return show_photos(task, cases, predictions, **options)
@@ -91,16 +99,28 @@ def _picture(case: pd.Series) -> np.ndarray:
 
 
 def mistake_table(
-    task: Task, cases: pd.DataFrame, predictions: pd.DataFrame, *, threshold: Threshold = 0.5
+    task: Task,
+    cases: pd.DataFrame,
+    predictions: pd.DataFrame,
+    *,
+    threshold: Threshold = 0.5,
+    tooth_threshold: float | None = None,
 ) -> pd.DataFrame:
     """How well each class is told, or each tooth number where teeth have one.
+
+    Args:
+        threshold: of what the contest scores. Of teeth it scores photos, by their largest tooth.
+        tooth_threshold: from which a tooth is called decayed; by default the one that is best for
+            these teeth: that of photos, for a largest of many, misses most of them.
 
     Returns:
         `class, cases, predicted, precision, recall, f1`, a row a class of what is scored; for teeth
         see `tooth_table`; for a number `low, high, cases, error`, by quarters of the true values.
     """
     if "tooth_number" in cases:
-        return tooth_table(cases, predictions, threshold=float(threshold))
+        if tooth_threshold is None:
+            tooth_threshold = _of_teeth(task, cases, predictions)
+        return tooth_table(cases, predictions, threshold=tooth_threshold)
     units = judged(task, task.to_units(cases, predictions))
     y_true, guess = truth(task, units), chosen(task, units, threshold)
     classes = task.scored.classes
@@ -118,3 +138,13 @@ def mistake_table(
     counts = np.bincount(guess, minlength=len(classes))
     columns = {"class": classes, "cases": support, "predicted": counts}
     return pd.DataFrame({**columns, "precision": precision, "recall": recall, "f1": f1})
+
+
+def _of_teeth(task: Task, cases: pd.DataFrame, predictions: pd.DataFrame) -> float:
+    """The threshold that is best for teeth; any is, where all are of one class."""
+    teeth = replace(task, to_units=None)
+    cases = visible(cases)
+    units = judged(teeth, teeth.to_units(cases, predictions))
+    if units["y_true"].nunique() < 2:
+        return 0.5
+    return choose_threshold(teeth, cases, predictions, metric="f1_macro")

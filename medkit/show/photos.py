@@ -13,6 +13,7 @@ from matplotlib.patches import Polygon
 
 from medkit.datasets.task import Task
 from medkit.images.decode import probe, read_image
+from medkit.naming import did_you_mean
 from medkit.show.canvas import (
     PREDICTED,
     REAL,
@@ -49,7 +50,10 @@ def show_photos(
     """
     check_rows(cases, "show_photos", ["id", "path"])
     if order not in ORDERS:
-        raise ValueError(f"show_photos: order {order!r} (expected one of {', '.join(ORDERS)}).")
+        raise ValueError(
+            f"show_photos: order {order!r} (expected one of {', '.join(ORDERS)})."
+            f"{did_you_mean(order, ORDERS)}"
+        )
     head, target = positive(task)
     seen = cases[cases["path"].notna()].copy()
     check_rows(seen, "show_photos: cases with a picture")

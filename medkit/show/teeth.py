@@ -46,7 +46,11 @@ def show_teeth(task: Task, cases: pd.DataFrame) -> Picture:
     if numbered.empty:
         page = new_picture(3.4)
         left, right = page.subplots(1, 2)
-        _per_photo(left, rows, name, target)
+        more = ""
+        if {"photo", "region"} <= set(cases):
+            unmarked = set(cases["photo"]) - set(cases["photo"][cases["region"].notna()])
+            more = f" with marked teeth ({len(unmarked):,} more have none)" if unmarked else ""
+        _per_photo(left, rows, name, target, more)
         _by_view(right, rows, name, target)
         page.suptitle(
             f"None of {len(rows):,} teeth has an FDI number, so there is no dental chart.",
@@ -116,7 +120,7 @@ def _by_view(axes: Axes, rows: pd.DataFrame, name: str, target: str) -> None:
     headroom(axes, 0.35)
 
 
-def _per_photo(axes: Axes, rows: pd.DataFrame, name: str, target: str) -> None:
+def _per_photo(axes: Axes, rows: pd.DataFrame, name: str, target: str, more: str) -> None:
     """How many teeth of the looked-for class a photo has."""
     photos = rows["photo"] if "photo" in rows else rows["id"]
     counts = (rows[name] == target).groupby(photos).sum()
@@ -124,7 +128,7 @@ def _per_photo(axes: Axes, rows: pd.DataFrame, name: str, target: str) -> None:
     axes.hist(counts, bins=bins, color=class_colour(target, 1), edgecolor="white", rwidth=0.9)
     axes.set_xlabel(f"{target} teeth in a photo")
     axes.set_ylabel("photos")
-    axes.set_title(f"{len(counts):,} photos")
+    axes.set_title(f"{len(counts):,} photos{more}")
     axes.xaxis.get_major_locator().set_params(integer=True)
 
 

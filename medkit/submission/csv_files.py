@@ -119,12 +119,13 @@ def check_submission(csv: Path | str) -> list[str]:
     if not csv.is_file():
         raise FileNotFoundError(f"{csv}: no such file (found {files.listing(csv.parent)}).")
     expected = read_expected(csv)
-    layout = Layout(**(expected or {}).get("layout", {}))
+    layout = Layout(**{"by_row": True, **(expected or {}).get("layout", {})})  # as it once was
     rows, problems = _rows(csv, layout.separator)
     notes = []
     if rows and not problems:
         rows, problems = with_keys(rows, expected, layout)
-        problems = problems or check_rows(rows, expected) or _out_of_order(rows, expected)
+        problems = problems or check_rows(rows, expected)
+        problems = problems or (_out_of_order(rows, expected) if layout.by_row else [])
         notes += [_one_class(rows), _ends(csv)]
     if problems:
         raise ValueError(f"{csv.name} would be refused: {' '.join(problems)}")
@@ -133,12 +134,15 @@ def check_submission(csv: Path | str) -> list[str]:
             f"There is no {expected_path(csv).name} beside it: ids and labels could not be checked."
         )
     else:
-        keyed = "ids, their order" if layout.key_columns else "lines"
+        checked = [*(["ids"] if layout.key_columns else ["lines"])]
+        checked += ["their order"] * bool(layout.key_columns and layout.by_row)
         if expected["labels"] is None:
-            keyed = "ids and their order" if layout.key_columns else "lines"
             notes.append("What it answers could not be checked: the table is the task's own.")
         else:
-            keyed += " and labels"
+            checked.append("labels")
+        keyed = " and ".join(filter(None, [", ".join(checked[:-1]), checked[-1]]))
+        if not layout.by_row and _out_of_order(rows, expected):
+            notes.append("Its rows are in another order; the contest goes by their ids.")
         notes.append(f"All {len(rows) - 1} {keyed} are as {expected['task']} wants.")
         if expected["filled"]:
             names = ", ".join(expected["filled"][:NAMED])

@@ -34,7 +34,8 @@ def handin(
 
     Raises:
         ValueError: for weights among the sources, which the rules keep out, for two sources of
-            one name, and for folders there that are not of an earlier call.
+            one name, for folders there that are not of an earlier call, and for a task without
+            the score that is asked for.
         FileNotFoundError: for a source that is not there.
     Source: guide of the 2023 oral-image contest, section on handing in.
     """
@@ -53,6 +54,11 @@ def handin(
         names = sorted(path.name for path in paths)
         raise ValueError(f"handin: two sources have one name (found {names}). Rename one of them.")
     scores = task.score(cases, predictions, threshold=threshold)
+    if ASKED not in scores:
+        raise ValueError(
+            f"handin: {task.name} has no {ASKED} (found {', '.join(scores)}), which the oral "
+            "contest asks for. Hand in the table of mk.write_submission instead."
+        )
     _clear(folder)
     for name, content in contents.items():
         files.write_whole(folder / "source_dir" / name, content)

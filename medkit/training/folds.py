@@ -81,7 +81,7 @@ def fit_folds(
     """
     folder, task = Path(folder), get_task(config.task)
     if "fold" not in cases:
-        cases = tables.assign_folds(cases, n_folds=n_folds, seed=config.seed)
+        cases = tables.assign_folds(task, cases, n_folds=n_folds, seed=config.seed)
     options = {
         "num_workers": num_workers,
         "save_every_s": save_every_s,

@@ -76,6 +76,11 @@ class Loop:
         self.is_exact = True  # the whole way in one shape
         augment.make_transform(config.augment)  # a wrong name shows before the folder is made
         self.labels = encode_labels(task, self.seen)
+        if config.balanced and not task.heads[0].classes:
+            raise ValueError(
+                f"Config: balanced=True draws each class of the first head equally often, and "
+                f"{task.heads[0].name} is a number. Leave it off."
+            )
         self.objective = Objective(task, config, self.labels[self.train_rows])
         self.validation = Validation(
             task,
@@ -481,7 +486,7 @@ class Loop:
 
     def _sampler(self) -> KeyedSampler:
         config = self.config
-        weights = class_weights(self.labels)[self.train_rows] if config.balanced else None
+        weights = class_weights(self.labels[self.train_rows]) if config.balanced else None
         return KeyedSampler(
             self.train_rows,
             config.seed,

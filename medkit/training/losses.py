@@ -9,6 +9,7 @@ import torch
 from torch.nn.functional import cross_entropy, kl_div, smooth_l1_loss
 
 from medkit.datasets.task import Head, Task
+from medkit.naming import did_you_mean
 from medkit.runs.config import Config
 
 
@@ -209,5 +210,5 @@ def _check_heads(task: Task, config: Config) -> None:
             raise ValueError(
                 f"Config: {setting} names {unknown[0]!r}, which is no head of classes of "
                 f"{task.name} (expected one of {', '.join(names) or 'none: it has numbers only'}). "
-                "Correct the name."
+                f"Correct the name.{did_you_mean(unknown[0], names)}"
             )

@@ -9,6 +9,7 @@ import pandas as pd
 
 from medkit import tables
 from medkit.datasets.task import Task
+from medkit.naming import did_you_mean
 
 
 def split(task: Task, cases: pd.DataFrame, fold: int | None) -> tuple[pd.DataFrame, np.ndarray]:
@@ -22,7 +23,9 @@ def split(task: Task, cases: pd.DataFrame, fold: int | None) -> tuple[pd.DataFra
         _check_classes(task, seen, "the cases")
         return seen, np.zeros(len(seen), bool)
     if "fold" not in cases:
-        raise ValueError("fit: the cases have no column 'fold'. Call mk.assign_folds(cases) first.")
+        raise ValueError(
+            "fit: the cases have no column 'fold'. Call mk.assign_folds(task, cases) first."
+        )
     if fold not in set(cases["fold"]):
         raise ValueError(f"fit: no fold {fold!r} (found {sorted(set(cases['fold']))}).")
     is_held_out = cases["fold"] == fold
@@ -30,7 +33,7 @@ def split(task: Task, cases: pd.DataFrame, fold: int | None) -> tuple[pd.DataFra
     if torn:
         raise ValueError(
             f"fit: {len(torn)} groups are on both sides of fold {fold}, e.g. {torn[:3]}. "
-            "Let mk.assign_folds(cases) make the folds; it keeps groups together."
+            "Let mk.assign_folds(task, cases) make the folds; it keeps groups together."
         )
     held_out = (seen["fold"] == fold).to_numpy()
     _check_classes(task, seen[~held_out], "the training cases")
@@ -45,6 +48,7 @@ def _check_classes(task: Task, rows: pd.DataFrame, side: str) -> None:
             raise ValueError(
                 f"fit: the cases have no column {head.name!r}, which {task.name} asks for "
                 f"(found {list(rows.columns)}). Read them with the same task."
+                f"{did_you_mean(head.name, rows)}"
             )
         labels = set(rows[head.name].dropna())
         missing = [name for name in head.classes if name not in labels]

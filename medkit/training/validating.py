@@ -13,6 +13,7 @@ from medkit.datasets.task import Task
 from medkit.inference.predicting import predict_rows, to_table
 from medkit.loading.loader import CaseDataset
 from medkit.models.factory import CaseModel
+from medkit.naming import did_you_mean
 from medkit.runs.config import Config
 from medkit.training.losses import Objective
 from medkit.training.ranks import Ranks
@@ -54,7 +55,7 @@ class Validation:
         if self.config.best_by not in names:
             raise ValueError(
                 f"fit: no score {self.config.best_by!r} to choose the best epoch by "
-                f"(expected one of {', '.join(names)})."
+                f"(expected one of {', '.join(names)}).{did_you_mean(self.config.best_by, names)}"
             )
         self.own_score = names[1]
 
