@@ -15,8 +15,8 @@ from medkit import tables
 from medkit.metrics import METRICS, decide, get_metric
 
 Threshold = Union[float, Mapping[str, float]]
-UNIT_COLUMNS = ("id", "group", "seen", "y_true")  # beside the classes', in tables of units
-CASE_COLUMNS = ("path", "fold", "photo", "region", "box", "epoch", "tooth_number")
+UNIT_COLUMNS = ("id", "path", "group", "fold", "seen", "y_true")  # beside the classes' own
+CASE_COLUMNS = ("photo", "region", "box", "epoch", "tooth_number")  # beside the heads', also these
 
 
 @dataclass(frozen=True)
@@ -120,13 +120,7 @@ class Task:
                 f"task {self.name!r}: {doubled[0]!r} is a class of two heads. "
                 "Give each class a name of its own."
             )
-        reserved = {*UNIT_COLUMNS, *CASE_COLUMNS}
-        taken = sorted({*columns, *(head.name for head in self.heads)} & reserved)
-        if taken:
-            raise ValueError(
-                f"task {self.name!r}: {taken[0]!r} is the name of a head or class, and of a column "
-                f"that tables keep for themselves ({', '.join(sorted(reserved))}). Rename it."
-            )
+        self._check_names()
         if self.scored is None:
             object.__setattr__(self, "scored", self.heads[0])
         if not self.submission_labels:
@@ -135,6 +129,20 @@ class Task:
             given = getattr(self, name)
             if given is None or getattr(given, "func", None) is function:  # of a replaced task
                 object.__setattr__(self, name, partial(function, self))
+
+    def _check_names(self) -> None:
+        """Refuse classes and heads that would overwrite a column of a table."""
+        heads = [head.name for head in self.heads]
+        for what, names, kept in (
+            ("class", self.columns, UNIT_COLUMNS),
+            ("head", heads, UNIT_COLUMNS + CASE_COLUMNS),
+        ):
+            taken = [name for name in names if name in kept]
+            if taken:
+                raise ValueError(
+                    f"task {self.name!r}: {taken[0]!r} cannot be the name of a {what}, since tables "
+                    f"have a column of that name (those are {', '.join(kept)}). Rename it."
+                )
 
     @property
     def columns(self) -> tuple[str, ...]:
