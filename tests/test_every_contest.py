@@ -148,7 +148,12 @@ def test_the_submission_is_as_the_contest_writes_it_and_any_other_is_refused(con
     if task.layout.key_columns:
         last = json.loads(csv.with_suffix(".json").read_text(encoding="utf-8"))["ids"][-1]
         wrong[rf"1 of {len(rows)} ids are missing, e\.g\. \['{last}'\]"] = lines[:-1]
-        wrong[f"order is another, from '{last}' on"] = [*lines[:-2], lines[-1], lines[-2]]
+        swapped = [*lines[:-2], lines[-1], lines[-2]]
+        if task.layout.by_row:
+            wrong[f"order is another, from '{last}' on"] = swapped
+        else:
+            csv.write_text("\n".join(swapped) + "\n")
+            assert "in another order; the contest goes by their ids" in mk.check_submission(csv)[0]
     else:
         wrong[rf"It has {len(rows) - 1} lines \(expected {len(rows)}"] = lines[:-1]
     for words, changed in wrong.items():

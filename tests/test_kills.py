@@ -20,7 +20,8 @@ from pathlib import Path
 import pytest
 
 import medkit as mk
-from medkit.runs.folder import data_folder, open_folder
+from medkit.runs.folder import open_folder
+from medkit.runs.pictures import data_folder
 from medkit.runs.state import load_state, weights_hash
 
 CONFIG = mk.Config(

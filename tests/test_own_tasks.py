@@ -108,6 +108,11 @@ def test_a_number_beside_classes(cases, tmp_path):
         mk.check_submission(csv)
 
 
+def _import(name):
+    sys.modules.pop(name, None)
+    return importlib.import_module(name)
+
+
 def test_another_process_finds_the_task(cases, tmp_path, monkeypatch):
     (tmp_path / "score_of_digits.py").write_text(
         "from medkit.datasets.task import class_scores\n\n\n"
@@ -117,13 +122,14 @@ def test_another_process_finds_the_task(cases, tmp_path, monkeypatch):
         "TASK = Task('d', 'd', 'd', (Head('digit', tuple('0123456789')),))\n"
     )
     monkeypatch.syspath_prepend(tmp_path)
-    own = importlib.import_module("score_of_digits")
+    own = _import("score_of_digits")
     task = mk.add_task(
         mk.Task("mine", "Mine", "me", DIGITS.heads, score_units=own.twice, mirror=("vertical",))
     )
     config = mk.Config("mine", best_by="twice", **{**SMALL, "epochs": 1})
     run = mk.fit(config, cases, tmp_path / "run", **QUIET)
-    (tmp_path / "score_of_digits.py").unlink()
+    (tmp_path / "score_of_digits.py").write_text("another")
+    assert len(trusted()) == 1
     code = (
         "import medkit as mk, sys; run = mk.Run(sys.argv[1]); task = run.task;"
         "print(task.describe() == eval(sys.argv[2]), list(task.score(run.cases(), mk.predict("
@@ -219,6 +225,24 @@ def test_only_code_of_the_folder_and_of_two_modules_is_ever_run(foreign, tmp_pat
     with pytest.raises(ValueError, match="its task.json names"):
         mk.Run(folder, trust=place[0].endswith(".py")).task.score(None, None)
     assert place[1] == "gone" or not (tmp_path / "mark").exists()
+
+
+def test_going_on_trusts_what_this_kernel_has_run(cases, tmp_path, monkeypatch):
+    """On another machine of the run, say, or after an update from a version without the list."""
+    (tmp_path / "own_score.py").write_text(
+        "def own(units, threshold=0.5):\n    return {'own': float(len(units))}\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    task = mk.Task("elsewhere", "E", "me", DIGITS.heads, score_units=_import("own_score").own)
+    mk.add_task(task)
+    config = mk.Config("elsewhere", best_by="own", **{**SMALL, "epochs": 1})
+    run = mk.fit(config, cases, tmp_path / "run", **QUIET)
+    trusted_path().unlink()
+    monkeypatch.delenv("MEDKIT_TRUSTED")
+    assert not trusted()
+    mk.fit(config, cases, run.path, **QUIET)
+    del datasets.TASKS["elsewhere"]
+    assert mk.Run(run.path).task.score_units(cases) == {"own": 240.0}
 
 
 def test_functions_of_medkit_are_used_without_asking(foreign):

@@ -15,7 +15,7 @@ from medkit import files, tables
 from medkit.datasets.task import Task
 from medkit.runs.config import Config, differences
 from medkit.runs.holding import last_heard, read_status, state_of
-from medkit.runs.own_tasks import load_task, save_task, trust_code
+from medkit.runs.own_tasks import load_task, save_task, trust_code, trust_own
 from medkit.runs.pictures import place_now
 
 LEFT_S = 24 * 3600  # a half-built folder this old has lost its builder
@@ -144,6 +144,7 @@ def open_folder(
     """
     path, fold = Path(path), None if fold is None else int(fold)
     facts = {"fold": fold, "cases": tables.cases_hash(cases), "data": str(data)}
+    trust_own(task)  # the run's processes load what this kernel has run
     if all((path / name).is_file() for name in MARKS) and Run(path).is_begun:
         _check_same(Run(path), config, facts)
         return Run(path)

@@ -30,7 +30,6 @@ def save_task(task: Task, folder: Path) -> None:
         facts["functions"] = {
             name: _kept(function, folder) for name, function in task.own_functions().items()
         }
-        trust_code(folder, facts)
     files.write_json(folder / "task.json", facts)
 
 
@@ -62,6 +61,12 @@ def load_task(facts: dict[str, Any], folder: Path) -> Task:
             "a .py file, import it, and train in a new folder."
         )
     return from_description(facts, **{k: _loaded(place, folder) for k, place in functions.items()})
+
+
+def trust_own(task: Task) -> None:
+    """Put the files in which a task's functions stand on the list: this kernel has run them."""
+    sources = map(_source, task.own_functions().values() if task.name not in CONTESTS else ())
+    trust(sorted({files.sha256_file(source) for source in sources if source is not None}))
 
 
 def trust_code(folder: Path, facts: Mapping[str, Any]) -> None:
@@ -101,17 +106,24 @@ def trusted_path() -> Path:
 def _kept(function: Callable[..., Any], folder: Path) -> list[str] | None:
     """[file or module, name] by which another process finds a function; None where it cannot."""
     name = getattr(function, "__qualname__", "")
-    if not name.isidentifier():  # a lambda, or a function inside another
+    if name.isidentifier() and _is_known(getattr(function, "__module__", "")):
+        return [function.__module__, name]
+    source = _source(function)
+    if source is None:
         return None
-    module = getattr(function, "__module__", "")
-    if _is_known(module):
-        return [module, name]
-    source = inspect.getsourcefile(inspect.unwrap(function))
-    if source is None or not source.endswith(".py") or not Path(source).is_file():
-        return None
-    copy = f"task_{Path(source).name}"
-    files.write_whole(folder / copy, Path(source).read_bytes())
+    copy = f"task_{source.name}"
+    files.write_whole(folder / copy, source.read_bytes())
     return [copy, name]
+
+
+def _source(function: Callable[..., Any]) -> Path | None:
+    """The user's .py file in which a function stands by its name; None where there is none."""
+    name, module = getattr(function, "__qualname__", ""), getattr(function, "__module__", "")
+    if not name.isidentifier() or _is_known(module):  # a lambda, or a function inside another
+        return None
+    source = inspect.getsourcefile(inspect.unwrap(function))
+    is_file = source is not None and source.endswith(".py") and Path(source).is_file()
+    return Path(source) if is_file else None
 
 
 def _loaded(place: Any, folder: Path) -> Callable[..., Any]:

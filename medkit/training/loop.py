@@ -81,7 +81,9 @@ class Loop:
                 f"Config: balanced=True draws each class of the first head equally often, and "
                 f"{task.heads[0].name} is a number. Leave it off."
             )
-        self.objective = Objective(task, config, self.labels[self.train_rows])
+        trained = self.labels[self.train_rows]
+        self.weights = class_weights(trained) if config.balanced else None  # chances to be drawn
+        self.objective = Objective(task, config, trained)
         self.validation = Validation(
             task,
             config,
@@ -92,7 +94,7 @@ class Loop:
         )
         self.model = distilling.new_student(task, config)
         for student in students(self.model):
-            student.set_numbers(self.labels[self.train_rows])
+            student.set_numbers(trained)
 
     # before the first step
 
@@ -486,13 +488,12 @@ class Loop:
 
     def _sampler(self) -> KeyedSampler:
         config = self.config
-        weights = class_weights(self.labels[self.train_rows]) if config.balanced else None
         return KeyedSampler(
             self.train_rows,
             config.seed,
             count=min(len(self.train_rows), self.steps * config.batch_size),
             batch_size=config.batch_size,
-            weights=weights,
+            weights=self.weights,
             part=(self.ranks.rank, self.ranks.size),
         )
 

@@ -12,7 +12,7 @@ import pandas as pd
 from medkit.datasets import get_task
 from medkit.devices import find_device
 from medkit.inference.predicting import make_dataset
-from medkit.loading.loader import Batch, CaseDataset, KeyedSampler, class_weights, make_loader
+from medkit.loading.loader import Batch, CaseDataset, KeyedSampler, make_loader
 from medkit.progress import Status, track
 from medkit.runs.config import Config
 from medkit.training.distilling import ask_teachers
@@ -89,9 +89,8 @@ def _batches(loop: Loop, data: CaseDataset, num_workers: int) -> Iterator[Batch]
     """The whole batches that `fit` would train on, epoch after epoch."""
     config, rows = loop.config, loop.train_rows
     size = min(config.batch_size, len(rows))
-    weights = class_weights(loop.labels)[rows] if config.balanced else None
     sampler = KeyedSampler(
-        rows, config.seed, count=loop.steps * size, batch_size=size, weights=weights
+        rows, config.seed, count=loop.steps * size, batch_size=size, weights=loop.weights
     )
     loader = make_loader(data, sampler, batch_size=size, num_workers=num_workers)
     while True:
