@@ -83,8 +83,9 @@ def clear_leftovers(path: Path, *, older_s: float = 0) -> None:
         older_s: only what is as old as this; 0 is for who knows that nobody writes it.
     """
     for temporary in Path(path).parent.glob(f".{glob.escape(Path(path).name)}.*"):
-        if time.time() - temporary.stat().st_mtime >= older_s:
-            shutil.rmtree(temporary) if temporary.is_dir() else temporary.unlink()
+        with suppress(FileNotFoundError):  # its builder was faster
+            if time.time() - temporary.stat().st_mtime >= older_s:
+                shutil.rmtree(temporary) if temporary.is_dir() else temporary.unlink()
 
 
 def write_json(path: Path, value: Any, *, mode: int = 0o644) -> None:

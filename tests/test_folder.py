@@ -17,6 +17,7 @@ from small_runs import QUIET, TINY
 import medkit as mk
 from medkit import files, tables
 from medkit.images import decode
+from medkit.runs import holding
 from medkit.runs.folder import open_folder
 
 TASK = mk.get_task("caries")
@@ -183,13 +184,16 @@ def test_the_name_of_a_recipe_does_not_stop_a_run_from_going_on(cases, drawn, tm
 
 
 def test_a_table_of_runs_survives_whatever_lies_there(cases, drawn, tmp_path):
-    places = {name: tmp_path / name for name in ("good", "newer", "listed", "torn", "deep")}
+    places = {name: tmp_path / name for name in ("good", "newer", "listed", "torn", "deep", "late")}
     for path in places.values():
         open_folder(path, TASK, CONFIG, cases, data=drawn, fold=0)
     settings = {**CONFIG.to_dict(), "from_tomorrow": 1}
     files.write_json(places["newer"] / "config.json", settings)
     files.write_json(places["listed"] / "status.json", [])
     (places["torn"] / "config.json").write_text('{"task": "car')
+    with holding.hold(places["late"]):
+        status = holding.read_status(places["late"])
+    files.write_json(places["late"] / "status.json", {**status, "beat": float("inf")})
     (places["deep"] / "config.json").write_text("[" * 100_000)
     (tmp_path / "hugging-face").mkdir()
     files.write_json(tmp_path / "hugging-face" / "config.json", {"architectures": ["ViT"]})
@@ -197,7 +201,7 @@ def test_a_table_of_runs_survives_whatever_lies_there(cases, drawn, tmp_path):
     files.write_json(tmp_path / "handin" / "source_dir" / "config.json", CONFIG.to_dict())
     table = mk.list_runs(tmp_path).set_index("run")
     states = {"good": "new", "listed": "new"}
-    states.update(dict.fromkeys(("newer", "torn", "deep"), "unreadable"))
+    states.update(dict.fromkeys(("newer", "torn", "deep", "late"), "unreadable"))
     assert table["state"].to_dict() == states
     assert "no setting 'from_tomorrow'" in table["reason"]["newer"]
     assert "config.json: damaged" in table["reason"]["torn"]

@@ -38,6 +38,8 @@ def test_relative_and_absolute_paths_may_be_mixed(data, monkeypatch):
 def test_what_has_moved_is_found_by_any_folder_above_it(data, above):
     cases, new = cases_of(data), data.parent / "neu"
     data.rename(new)
+    (new / "a").mkdir()
+    (new / "a" / "1.png").write_bytes(b"another picture of the same name")
     again = moved(cases, new / above)
     assert [p and str(Path(p).relative_to(new)) for p in again["path"]] == [
         *("train/a/1.png", "train/a/3.png", "train/b/2.png"),

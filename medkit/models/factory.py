@@ -189,7 +189,7 @@ def _metadata(path: Path) -> dict[str, list[float]]:
     for name in {"mean", "std"} & set(texts):
         try:
             found[name] = [float(value) for value in json.loads(texts[name])]
-        except (ValueError, TypeError):
+        except (ValueError, TypeError, RecursionError):
             found[name] = []
         if len(found[name]) != 3:
             raise ValueError(

@@ -208,7 +208,7 @@ def list_runs(folder: Path | str) -> pd.DataFrame:
     folder = Path(folder)
     if not folder.is_dir():
         raise FileNotFoundError(f"{folder}: no such folder (found {files.listing(folder.parent)}).")
-    found = [path.parent for path in files.walk(folder) if path.name == "run.json"]
+    found = [path.parent for path in folder.rglob("run.json")]
     rows = [_row(path, folder) for path in found if not path.name.startswith(".")]
     rows.sort(key=lambda row: (row["seen"], row["run"]), reverse=True)
     return pd.DataFrame(rows, columns=_COLUMNS)
@@ -218,11 +218,13 @@ _COLUMNS = ["run", "state", "epoch", "epochs", "left_s", "best_by", "best", "rea
 
 
 def _row(path: Path, folder: Path) -> dict[str, Any]:
-    status = read_status(path)
-    seen = datetime.fromtimestamp(int(status.get("beat", path.stat().st_mtime)))
-    row = {"run": str(path.relative_to(folder)), "seen": seen}
+    row = {"run": str(path.relative_to(folder))}
+    row["seen"] = datetime.fromtimestamp(int(path.stat().st_mtime))
     try:
-        run, facts, state = Run(path), status.get("facts", {}), state_of(path)
+        run, status, state = Run(path), read_status(path), state_of(path)
+        facts = status.get("facts", {})
+        if "beat" in status:
+            row["seen"] = datetime.fromtimestamp(int(status["beat"]))
         return {
             **row,
             "state": state,

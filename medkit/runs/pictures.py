@@ -56,6 +56,8 @@ def moved(cases: pd.DataFrame, data: Path | str) -> pd.DataFrame:
 def place_now(data: Path | str, saved: Path | str, first: str) -> Path:
     """Where a folder lies now, of which a folder above it has moved to `data`.
 
+    Of "/old/train/image" that is "train/image" below `data`, or "image", or `data` itself.
+
     Args:
         saved: where it was.
         first: a file in it.
@@ -65,7 +67,7 @@ def place_now(data: Path | str, saved: Path | str, first: str) -> Path:
     """
     data, parts = Path(os.path.abspath(data)), Path(saved).parts[1:]
     for count in range(len(parts) + 1):
-        place = data.joinpath(*parts[len(parts) - count :])
+        place = data.joinpath(*parts[count:])
         if (place / first).is_file():
             return place
     raise FileNotFoundError(
