@@ -107,18 +107,16 @@ def cases_hash(cases: pd.DataFrame) -> str:
     Of the cells as `read_cases` would give them back: on the way through a CSV whole numbers of a
     column with gaps become floats, groups become text, and every gap is the same.
     """
-    flat = _flat(cases.drop(columns="path"))
+    part = part_column(cases)
+    flat = cases.drop(columns=["path", part] if part else "path")
     csv = io.StringIO(flat.to_csv(index=False))
     table = _parsed(csv, list(flat.columns), text_columns(cases))
-    part = part_column(table)
+    columns = {n: cases[n] if n == part else table[n] for n in cases if n != "path"}
     rows = {
-        name: [
-            None if _is_missing(cell) else json.loads(cell) if name == part else cell
-            for cell in table[name].tolist()
-        ]
-        for name in table
+        name: [None if _is_missing(cell) else cell for cell in column.tolist()]
+        for name, column in columns.items()
     }
-    return hashlib.sha256(json.dumps(rows).encode()).hexdigest()
+    return hashlib.sha256(json.dumps(rows, default=files.plain).encode()).hexdigest()
 
 
 def _flat(cases: pd.DataFrame) -> pd.DataFrame:

@@ -171,6 +171,13 @@ def test_a_polygon_has_one_store_in_whatever_form(photos, tmp_path, monkeypatch)
         assert open_cache(table, folder=tmp_path / "cache", **HOW).path == first.path
 
 
+@pytest.mark.parametrize("region", [[[1, 2, 3]], [1, 2], "[[1, 2]]", [["a", 2]]], ids=str)
+def test_what_is_no_polygon_is_named(photos, tmp_path, region):
+    photos.at[1, "region"] = region
+    with pytest.raises(ValueError, match=r"is no polygon \(expected points \[x, y\] in pixels\)"):
+        open_cache(photos, folder=tmp_path / "cache", **HOW)
+
+
 def test_long_polygons_that_differ_in_the_middle_have_two_stores(photos, tmp_path):
     turns = np.linspace(0, 2 * np.pi, 800)
     one = np.stack([20 + 9 * np.cos(turns), 20 + 9 * np.sin(turns)], 1)

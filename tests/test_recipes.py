@@ -46,7 +46,7 @@ RECIPES = {
         "arcface_margin": 0.3,
         "peak_lr": 5e-3,
         "schedule": "one_cycle",
-        "cutmix": 1.0,
+        "cutmix": 0.2,
         "balanced": True,
         "facts": ("view",),
     },

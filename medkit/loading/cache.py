@@ -134,10 +134,21 @@ def _key(cases: pd.DataFrame, settings: dict[str, Any]) -> str:
     if part == "box":
         shown = [("box", *map(int, box)) for box in cases[part]]
     elif part:
-        shown = [(np.asarray(points, np.float64) + 0.0).tolist() for points in cases[part]]
+        shown = map(_points, cases[part])
     for path, piece in zip(cases["path"], shown):
         digest.update(f"{identity[path]}|{piece}\n".encode())
     return digest.hexdigest()[:24]
+
+
+def _points(region: Any) -> list[list[float]]:
+    """A polygon in one form; + 0.0 makes -0.0 the 0.0 that it equals."""
+    try:
+        return [[float(x) + 0.0, float(y) + 0.0] for x, y in region]
+    except (TypeError, ValueError) as error:
+        raise ValueError(
+            f"cases: the region {str(region)[:60]!r} is no polygon (expected points [x, y] in "
+            "pixels). Correct the column 'region'."
+        ) from error
 
 
 def _make_room(root: Path, needed: int, count: int, progress: bool) -> None:
