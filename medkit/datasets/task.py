@@ -140,8 +140,8 @@ class Task:
             taken = [name for name in names if name in kept]
             if taken:
                 raise ValueError(
-                    f"task {self.name!r}: {taken[0]!r} cannot be the name of a {what}, since tables "
-                    f"have a column of that name (those are {', '.join(kept)}). Rename it."
+                    f"task {self.name!r}: {taken[0]!r} cannot be the name of a {what}, since "
+                    f"tables have a column of that name (those are {', '.join(kept)}). Rename it."
                 )
 
     @property
