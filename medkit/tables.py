@@ -107,7 +107,7 @@ def cases_hash(cases: pd.DataFrame) -> str:
     Of the cells as `read_cases` would give them back: on the way through a CSV whole numbers of a
     column with gaps become floats, groups become text, and every gap is the same.
     """
-    part = part_column(cases)
+    cases, part = cases.rename(columns=str), part_column(cases)
     flat = cases.drop(columns=["path", part] if part else "path")
     csv = io.StringIO(flat.to_csv(index=False))
     table = _parsed(csv, list(flat.columns), text_columns(cases))

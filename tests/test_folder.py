@@ -65,6 +65,7 @@ def make(number=12):
             "gaps": pd.array([None, *range(1, number)], dtype="Int64"),
             "mixed": ["a", 1, 2.0, None] * (number // 4),
             "flags": [True, None] * (number // 2),
+            7: np.arange(number),  # a column whose name is a number
             "small": np.linspace(0, 1, number, dtype=np.float32),
             "when": pd.date_range("2026-11-20", periods=number),
             "kind": pd.Categorical(["x", "y"] * (number // 2)),
