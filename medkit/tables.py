@@ -19,6 +19,7 @@ from medkit.images import fingerprints
 from medkit.naming import did_you_mean
 
 TEXT = ("id", "group", "photo", "path", "view", "tooth_number")  # columns that stay text
+QUARTERS = ("low", "below", "above", "high")  # of the values of a number
 PARTS = ("region", "box")  # columns that say which part of its picture a case is
 NOT_LABELS = (*TEXT, *PARTS, "side", "file", "fold", "years", "epoch")
 _EXACT = {} if pd.__version__ >= "3" else {"float_precision": "round_trip"}  # 3 is exact as it is
@@ -269,17 +270,17 @@ def _labels(task: Any, cases: pd.DataFrame, stratify: Sequence[str] | None) -> p
     if task is None:
         names = label_columns(cases)
         return cases[names or [c for c in cases if c not in NOT_LABELS and cases[c].nunique() == 1]]
-    found = {}
-    for head in task.heads:
-        if head.name in cases and head.classes:
-            found[head.name] = cases[head.name]
-        elif head.name in cases:
-            quarters = pd.qcut(cases[head.name].astype(float), 4, labels=False, duplicates="drop")
-            found[head.name] = quarters.map({0: "low", 1: "below", 2: "above", 3: "high"})
-    if not found:
+    heads = [head for head in task.heads if head.name in cases]
+    if not heads:
         _check_columns(f"assign_folds: {task.name}", cases, [head.name for head in task.heads])
-    found.update({name: cases[name] for name in task.stratify if name in cases})
-    return pd.DataFrame(found, cases.index)
+    names = [*(head.name for head in heads), *(name for name in task.stratify if name in cases)]
+    labels = cases[names].copy()
+    for head in heads:
+        if not head.classes:
+            values = pd.to_numeric(cases[head.name], errors="coerce")
+            ranks = values.where(values.nunique() > 1).rank(pct=True)
+            labels[head.name] = np.select([ranks <= k / 4 for k in (1, 2, 3, 4)], QUARTERS, None)
+    return labels
 
 
 def _check_columns(where: str, table: pd.DataFrame, names: Sequence[str]) -> None:

@@ -145,7 +145,8 @@ def test_a_kill_leaves_no_half_of_a_run(tmp_path, name):
     assert open_folder(path, TASK, CONFIG, cases, data="/d", fold=0).config == CONFIG
     assert left.exists()  # somebody may be building there
     os.utime(left, (0, 0))
-    open_folder(tmp_path / "run", TASK, CONFIG, cases, data="/d", fold=0)
+    shutil.rmtree(path)
+    open_folder(path, TASK, CONFIG, cases, data="/d", fold=0)
     assert [entry.name for entry in tmp_path.iterdir()] == ["run"]
 
 

@@ -140,7 +140,12 @@ def test_folds_are_balanced_by_the_labels_of_the_task_and_by_nothing_else():
     means = mk.assign_folds(ages, people, n_folds=3).groupby("fold")["years_old"].mean()
     assert means.max() - means.min() < 3
     one = people.drop(columns="ill").assign(years_old=7.0)  # a number that is always the same
-    assert set(mk.assign_folds(ages, one, n_folds=3)["fold"]) == {0, 1, 2}
+    for odd in (
+        one,
+        one.assign(years_old=None),
+        pd.concat([one[:150], one[150:].set_axis(range(150))]),
+    ):
+        assert set(mk.assign_folds(ages, odd, n_folds=3)["fold"]) == {0, 1, 2}
 
 
 def test_the_old_order_of_arguments_still_works_and_warns():

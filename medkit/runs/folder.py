@@ -153,8 +153,10 @@ def open_folder(
             f"{path}: the folder is neither empty nor a run (found {files.listing(path)}). "
             "Choose another folder for this run."
         )
-    place = path if path.exists() else files.beside(path)
-    files.clear_leftovers(path, older_s=LEFT_S)
+    place = path
+    if not path.exists():
+        place = files.beside(path)
+        files.clear_leftovers(path, older_s=LEFT_S)
     try:
         save_task(task, place)
         files.write_json(place / "run.json", {**facts, "text": tables.text_columns(cases)})
