@@ -11,8 +11,6 @@ import hashlib
 import json
 import os
 import secrets
-import shutil
-import time
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Iterable, Iterator
@@ -76,16 +74,10 @@ def beside(path: Path) -> Path:
     return path.with_name(f".{path.name}.{secrets.token_hex(4)}")
 
 
-def clear_leftovers(path: Path, *, older_s: float = 0) -> None:
-    """Remove what killed processes left of `path`.
-
-    Args:
-        older_s: only what is as old as this; 0 is for who knows that nobody writes it.
-    """
-    for temporary in Path(path).parent.glob(f".{glob.escape(Path(path).name)}.*"):
-        with suppress(FileNotFoundError):  # its builder was faster
-            if time.time() - temporary.stat().st_mtime >= older_s:
-                shutil.rmtree(temporary) if temporary.is_dir() else temporary.unlink()
+def clear_leftovers(path: Path) -> None:
+    """Remove what killed processes left of a file; only for who knows that nobody writes it."""
+    for temporary in Path(path).parent.glob(f".{glob.escape(Path(path).name)}.{8 * '[a-z0-9_]'}"):
+        temporary.unlink()
 
 
 def write_json(path: Path, value: Any, *, mode: int = 0o644) -> None:

@@ -77,7 +77,7 @@ def write_cases(cases: pd.DataFrame, path: Path | str, data: Path | str) -> None
 def text_columns(cases: pd.DataFrame) -> list[str]:
     """The columns that hold text, whatever it looks like, and those that hold nothing."""
     return [
-        name
+        str(name)
         for name in cases
         if not pd.api.types.is_numeric_dtype(cases[name])
         and (any(isinstance(cell, str) for cell in cases[name]) or cases[name].isna().all())
@@ -118,6 +118,14 @@ def cases_hash(cases: pd.DataFrame) -> str:
         for name, column in columns.items()
     }
     return hashlib.sha256(json.dumps(rows, default=files.plain).encode()).hexdigest()
+
+
+def earlier_hash(cases: pd.DataFrame) -> str:
+    """As version 0.1 hashed cases, with whose runs and searches this one goes on."""
+    table = cases.drop(columns="path").reset_index(drop=True)
+    rows = table.where(table.notna(), None).to_dict("list")
+    plain = {"default": lambda v: v.item() if isinstance(v, np.generic) else str(v)}
+    return hashlib.sha256(json.dumps(rows, **plain).encode()).hexdigest()
 
 
 def _flat(cases: pd.DataFrame) -> pd.DataFrame:
@@ -278,8 +286,9 @@ def _labels(task: Any, cases: pd.DataFrame, stratify: Sequence[str] | None) -> p
     for head in heads:
         if not head.classes:
             values = pd.to_numeric(cases[head.name], errors="coerce")
-            ranks = values.where(values.nunique() > 1).rank(pct=True)
-            labels[head.name] = np.select([ranks <= k / 4 for k in (1, 2, 3, 4)], QUARTERS, None)
+            ranks = values.rank(pct=True)
+            quarters = np.select([ranks <= k / 4 for k in (1, 2, 3, 4)], QUARTERS, None)
+            labels[head.name] = quarters if values.nunique() > 1 else None
     return labels
 
 

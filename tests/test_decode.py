@@ -105,7 +105,10 @@ def test_whatever_pillow_raises_names_the_picture(tmp_path, monkeypatch, error):
     monkeypatch.setattr("PIL.TiffImagePlugin.TiffImageFile.load", fail)
     monkeypatch.setattr("PIL.TiffImagePlugin.TiffImageFile.getexif", fail)
     for look in (probe, size, read_image):
-        with pytest.raises(ValueError, match=r"x\.tif: the picture is broken \(.+\)\."):
+        with pytest.raises(
+            ValueError,
+            match=r"x\.tif: (the picture is broken \(.+\)|there is not enough memory .*)\.",
+        ):
             look(tmp_path / "x.tif")
 
 

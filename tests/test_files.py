@@ -84,10 +84,12 @@ def test_files_behind_links_are_found_and_a_ring_of_links_ends(tmp_path):
 
 
 def test_only_what_a_killed_process_left_is_cleared(tmp_path):
-    for name in ("x.txt", ".x.txt.ab12", ".x.txt.cd34", ".y.txt.ab12"):
+    lost = [files.beside(tmp_path / "x.txt").name, ".x.txt.k3_x9zab"]  # and of an earlier version
+    kept = ["x.txt", ".x.txt.local", ".x.txt.settings1", ".y.txt.ab12cd34"]
+    for name in lost + kept:
         (tmp_path / name).write_text("1")
     files.clear_leftovers(tmp_path / "x.txt")
-    assert sorted(os.listdir(tmp_path)) == [".y.txt.ab12", "x.txt"]
+    assert sorted(os.listdir(tmp_path)) == sorted(kept)
 
 
 def test_what_is_large_is_written_piece_by_piece(tmp_path):

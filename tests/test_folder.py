@@ -65,7 +65,7 @@ def make(number=12):
             "gaps": pd.array([None, *range(1, number)], dtype="Int64"),
             "mixed": ["a", 1, 2.0, None] * (number // 4),
             "flags": [True, None] * (number // 2),
-            7: np.arange(number),  # a column whose name is a number
+            7: [str(k) for k in range(number)],  # a column whose name is a number
             "small": np.linspace(0, 1, number, dtype=np.float32),
             "when": pd.date_range("2026-11-20", periods=number),
             "kind": pd.Categorical(["x", "y"] * (number // 2)),
@@ -160,6 +160,23 @@ def test_what_a_kill_of_an_earlier_version_left_is_completed(cases, drawn, tmp_p
     (run.path / "letter.txt").write_text("mine")
     with pytest.raises(ValueError, match="neither empty nor a run .*letter.txt"):
         open_folder(tmp_path / "run", TASK, CONFIG, cases, data=drawn, fold=0)
+
+
+def test_nothing_of_others_is_taken_for_half_of_a_run(cases, drawn, tmp_path):
+    others = [".env.local", ".env.settings", ".env.ab12cd34", ".env.d"]
+    for name in others:
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "mine.txt").write_text("mine")
+        os.utime(tmp_path / name, (0, 0))
+    open_folder(tmp_path / "env", TASK, CONFIG, cases, data=drawn, fold=0)
+    assert sorted(os.listdir(tmp_path)) == sorted([*others, "env"])
+
+
+def test_folds_may_be_texts(cases, drawn, tmp_path):
+    texts = cases.assign(fold=cases["fold"].map({0: "left", 1: "1", 2: "2"}))
+    for fold in ("left", "1"):
+        run = open_folder(tmp_path / fold, TASK, CONFIG, texts, data=drawn, fold=fold)
+        assert run.fold == fold and (run.cases()["fold"] == fold).any()
 
 
 def test_two_may_make_a_folder_at_once(cases, drawn, tmp_path, monkeypatch):

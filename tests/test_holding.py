@@ -201,6 +201,21 @@ def test_who_only_looks_waits_for_nothing(tmp_path, elsewhere, monkeypatch):
     assert mk.list_runs(tmp_path)["state"][0] == "stale"
 
 
+def test_who_took_the_folder_meanwhile_is_not_overwritten(tmp_path, elsewhere, monkeypatch):
+    monkeypatch.setattr(holding, "STALE_S", 0.0)
+    elsewhere(1.0)
+    alone = holding._alone
+
+    def slower(folder):
+        monkeypatch.undo()
+        elsewhere(2.0)
+        return alone(folder)
+
+    monkeypatch.setattr(holding, "_alone", slower)
+    refuse_if_held(tmp_path)
+    assert read_status(tmp_path)["state"] == "running" and read_status(tmp_path)["beat"] == 2.0
+
+
 def test_a_dead_holder_that_lives_after_all_says_so(tmp_path, elsewhere, monkeypatch):
     monkeypatch.setattr(holding, "STALE_S", 0.0)
     elsewhere(time.time())

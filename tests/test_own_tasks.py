@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import json
 import subprocess
 import sys
 
@@ -16,7 +17,7 @@ import medkit as mk
 from medkit import datasets
 from medkit.datasets.task import class_scores
 from medkit.files import write_json
-from medkit.runs.own_tasks import load_task, trusted, trusted_path
+from medkit.runs.own_tasks import load_task, save_task, trust_own, trusted, trusted_path
 
 DIGITS = mk.Task(
     name="digits",
@@ -225,6 +226,61 @@ def test_only_code_of_the_folder_and_of_two_modules_is_ever_run(foreign, tmp_pat
     with pytest.raises(ValueError, match="its task.json names"):
         mk.Run(folder, trust=place[0].endswith(".py")).task.score(None, None)
     assert place[1] == "gone" or not (tmp_path / "mark").exists()
+
+
+def test_what_was_put_in_the_place_of_a_trusted_file_is_not_trusted(foreign, tmp_path):
+    folder = foreign("task_theirs.py", "theirs")
+    task = mk.Run(folder, trust=True).task
+    (tmp_path / "mark").unlink()
+    good = (folder / "task_theirs.py").read_bytes()
+    (folder / "task_theirs.py").write_text("raise SystemExit('evil')")
+    trust_own(task)
+    save_task(task, tmp_path / "mine")
+    assert (tmp_path / "mine" / "task_theirs.py").read_bytes() == good
+    with pytest.raises(PermissionError, match="not on your list"):
+        _ = mk.Run(folder).task
+    assert len(trusted()) == 1
+
+
+def test_of_a_trusted_file_only_its_own_functions_are_used(foreign, tmp_path):
+    folder = foreign("task_theirs.py", "rmtree")
+    with open(folder / "task_theirs.py", "a") as file:
+        file.write("from shutil import rmtree\n\nclass Own: pass\n")
+    for name in ("rmtree", "Own", "open"):
+        with pytest.raises(ValueError, match="its task.json names .*for a function"):
+            _ = mk.Run(foreign("task_theirs.py", name), trust=True).task
+
+
+@pytest.mark.parametrize("functions", [[], 5, {"score": 5}, {"score": [5]}, {"score": [5, 6]}])
+def test_a_damaged_list_of_functions_is_named(foreign, functions):
+    folder = foreign("task_theirs.py", "theirs")
+    facts = {**json.loads((folder / "task.json").read_text()), "functions": functions}
+    write_json(folder / "task.json", facts)
+    for trust in (True, False):
+        with pytest.raises(ValueError, match="its task.json names .*Get the folder anew"):
+            _ = mk.Run(folder, trust=trust).task
+
+
+def test_a_function_may_be_wrapped(cases, tmp_path, monkeypatch):
+    (tmp_path / "wrapped.py").write_text(
+        "import functools\n\n\n@functools.lru_cache\ndef own(units, threshold=0.5):\n"
+        "    return {'own': 1.0}\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    task = mk.Task("wrapped", "W", "me", DIGITS.heads, score_units=_import("wrapped").own)
+    trust_own(task)
+    save_task(task, tmp_path / "run")
+    facts = json.loads((tmp_path / "run" / "task.json").read_text())
+    assert load_task(facts, tmp_path / "run").score_units(1) == {"own": 1.0}
+
+
+def test_a_kept_task_may_have_names_that_are_refused_by_now(foreign):
+    folder = foreign("medkit.datasets.sinus", "score_units")
+    facts = json.loads((folder / "task.json").read_text())
+    facts.update(heads=[{"name": "photo", "classes": ["fold", "b"]}], functions={})
+    facts.update(scored=facts["heads"][0])
+    write_json(folder / "task.json", facts)
+    assert mk.Run(folder).task.columns == ("fold", "b")
 
 
 def test_going_on_trusts_what_this_kernel_has_run(cases, tmp_path, monkeypatch):

@@ -34,6 +34,19 @@ def test_relative_and_absolute_paths_may_be_mixed(data, monkeypatch):
     assert data_folder(both) == data / "train"
 
 
+def test_what_has_not_moved_stays_and_paths_may_be_paths(data):
+    cases = cases_of(data)
+    copy = data / data.name / "train" / "a"
+    copy.mkdir(parents=True)
+    (copy / "1.png").write_bytes(b"of a doubled extraction")
+    for table in (cases, cases.assign(path=[p and Path(p) for p in [*cases["path"][:3], None]])):
+        assert list(moved(table, data)["path"].dropna()) == list(cases["path"][:3])
+        assert data_folder(table) == data / "train"
+    nothing = cases.iloc[3:]
+    assert moved(nothing, data) is nothing
+    assert place_now(data, "train/a", "1.png") == data / "train" / "a"  # as once it was saved
+
+
 @pytest.mark.parametrize("above", ["", "train"], ids=["the data folder", "a folder in it"])
 def test_what_has_moved_is_found_by_any_folder_above_it(data, above):
     cases, new = cases_of(data), data.parent / "neu"

@@ -13,6 +13,7 @@ from small_runs import draw_few
 import medkit as mk
 from medkit import datasets
 from medkit.datasets.task import from_description
+from medkit.metrics import METRICS
 from medkit.runs.own_tasks import load_task
 from medkit.submission.csv_files import expected_path
 
@@ -81,6 +82,8 @@ def test_no_class_takes_the_name_of_a_column(name):
 def test_no_head_takes_the_name_of_a_column(name):
     with pytest.raises(ValueError, match=f"'{name}' cannot be the name of a head.*photo, region"):
         own(mk.Head(name, ("a", "b")))
+    with pytest.raises(ValueError, match="'seen' cannot be the name of a class"):
+        own(SEX, scored=mk.Head("both", ("seen", "unseen")))
     assert name == "group" or own(mk.Head("kind", (name, "b"))).columns == (name, "b")
 
 
@@ -104,6 +107,21 @@ def test_every_default_metric_is_the_contests_own(monkeypatch):
     folds = cases.assign(fold=cases["id"].astype(int) % 3)
     usual = mk.choose_weights(task, folds, [a, b], rounds=2)
     assert usual.score == mk.choose_weights(task, folds, [a, b], metric="missed", rounds=2).score
+
+
+def test_a_score_of_probabilities_alone_chooses_no_threshold():
+    def ranks(units, threshold):
+        return {"my_auc": METRICS["auc"]((units["y_true"] == "man").to_numpy(), units["man"])}
+
+    for task in (own(SEX, score_units=ranks), own(SEX, score_units=only_auc)):
+        cases, guesses = drawn(task)
+        assert mk.choose_threshold(task, cases, guesses) == mk.choose_threshold(
+            task, cases, guesses, metric="f1_macro"
+        )
+
+
+def only_auc(units, threshold):
+    return {"auc": METRICS["auc"]((units["y_true"] == "man").to_numpy(), units["man"])}
 
 
 def test_heads_that_are_none_are_named():

@@ -15,6 +15,7 @@ import pytest
 from small_runs import QUIET, TWO_EPOCHS
 
 import medkit as mk
+from medkit.runs import holding
 from medkit.runs.holding import state_of
 from medkit.training import launching, tuning
 
@@ -129,16 +130,35 @@ def test_a_folder_holds_one_search(cases, tmp_path, in_processes):
         mk.tune(other, cases.iloc[::-1], {"mixup": (0.0, 0.2)}, 2, tmp_path, fold=1, **QUIET)
 
 
+def test_a_trial_that_died_on_another_machine_is_begun_again(
+    cases, tmp_path, in_processes, monkeypatch
+):
+    config, space = replace(TWO_EPOCHS, epochs=1), {"batch_size": [8]}
+    found = mk.tune(config, cases, space, 1, tmp_path, **QUIET)
+    study = tuning._study(tuning._optuna(), tmp_path, greater_is_better=True)
+    trial, tried = tuning._ask(tuning._optuna(), study, config, space)  # it runs, for all we know
+    status = holding.read_status(found.run.path)
+    status["holder"].update(host="elsewhere", token="theirs")
+    (found.run.path / "status.json").write_text(json.dumps({**status, "state": "running"}))
+    monkeypatch.setattr(holding, "STALE_S", 0.2)
+    monkeypatch.setattr(holding, "LOOK_EVERY_S", 0.05)
+    tuning._take_back(tuning._optuna(), study, tmp_path)
+    states = [t.state.name for t in study.get_trials(deepcopy=False)]
+    assert states == ["COMPLETE", "FAIL", "WAITING"] and tried.batch_size == 8
+
+
 def test_a_range_is_no_list_of_choices_and_a_name_no_setting(tmp_path):
     facts = {"config": TWO_EPOCHS.to_dict(), "fold": 0, "cases": "ab"}
     for number, (kept, other) in enumerate((((1e-4, 1e-2), [1e-4, 1e-2]), ([2, 4], (2, 4)))):
         folder = tmp_path / str(number)
         folder.mkdir()
-        tuning._check_same(folder, {**facts, "space": {"peak_lr": kept}})
+        tuning._check_same(folder, {**facts, "space": {"peak_lr": kept}}, None)
         renamed = {**facts, "config": replace(TWO_EPOCHS, name="other").to_dict()}
-        assert tuning._check_same(folder, {**renamed, "space": {"peak_lr": kept}}) == "default"
+        assert (
+            tuning._check_same(folder, {**renamed, "space": {"peak_lr": kept}}, None) == "default"
+        )
         with pytest.raises(ValueError, match="another search .space: peak_lr .* saved, .* asked"):
-            tuning._check_same(folder, {**facts, "space": {"peak_lr": other}})
+            tuning._check_same(folder, {**facts, "space": {"peak_lr": other}}, None)
 
 
 def test_a_space_may_hold_numbers_of_numpy(cases, tmp_path, in_processes):

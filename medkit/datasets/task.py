@@ -104,6 +104,7 @@ class Task:
     facts: tuple[Fact, ...] = ()
     looks_alike: bool = False  # different cases do (traces, faces): near twins then mean nothing
     stratify: tuple[str, ...] = ()  # columns by which folds are balanced beside the heads'
+    as_kept: bool = field(default=False, repr=False, compare=False)  # of a run folder: any names
 
     def __post_init__(self) -> None:
         is_list = isinstance(self.heads, (tuple, list))
@@ -120,9 +121,10 @@ class Task:
                 f"task {self.name!r}: {doubled[0]!r} is a class of two heads. "
                 "Give each class a name of its own."
             )
-        self._check_names()
         if self.scored is None:
             object.__setattr__(self, "scored", self.heads[0])
+        if not self.as_kept:
+            self._check_names()
         if not self.submission_labels:
             object.__setattr__(self, "submission_labels", self.scored.classes)
         for name, function in DEFAULTS.items():
@@ -132,9 +134,9 @@ class Task:
 
     def _check_names(self) -> None:
         """Refuse classes and heads that would overwrite a column of a table."""
-        heads = [head.name for head in self.heads]
+        heads = [head.name for head in (*self.heads, self.scored)]
         for what, names, kept in (
-            ("class", self.columns, UNIT_COLUMNS),
+            ("class", (*self.columns, *self.scored.columns), UNIT_COLUMNS),
             ("head", heads, UNIT_COLUMNS + CASE_COLUMNS),
         ):
             taken = [name for name in names if name in kept]
@@ -231,6 +233,7 @@ def from_description(facts: Mapping[str, Any], **functions: Callable[..., Any]) 
         mirror=tuple(facts["mirror"]),
         looks_alike=facts["looks_alike"],
         stratify=tuple(facts.get("stratify", ())),
+        as_kept=True,
         facts=tuple(Fact(f["name"], tuple(f["values"]), f["mirrored"]) for f in facts["facts"]),
         **functions,
     )

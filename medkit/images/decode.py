@@ -89,6 +89,8 @@ def _named(path: Path | str) -> Iterator[None]:
             f"{path}: the picture is too large to be opened ({error}). If it is what it seems, "
             f"make it smaller, or set PIL.Image.MAX_IMAGE_PIXELS (now half of {most:,})."
         ) from error
+    except MemoryError as error:
+        raise ValueError(f"{path}: there is not enough memory for the picture.") from error
     except UnidentifiedImageError as error:
         raise ValueError(f"{path}: this is not a picture that can be read.") from error
     except Exception as error:  # SyntaxError, struct.error, zlib.error, IndexError, KeyError, ...

@@ -48,12 +48,16 @@ def choose_threshold(
     Args:
         cases, predictions: of held-out cases only; on others the threshold would be too bold.
         metric: of `metrics.METRICS`, or any score of the task's own; by default the contest's own
-            score.
+            score, or f1_macro where that one is alike for all thresholds, as AUC is.
     """
     units, classes = judged(task, task.to_units(cases, predictions)), task.scored.classes
     if not classes:
         raise ValueError(f"choose_threshold: {task.scored.name} is a number and needs none.")
-    every, metric = np.arange(len(units)), metric or own_score(task, units)
+    every = np.arange(len(units))
+    if metric is None:
+        metric = own_score(task, units)
+        if _is_alike(task, units, metric):
+            metric = "f1_macro"
     sign = 1 if task.greater_is_better(metric) else -1
 
     def score(threshold: Threshold) -> float:
@@ -198,6 +202,17 @@ def _of_head(task: Task, metric: str | None) -> tuple[Task, str | None]:
             own = {"to_units": None, "score_units": None, "score": None}
             return replace(task, heads=(head,), scored=head, submission_labels=(), **own), name
     return task, metric
+
+
+def _is_alike(task: Task, units: pd.DataFrame, metric: str) -> bool:
+    """Whether a score is the same at all thresholds: it goes by probabilities alone."""
+    if metric in METRICS:
+        return METRICS[metric].kind == "probabilities"
+    classes, every = task.scored.classes, np.arange(len(units))
+    tried = [{name: 1.0 + 9.0 * (name == other) for name in classes} for other in classes]
+    if len(classes) == 2:
+        tried = np.quantile(units[classes[1]].to_numpy(float), [0.1, 0.5, 0.9])
+    return len({score_of_rows(task, units, metric, threshold)(every) for threshold in tried}) == 1
 
 
 def _check_kind(task: Task, metric: str) -> None:

@@ -81,7 +81,7 @@ def open_cache(
     store = root / _key(cases, settings)
     cache = Cache(store / "images.u8", len(cases), image_size)
     if _is_there(cache.path):
-        with suppress(PermissionError):  # another user's: it is read all the same
+        with suppress(OSError):  # another user's, or on a read-only disk: it is read all the same
             os.utime(store)  # last used
         return cache
     _make_room(root, int(np.prod(cache.shape, dtype=np.int64)), len(cases), progress)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import glob
 import json
 import os
 import shutil
+import time
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -142,11 +145,11 @@ def open_folder(
     Raises:
         ValueError: when the folder holds a run of other settings, cases or fold (naming them).
     """
-    path, fold = Path(path), None if fold is None else int(fold)
+    path, fold = Path(path), fold.item() if hasattr(fold, "item") else fold
     facts = {"fold": fold, "cases": tables.cases_hash(cases), "data": str(data)}
     trust_own(task)  # the run's processes load what this kernel has run
     if all((path / name).is_file() for name in MARKS) and Run(path).is_begun:
-        _check_same(Run(path), config, facts)
+        _check_same(Run(path), config, cases, facts)
         return Run(path)
     if path.is_dir() and not _takes_settings(path):
         raise ValueError(
@@ -156,7 +159,7 @@ def open_folder(
     place = path
     if not path.exists():
         place = files.beside(path)
-        files.clear_leftovers(path, older_s=LEFT_S)
+        _clear_half_built(path)
     try:
         save_task(task, place)
         files.write_json(place / "run.json", {**facts, "text": tables.text_columns(cases)})
@@ -175,6 +178,14 @@ def open_folder(
     return Run(path)
 
 
+def _clear_half_built(path: Path) -> None:
+    """Remove folders beside a run's place that a kill left half-built there."""
+    for left in path.parent.glob(f".{glob.escape(path.name)}.{8 * '[0-9a-f]'}"):
+        with suppress(OSError):  # another process was faster
+            if time.time() - left.stat().st_mtime > LEFT_S and _takes_settings(left):
+                shutil.rmtree(left)
+
+
 def _takes_settings(path: Path) -> bool:
     """Whether a folder is empty, a run that has not begun, or what a kill left of one."""
     names = {entry.name for entry in path.iterdir()}
@@ -183,13 +194,15 @@ def _takes_settings(path: Path) -> bool:
     return is_run or all(n in ours or n.startswith((".", "task_")) for n in names)
 
 
-def _check_same(run: Run, config: Config, facts: dict[str, Any]) -> None:
+def _check_same(run: Run, config: Config, cases: pd.DataFrame, facts: dict[str, Any]) -> None:
     changed = differences(run.config, config) if run.task else []  # its task is still the same
     saved = run._json("run.json")
     if saved["fold"] != facts["fold"]:
         changed.append(f"fold: {saved['fold']!r} saved, {facts['fold']!r} asked")
-    now = facts["cases"]  # earlier versions hashed some tables otherwise
-    if now != saved["cases"] and now != tables.cases_hash(run.cases()):
+    now, old = facts["cases"], saved["cases"]
+    if not (
+        now == old or now == tables.cases_hash(run.cases()) or tables.earlier_hash(cases) == old
+    ):
         changed.append("cases: other ids, labels, regions or folds than saved")
     if changed:
         raise ValueError(
@@ -220,9 +233,9 @@ _COLUMNS = ["run", "state", "epoch", "epochs", "left_s", "best_by", "best", "rea
 
 
 def _row(path: Path, folder: Path) -> dict[str, Any]:
-    row = {"run": str(path.relative_to(folder))}
-    row["seen"] = datetime.fromtimestamp(int(path.stat().st_mtime))
+    row = {"run": str(path.relative_to(folder)), "seen": datetime.fromtimestamp(0)}
     try:
+        row["seen"] = datetime.fromtimestamp(int(path.stat().st_mtime))
         run, status, state = Run(path), read_status(path), state_of(path)
         facts = status.get("facts", {})
         if "beat" in status:

@@ -60,7 +60,9 @@ class Hold:
         """
         refuse_if_held(self.folder)  # which may take a minute, in which others look, too
         with _alone(self.folder):
-            refuse_if_held(self.folder)
+            status = read_status(self.folder)
+            if status.get("state") == "running" and is_alive(status):
+                raise _held(self.folder, status)
             (self.folder / STOP).unlink(missing_ok=True)
             _live.add(self.me["token"])
             self._write("running")
@@ -142,16 +144,23 @@ def refuse_if_held(folder: Path) -> None:
         print(f"{folder}: a run {last_heard(folder)}. Watching for its next heartbeat.", flush=True)
     while status.get("state") == "running" and is_alive(status):
         if _is_here(status) or status["beat"] != first["beat"]:
-            holder = status["holder"]
-            raise RuntimeError(
-                f"{folder}: process {holder['pid']} on {holder['host']} trains in this folder. "
-                "Look at it with mk.watch(run), end it with mk.stop(run), or choose another folder."
-            )
+            raise _held(folder, status)
         time.sleep(LOOK_EVERY_S)
         status = read_status(folder)
-    if status.get("state") == "running" and not _is_here(status):
-        reason = f"no sign of life from {status['holder']['host']} for {STALE_S:.0f} s"
-        files.write_json(folder / STATUS, {**status, "state": "stopped", "reason": reason})
+    if status.get("state") != "running" or _is_here(status):
+        return
+    reason = f"no sign of life from {status['holder']['host']} for {STALE_S:.0f} s"
+    with _alone(folder):
+        if read_status(folder) == status:  # nobody else has taken it meanwhile
+            files.write_json(folder / STATUS, {**status, "state": "stopped", "reason": reason})
+
+
+def _held(folder: Path, status: dict[str, Any]) -> RuntimeError:
+    holder = status["holder"]
+    return RuntimeError(
+        f"{folder}: process {holder['pid']} on {holder['host']} trains in this folder. Look at it "
+        "with mk.watch(run), end it with mk.stop(run), or choose another folder."
+    )
 
 
 def state_of(folder: Path) -> str:

@@ -20,6 +20,7 @@ from medkit.datasets import CONTESTS, TASKS
 from medkit.datasets.task import Task, from_description
 
 TRUSTED = "MEDKIT_TRUSTED"  # hashes: what this process trusts, and the processes that it starts
+KEPT = "__medkit_source__"  # in such a module: the bytes that it was made of
 KNOWN = ("medkit.datasets", "medkit.metrics")  # of medkit a task may use functions of these
 
 
@@ -52,7 +53,7 @@ def load_task(facts: dict[str, Any], folder: Path) -> Task:
                     "name, or restart the kernel to have the old one."
                 )
         return task
-    functions = facts.get("functions", {})
+    functions = _functions(facts, folder)
     lost = [name for name, place in functions.items() if place is None]
     if lost:
         raise ValueError(
@@ -66,13 +67,14 @@ def load_task(facts: dict[str, Any], folder: Path) -> Task:
 def trust_own(task: Task) -> None:
     """Put the files in which a task's functions stand on the list: this kernel has run them."""
     sources = map(_source, task.own_functions().values() if task.name not in CONTESTS else ())
-    trust(sorted({files.sha256_file(source) for source in sources if source is not None}))
+    trust(sorted({files.sha256(found[1]) for found in sources if found is not None}))
 
 
 def trust_code(folder: Path, facts: Mapping[str, Any]) -> None:
     """Put the files with a task's functions on this user's list of trusted code."""
-    homes = {place[0] for place in facts.get("functions", {}).values() if place}
-    trust(files.sha256_file(_inside(home, folder)) for home in homes if home.endswith(".py"))
+    homes = {_place(place, folder)[0] for place in _functions(facts, folder).values() if place}
+    paths = [_inside(home, folder) for home in sorted(homes) if home.endswith(".py")]
+    trust([files.sha256_file(path) for path in paths])
 
 
 def trust(hashes: Iterable[str]) -> None:
@@ -108,22 +110,30 @@ def _kept(function: Callable[..., Any], folder: Path) -> list[str] | None:
     name = getattr(function, "__qualname__", "")
     if name.isidentifier() and _is_known(getattr(function, "__module__", "")):
         return [function.__module__, name]
-    source = _source(function)
-    if source is None:
+    found = _source(function)
+    if found is None:
         return None
-    copy = f"task_{source.name}"
-    files.write_whole(folder / copy, source.read_bytes())
+    file, source = found
+    copy = file if file.startswith("task_") else f"task_{file}"
+    files.write_whole(folder / copy, source)
     return [copy, name]
 
 
-def _source(function: Callable[..., Any]) -> Path | None:
-    """The user's .py file in which a function stands by its name; None where there is none."""
+def _source(function: Callable[..., Any]) -> tuple[str, bytes] | None:
+    """Name and bytes of the .py file in which a function stands; None where there is none.
+
+    Of one that came with a run folder the bytes that were trusted, whatever lies there by now.
+    """
     name, module = getattr(function, "__qualname__", ""), getattr(function, "__module__", "")
     if not name.isidentifier() or _is_known(module):  # a lambda, or a function inside another
         return None
-    source = inspect.getsourcefile(inspect.unwrap(function))
+    own = inspect.unwrap(function)
+    source = inspect.getsourcefile(own)
+    kept = getattr(own, "__globals__", {}).get(KEPT)
+    if kept is not None:
+        return Path(source).name, kept
     is_file = source is not None and source.endswith(".py") and Path(source).is_file()
-    return Path(source) if is_file else None
+    return (Path(source).name, Path(source).read_bytes()) if is_file else None
 
 
 def _loaded(place: Any, folder: Path) -> Callable[..., Any]:
@@ -132,20 +142,41 @@ def _loaded(place: Any, folder: Path) -> Callable[..., Any]:
     Raises:
         ValueError, PermissionError: naming the place.
     """
-    home, name = map(str, place) if isinstance(place, list) and len(place) == 2 else ("", "")
-    found = None
+    home, name = _place(place, folder)
+    module = None
     if home.endswith(".py"):
-        found = getattr(_module(_inside(home, folder), folder), name, None)
+        module = _module(_inside(home, folder), folder)
     elif _is_known(home):
         with suppress(ModuleNotFoundError):  # then the place is named below
-            found = getattr(importlib.import_module(home), name, None)
-        found = found if getattr(found, "__module__", "") == home else None
-    if not inspect.isfunction(found):
-        raise ValueError(
-            f"{folder}: its task.json names {place!r} for a function (expected a function of "
-            f"{' or '.join(KNOWN)}, or of a .py file in this folder). Get the folder anew."
-        )
+            module = importlib.import_module(home)
+    found = getattr(module, name, None)
+    is_own = module is not None and getattr(found, "__module__", "") == module.__name__
+    if not is_own or not callable(found) or isinstance(found, type):
+        raise _no_function(place, folder)
     return found
+
+
+def _functions(facts: Mapping[str, Any], folder: Path) -> Mapping[str, Any]:
+    """Where the functions of a task.json stand, by their names."""
+    functions = facts.get("functions", {})
+    if not isinstance(functions, dict):
+        raise _no_function(functions, folder)
+    return functions
+
+
+def _place(place: Any, folder: Path) -> tuple[str, str]:
+    """[file or module, name] of a task.json."""
+    is_pair = isinstance(place, list) and len(place) == 2
+    if not is_pair or not all(isinstance(part, str) for part in place):
+        raise _no_function(place, folder)
+    return place[0], place[1]
+
+
+def _no_function(place: Any, folder: Path) -> ValueError:
+    return ValueError(
+        f"{folder}: its task.json names {place!r} for a function (expected one of "
+        f"{' or '.join(KNOWN)}, or of a .py file in this folder). Get the folder anew."
+    )
 
 
 def _is_known(module: str) -> bool:
@@ -173,5 +204,6 @@ def _module(path: Path, folder: Path) -> ModuleType:
         )
     module = ModuleType(path.stem)
     module.__file__ = str(path)
+    module.__dict__[KEPT] = source
     exec(compile(source, str(path), "exec"), module.__dict__)
     return module

@@ -46,6 +46,8 @@ def moved(cases: pd.DataFrame, data: Path | str) -> pd.DataFrame:
     Raises:
         FileNotFoundError: when the first picture is not there.
     """
+    if not _paths(cases):
+        return cases
     old = above(Path(os.path.abspath(path)) for path in _paths(cases))
     places = {path: os.path.relpath(path, old) for path in _paths(cases)}
     new = place_now(data, old, next(iter(places.values())))
@@ -65,7 +67,10 @@ def place_now(data: Path | str, saved: Path | str, first: str) -> Path:
     Raises:
         FileNotFoundError: naming what was looked for.
     """
-    data, parts = Path(os.path.abspath(data)), Path(saved).parts[1:]
+    data, saved = Path(os.path.abspath(data)), Path(saved)
+    if data in (saved, *saved.parents) and (saved / first).is_file():
+        return saved  # it has not moved at all
+    parts = saved.parts[1:] if saved.is_absolute() else saved.parts
     for count in range(len(parts) + 1):
         place = data.joinpath(*parts[count:])
         if (place / first).is_file():
@@ -113,7 +118,8 @@ def _size(path: str) -> tuple[int, int]:
 
 
 def _plain(cases: pd.DataFrame) -> list[str | None]:
-    return [path if isinstance(path, str) else None for path in cases["path"]]
+    is_path = (str, os.PathLike)
+    return [os.fspath(path) if isinstance(path, is_path) else None for path in cases["path"]]
 
 
 def _paths(cases: pd.DataFrame) -> list[str]:

@@ -11,6 +11,7 @@ import json
 import math
 import time
 import warnings
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
@@ -23,7 +24,7 @@ from medkit.datasets import get_task
 from medkit.progress import Status
 from medkit.runs.config import Config
 from medkit.runs.folder import Run, open_folder
-from medkit.runs.holding import state_of
+from medkit.runs.holding import refuse_if_held, state_of
 from medkit.runs.pictures import data_folder
 from medkit.training import launching
 from medkit.training.loop import Loop
@@ -94,12 +95,14 @@ def tune(
     optuna = _optuna()
     if trials is None and minutes is None:
         raise ValueError("tune: neither trials nor minutes. Say how long to search.")
-    folder, task, space = Path(folder), get_task(config.task), _plain_space(space)
+    folder, task = Path(folder), get_task(config.task)
+    space = {name: _plain(asked) for name, asked in space.items()}
     _check_space(config, space)
     validation = Loop(task, config, cases, fold).validation  # refuses what `fit` refuses
     folder.mkdir(parents=True, exist_ok=True)
-    facts = {"config": config.to_dict(), "fold": int(fold), "space": space}
-    name = _check_same(folder, {**facts, "cases": tables.cases_hash(cases)})
+    facts = {"config": config.to_dict(), "fold": _plain(fold), "space": space}
+    facts["cases"] = tables.cases_hash(cases)
+    name = _check_same(folder, facts, cases)
     config = replace(config, name=name)  # by which its trials' folders are found again
     study = _study(optuna, folder, greater_is_better=validation.greater_is_better)
     status, until = Status(enabled=progress), math.inf
@@ -160,7 +163,7 @@ def _study(optuna: Any, folder: Path, *, greater_is_better: bool) -> Any:
     )
 
 
-def _check_same(folder: Path, facts: Mapping[str, Any]) -> str:
+def _check_same(folder: Path, facts: Mapping[str, Any], cases: pd.DataFrame) -> str:
     """Write what is searched into the folder; refuse one that holds another search.
 
     Returns:
@@ -186,7 +189,7 @@ def _check_same(folder: Path, facts: Mapping[str, Any]) -> str:
     ]
     if saved["fold"] != now["fold"]:
         changed.append(f"fold {saved['fold']} saved, {now['fold']} asked")
-    if saved["cases"] != now["cases"]:
+    if saved["cases"] != now["cases"] and saved["cases"] != tables.earlier_hash(cases):
         changed.append("cases: other ids, labels or folds than saved")
     if changed:
         raise ValueError(
@@ -203,15 +206,11 @@ def _told(asked: Any) -> Any:
     return {"low": asked[0], "high": asked[1], "log": asked[2:] == ("log",)}
 
 
-def _plain_space(space: Mapping[str, Any]) -> dict[str, Any]:
-    """A space without NumPy's numbers and arrays."""
-
-    def plain(value: Any) -> Any:
-        if isinstance(value, (list, tuple)):
-            return type(value)(plain(part) for part in value)
-        return value.tolist() if hasattr(value, "tolist") else value
-
-    return {name: plain(asked) for name, asked in space.items()}
+def _plain(value: Any) -> Any:
+    """A value without NumPy's numbers and arrays."""
+    if isinstance(value, (list, tuple)):
+        return type(value)(_plain(part) for part in value)
+    return value.tolist() if hasattr(value, "tolist") else value
 
 
 def _sampler(optuna: Any, seed: int, number: int) -> Any:
@@ -272,6 +271,8 @@ def _take_back(optuna: Any, study: Any, folder: Path) -> None:
         if trial.state != optuna.trial.TrialState.RUNNING:
             continue
         run = folder / trial.user_attrs.get("run", "none")
+        with suppress(RuntimeError):  # it lives
+            refuse_if_held(run)  # watches one on another machine
         state = state_of(run) if (run / "run.json").is_file() else "new"
         age_s = (datetime.now() - trial.datetime_start).total_seconds()
         if state not in ("running", "new") or (state == "new" and age_s > BEGUN_S):
