@@ -104,7 +104,6 @@ class Task:
     facts: tuple[Fact, ...] = ()
     looks_alike: bool = False  # different cases do (traces, faces): near twins then mean nothing
     stratify: tuple[str, ...] = ()  # columns by which folds are balanced beside the heads'
-    as_kept: bool = field(default=False, repr=False, compare=False)  # of a run folder: any names
 
     def __post_init__(self) -> None:
         is_list = isinstance(self.heads, (tuple, list))
@@ -123,8 +122,7 @@ class Task:
             )
         if self.scored is None:
             object.__setattr__(self, "scored", self.heads[0])
-        if not self.as_kept:
-            self._check_names()
+        self._check_names()
         if not self.submission_labels:
             object.__setattr__(self, "submission_labels", self.scored.classes)
         for name, function in DEFAULTS.items():
@@ -219,9 +217,16 @@ class Task:
         }
 
 
+class _Kept(Task):
+    """A task that a run folder keeps: names that are refused by now were not always."""
+
+    def _check_names(self) -> None:
+        return
+
+
 def from_description(facts: Mapping[str, Any], **functions: Callable[..., Any]) -> Task:
     """The task that `describe` described, with functions of its own."""
-    return Task(
+    return _Kept(
         name=facts["name"],
         title=facts["title"],
         source=facts["source"],
@@ -233,7 +238,6 @@ def from_description(facts: Mapping[str, Any], **functions: Callable[..., Any]) 
         mirror=tuple(facts["mirror"]),
         looks_alike=facts["looks_alike"],
         stratify=tuple(facts.get("stratify", ())),
-        as_kept=True,
         facts=tuple(Fact(f["name"], tuple(f["values"]), f["mirrored"]) for f in facts["facts"]),
         **functions,
     )
