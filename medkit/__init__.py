@@ -87,9 +87,9 @@ _HOMES = {  # public name: the module that holds it
     "handin": "submission.handin",
     "start_leaderboard": "leaderboard.serving",
     "seed_everything": "seeding",
-    "assign_folds": "tables",
-    "find_leaks": "tables",
-    "summarize": "tables",
+    "assign_folds": "folding",
+    "find_leaks": "folding",
+    "summarize": "folding",
 }
 _MODULES = ("datasets", "files", "machine", "metrics", "seeding", "tables")
 

@@ -1,4 +1,4 @@
-"""The two tables: read and written exactly, matched by id, split by group, checked for leaks."""
+"""The two tables: read and written exactly, and matched by id."""
 
 from __future__ import annotations
 
@@ -6,22 +6,16 @@ import hashlib
 import io
 import json
 import os
-import warnings
 from pathlib import Path
 from typing import Any, Sequence
 
 import numpy as np
 import pandas as pd
-from sklearn.model_selection import StratifiedGroupKFold
 
-from medkit import files, seeding
-from medkit.images import fingerprints
-from medkit.naming import did_you_mean
+from medkit import files
 
 TEXT = ("id", "group", "photo", "path", "view", "tooth_number")  # columns that stay text
-QUARTERS = ("low", "below", "above", "high")  # of the values of a number
 PARTS = ("region", "box")  # columns that say which part of its picture a case is
-NOT_LABELS = (*TEXT, *PARTS, "side", "file", "fold", "years", "epoch")
 _EXACT = {} if pd.__version__ >= "3" else {"float_precision": "round_trip"}  # 3 is exact as it is
 
 
@@ -197,198 +191,6 @@ def match(cases: pd.DataFrame, predictions: pd.DataFrame) -> pd.DataFrame:
             "Predict the same cases that are scored."
         )
     return cases.merge(predictions, on="id", how="left", validate="one_to_one")
-
-
-def assign_folds(
-    task: Any,
-    cases: pd.DataFrame | None = None,
-    *,
-    n_folds: int = 5,
-    seed: int = 0,
-    stratify: Sequence[str] | None = None,
-) -> pd.DataFrame:
-    """A copy with a column `fold`: balanced by label, and no group in two folds.
-
-    Args:
-        task: whose labels are balanced; a number in four parts of its range.
-        cases: labelled, with `group`.
-        stratify: columns to balance by instead.
-
-    Raises:
-        ValueError: with fewer groups than folds, cases without a group, or columns that are not
-            there.
-    """
-    if isinstance(task, pd.DataFrame):
-        warnings.warn(
-            "assign_folds(cases) balances by whatever looks like a label, and will be gone in the "
-            "next version. Write assign_folds(task, cases): the task knows its labels.",
-            FutureWarning,
-            stacklevel=2,
-        )
-        task, cases = None, task
-    labels = _labels(task, cases, stratify)
-    lost = list(cases["id"][cases["group"].isna()])
-    if lost:
-        raise ValueError(
-            f"assign_folds: {len(lost)} of {len(cases)} cases have no group, e.g. {lost[:3]}. "
-            "Give each a group; its own id, if nothing is known."
-        )
-    n_groups = cases["group"].nunique()
-    if not 2 <= n_folds <= n_groups:
-        raise ValueError(
-            f"assign_folds: {n_folds} folds of {n_groups} groups are not possible. "
-            f"Use 2 to {n_groups} folds."
-        )
-    strata = _strata(labels, n_folds)
-    single = [name for name in labels if labels[name].nunique() == 1]
-    if single and len(single) == len(labels.columns):
-        only = labels[single[0]].dropna().iloc[0]
-        warnings.warn(
-            f"assign_folds: {single[0]!r} has one class only ({only!r}). A model needs two: check "
-            "that all labels were read.",
-            stacklevel=2,
-        )
-    # scikit-learn below 1.6 mixes groups up when it shuffles: shuffled names do it instead, alike
-    # in every version
-    _, codes = np.unique(cases["group"].astype(str), return_inverse=True)
-    groups = seeding.generator("folds", seed).permutation(n_groups)[codes]
-    splitter = StratifiedGroupKFold(n_folds)
-    folds = np.zeros(len(cases), int)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # rare strata; those that matter are told here
-        for fold, (_, rows) in enumerate(splitter.split(cases, strata, groups)):
-            folds[rows] = fold
-    for column in labels:
-        counts = pd.crosstab(folds, labels[column].to_numpy()).reindex(range(n_folds), fill_value=0)
-        for name in counts.columns[(counts == 0).any()]:
-            empty = [int(fold) for fold in counts.index[counts[name] == 0]]
-            warnings.warn(
-                f"assign_folds: folds {empty} hold no {column} {name!r} "
-                f"({int(counts[name].sum())} cases in all). Use fewer folds or another seed.",
-                stacklevel=2,
-            )
-    return cases.assign(fold=folds)
-
-
-def _labels(task: Any, cases: pd.DataFrame, stratify: Sequence[str] | None) -> pd.DataFrame:
-    """The columns by which folds are balanced; of numbers, which quarter of them a case is in."""
-    if stratify is not None:
-        _check_columns("assign_folds: stratify", cases, stratify)
-        return cases[list(stratify)]
-    if task is None:
-        names = label_columns(cases)
-        return cases[names or [c for c in cases if c not in NOT_LABELS and cases[c].nunique() == 1]]
-    heads = [head for head in task.heads if head.name in cases]
-    if not heads:
-        _check_columns(f"assign_folds: {task.name}", cases, [head.name for head in task.heads])
-    names = [*(head.name for head in heads), *(name for name in task.stratify if name in cases)]
-    labels = cases[names].copy()
-    for head in heads:
-        if not head.classes:
-            values = pd.to_numeric(cases[head.name], errors="coerce")
-            ranks = values.rank(pct=True)
-            quarters = np.select([ranks <= k / 4 for k in (1, 2, 3, 4)], QUARTERS, None)
-            labels[head.name] = quarters if values.nunique() > 1 else None
-    return labels
-
-
-def _check_columns(where: str, table: pd.DataFrame, names: Sequence[str]) -> None:
-    missing = [name for name in names if name not in table]
-    if missing:
-        raise ValueError(
-            f"{where}: no column {missing[0]!r} (found {', '.join(map(str, table))})."
-            f"{did_you_mean(missing[0], table)}"
-        )
-
-
-def _strata(labels: pd.DataFrame, n_folds: int) -> pd.Series:
-    """The labels of each case as one text; all alike when there is nothing to balance."""
-    texts = labels.astype(object).where(labels.notna(), "")
-    strata = pd.Series("", labels.index)
-    for column in texts:  # .agg("|".join, axis=1) takes seconds where this takes a moment
-        strata = strata + "|" + texts[column].astype(str)
-    if strata.value_counts().max() < n_folds:  # every class rarer: scikit-learn refuses that
-        strata = pd.Series("", labels.index)
-    return strata
-
-
-def label_columns(cases: pd.DataFrame) -> list[str]:
-    """The columns that look like labels: 2 to 20 values, and not among the known others."""
-    names = [name for name in cases.columns if name not in NOT_LABELS]
-    return [name for name in names if 2 <= cases[name].nunique() <= 20]
-
-
-def summarize(cases: pd.DataFrame) -> pd.DataFrame:
-    """`column, value, cases, share, groups`: how often each label occurs."""
-    rows = []
-    for column in label_columns(cases):
-        values = cases[column].astype(object).where(cases[column].notna(), "(no label)")
-        for value, count in values.value_counts().items():
-            groups = cases["group"][values == value].nunique()
-            rows.append((column, value, int(count), count / len(cases), groups))
-    return pd.DataFrame(rows, columns=["column", "value", "cases", "share", "groups"])
-
-
-def find_leaks(
-    cases: pd.DataFrame, *, other: pd.DataFrame | None = None, near: bool = True
-) -> pd.DataFrame:
-    """Pairs that would let a model see on one side what it is judged by on the other.
-
-    Args:
-        other: a second table; None compares the folds of `cases` with each other.
-        near: also look at the pictures for (nearly) the same one; decodes each, small.
-
-    Returns:
-        `kind, id_a, id_b, path_a, path_b`, one row a pair of pictures; kinds "same group",
-        "same file" and "same picture".
-    """
-    if other is None and "fold" not in cases:
-        raise ValueError("find_leaks: no column 'fold'. Call assign_folds first, or pass other=...")
-    sides = cases.assign(side=cases["fold"] if other is None else 0)
-    if other is not None:
-        sides = pd.concat([sides, other.assign(side=1)], ignore_index=True)
-    pictures = sides[sides["path"].notna()].drop_duplicates(["path", "side"]).reset_index(drop=True)
-    pairs: dict[tuple[int, int], str] = {}
-    if near:
-        for a, b in fingerprints.find_similar(list(pictures["path"])):
-            pairs[a, b] = "same picture"
-    for a, b in _equal_files(list(pictures["path"])):
-        pairs[a, b] = "same file"
-    if other is None:  # numbers of train and test are counted apart
-        for a, b in _across(pictures["group"], pictures["side"]):
-            pairs.setdefault((a, b), "same group")
-    side, name = pictures["side"].to_numpy(), "photo" if "photo" in pictures else "id"
-    rows = [
-        (kind, *(pictures[column][row] for column in (name, "path") for row in pair))
-        for pair, kind in sorted(pairs.items())
-        if side[pair[0]] != side[pair[1]]
-    ]
-    return pd.DataFrame(rows, columns=["kind", "id_a", "id_b", "path_a", "path_b"])
-
-
-def _across(groups: pd.Series, sides: pd.Series) -> list[tuple[int, int]]:
-    """For each group on several sides, the first row of each side, in pairs."""
-    first = ~pd.DataFrame({"group": groups, "side": sides}).duplicated()
-    pairs = []
-    for _, rows in groups[first].groupby(groups[first]).groups.items():
-        pairs += [(rows[0], row) for row in rows[1:]]
-    return pairs
-
-
-def _equal_files(paths: list[str]) -> list[tuple[int, int]]:
-    """Pairs of rows whose files hold the same bytes; only files of one size are read."""
-    by_size: dict[int, list[int]] = {}
-    for row, path in enumerate(paths):
-        by_size.setdefault(Path(path).stat().st_size, []).append(row)
-    pairs = []
-    for rows in by_size.values():
-        seen: dict[str, int] = {}
-        for row in rows if len(rows) > 1 else ():
-            digest = files.sha256_file(Path(paths[row]))
-            if digest in seen:
-                pairs.append((seen[digest], row))
-            seen.setdefault(digest, row)
-    return pairs
 
 
 def _relative(path: Any, data: Path) -> str | None:

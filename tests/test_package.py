@@ -20,6 +20,7 @@ LAYERS = [  # each may import what stands before it
     BOTTOM,
     {"images"},
     {"metrics", "tables"},
+    {"folding"},
     {"datasets"},
     {"runs"},
     {"devices"},

@@ -1,28 +1,11 @@
 from __future__ import annotations
 
-import shutil
-import warnings
-
 import numpy as np
 import pandas as pd
 import pytest
-from PIL import Image
+from tiny_tables import make
 
-import medkit as mk
 from medkit import tables
-
-TASK = mk.get_task("caries")
-
-
-def make(n=60, per_group=3, seed=0):
-    rng = np.random.default_rng(seed)
-    groups = [f"{k // per_group:03d}" for k in range(n)]
-    labels = np.where(rng.random(n) < 0.3, "decayed", "sound")
-    regions = [[[0, 0], [k, 1.5], [3, k]] for k in range(n)]
-    ids = [f"{k:06d}" for k in range(n)]
-    paths = [f"/d/앞니/{k}.png" for k in range(n)]
-    frame = {"id": ids, "path": paths, "group": groups, "decayed": labels, "region": regions}
-    return pd.DataFrame(frame)
 
 
 def test_floats_and_ids_survive_a_csv(tmp_path):
@@ -84,77 +67,6 @@ def test_rows_are_matched_by_id():
         tables.match(cases, doubled)
 
 
-def test_folds_keep_groups_together_and_balance_labels():
-    cases = make(600)
-    folds = mk.assign_folds(TASK, cases, n_folds=5, seed=3)
-    assert "fold" not in cases and set(folds["fold"]) == set(range(5))
-    assert folds.groupby("group")["fold"].nunique().max() == 1
-    shares = folds.groupby("fold")["decayed"].agg(lambda labels: (labels == "decayed").mean())
-    assert shares.max() - shares.min() < 0.03
-    assert folds["fold"].equals(mk.assign_folds(TASK, cases, n_folds=5, seed=3)["fold"])
-    assert not folds["fold"].equals(mk.assign_folds(TASK, cases, n_folds=5, seed=4)["fold"])
-
-
-def test_folds_are_the_same_on_both_lanes():
-    folds = mk.assign_folds(TASK, make(30, per_group=2), n_folds=3, seed=0)["fold"]
-    assert "".join(map(str, folds[::2])) == "110120202020012"
-
-
-def test_too_many_folds_are_refused():
-    with pytest.raises(ValueError, match=r"9 folds of 4 groups are not possible\. Use 2 to 4"):
-        mk.assign_folds(TASK, make(12), n_folds=9)
-
-
-def test_a_fold_without_positives_is_told():
-    cases = make(30).assign(decayed="sound")
-    cases.loc[0, "decayed"] = "decayed"
-    with pytest.warns(UserWarning, match=r"hold no decayed 'decayed' \(1 cases in all\)"):
-        mk.assign_folds(TASK, cases, n_folds=3)
-
-
-def test_cases_without_labels_can_be_split():
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        folds = mk.assign_folds(TASK, make(30).assign(decayed=None), n_folds=3)
-    assert set(folds["fold"]) == {0, 1, 2}
-    with pytest.raises(
-        ValueError, match=r"caries: no column 'decayed' .* Did you mean 'decaye'\?$"
-    ):
-        mk.assign_folds(TASK, make(30).rename(columns={"decayed": "decaye"}), n_folds=3)
-    with pytest.raises(
-        ValueError, match=r"stratify: no column 'group_' .* Did you mean 'group'\?$"
-    ):
-        mk.assign_folds(TASK, make(30), n_folds=3, stratify=["group_"])
-
-
-def test_folds_are_balanced_by_the_labels_of_the_task_and_by_nothing_else():
-    rng = np.random.default_rng(0)
-    cases = make(300, per_group=1).assign(scanner=rng.choice(list("abcdef"), 300))
-    plain = mk.assign_folds(TASK, cases.drop(columns="scanner"), n_folds=3)["fold"]
-    assert plain.equals(mk.assign_folds(TASK, cases, n_folds=3)["fold"])
-    by_scanner = mk.assign_folds(TASK, cases, n_folds=3, stratify=["scanner"])
-    shares = pd.crosstab(by_scanner["fold"], by_scanner["scanner"])
-    assert (shares.max() - shares.min()).max() <= 1
-    ages = mk.Task("ages", "a", "a", (mk.Head("years_old"), mk.Head("ill", ("no", "yes"))))
-    people = cases.assign(years_old=rng.random(300) * 90, ill=rng.choice(["no", "yes"], 300))
-    means = mk.assign_folds(ages, people, n_folds=3).groupby("fold")["years_old"].mean()
-    assert means.max() - means.min() < 3
-    one = people.drop(columns="ill").assign(years_old=7.0)  # a number that is always the same
-    for odd in (
-        one,
-        one.assign(years_old=None),
-        pd.concat([one[:150], one[150:].set_axis(range(150))]),
-    ):
-        assert set(mk.assign_folds(ages, odd, n_folds=3)["fold"]) == {0, 1, 2}
-
-
-def test_the_old_order_of_arguments_still_works_and_warns():
-    cases = make(60)
-    with pytest.warns(FutureWarning, match=r"Write assign_folds\(task, cases\)"):
-        old = mk.assign_folds(cases, n_folds=3, seed=1)
-    assert old["fold"].equals(mk.assign_folds(TASK, cases, n_folds=3, seed=1)["fold"])
-
-
 def test_counts_that_differ_are_explained():
     cases = make(6)
     assert tables.counted(cases) == "6 cases"
@@ -163,64 +75,6 @@ def test_counts_that_differ_are_explained():
     cases.loc[0, "path"] = None
     told = "6 cases (2 of them without a marked part and 1 without a picture)"
     assert tables.counted(cases) == told
-
-
-def test_the_summary_counts_cases_and_groups():
-    cases = make(6, per_group=2)
-    cases["decayed"] = ["sound", "sound", "sound", "decayed", None, None]
-    found = mk.summarize(cases).set_index("value")
-    assert found.loc["sound", ["cases", "groups"]].tolist() == [3, 2]
-    assert found.loc["(no label)", "share"] == pytest.approx(1 / 3)
-
-
-@pytest.fixture
-def twins(tmp_path):
-    """Six photos: 1 is 0 to the byte, 2 is 0 as a smaller JPEG, 5 has the group of 4."""
-    rng = np.random.default_rng(0)
-    for k in (0, 3, 4, 5):
-        small = rng.integers(0, 255, (6, 8, 3), dtype=np.uint8)
-        picture = Image.fromarray(small).resize((240, 180), Image.BICUBIC)
-        picture.save(tmp_path / f"{k}.png")
-    shutil.copy(str(tmp_path / "0.png"), str(tmp_path / "1.png"))
-    picture = Image.open(tmp_path / "0.png")
-    picture.resize((160, 120)).save(tmp_path / "2.jpg", quality=60)
-    names = ["0.png", "1.png", "2.jpg", "3.png", "4.png", "5.png"]
-    return pd.DataFrame(
-        {
-            "id": list("abcdef"),
-            "path": [str(tmp_path / name) for name in names],
-            "group": ["g0", "g1", "g2", "g3", "g4", "g4"],
-            "fold": [0, 1, 1, 0, 0, 1],
-        }
-    )
-
-
-def test_leaks_name_their_pairs(twins):
-    found = mk.find_leaks(twins)
-    pairs = {(row.id_a, row.id_b): row.kind for row in found.itertuples()}
-    assert pairs == {("a", "b"): "same file", ("a", "c"): "same picture", ("e", "f"): "same group"}
-    assert found["path_b"][0].endswith("1.png")
-    quick = mk.find_leaks(twins, near=False)
-    assert set(quick["kind"]) == {"same file", "same group"}
-
-
-def test_leaks_between_train_and_test_are_found(twins):
-    train, test = twins.iloc[[0, 3]], twins.iloc[[1, 2, 4]]
-    found = mk.find_leaks(train, other=test)
-    assert set(zip(found["id_a"], found["id_b"])) == {("a", "b"), ("a", "c")}
-    no_folds = [table.drop(columns="fold") for table in (train, test)]
-    assert mk.find_leaks(no_folds[0], other=no_folds[1]).equals(found)
-
-
-def test_on_one_side_nothing_leaks(twins):
-    assert mk.find_leaks(twins.assign(fold=0)).empty
-    with pytest.raises(ValueError, match="no column 'fold'"):
-        mk.find_leaks(twins.drop(columns="fold"))
-
-
-def test_teeth_of_one_photo_are_one_picture(twins):
-    teeth = pd.concat([twins, twins.assign(id=[f"{k}2" for k in "abcdef"])], ignore_index=True)
-    assert len(mk.find_leaks(teeth)) == 3
 
 
 def test_a_table_that_cannot_be_read_is_named(tmp_path):
@@ -237,32 +91,6 @@ def test_a_table_that_cannot_be_read_is_named(tmp_path):
 def test_pictures_outside_the_data_folder_are_refused(tmp_path):
     with pytest.raises(ValueError, match=r"0\.png: not below the data folder '/elsewhere'"):
         tables.write_cases(make(2), tmp_path / "cases.csv", "/elsewhere")
-
-
-def test_a_case_without_a_group_is_refused():
-    cases = make(12)
-    cases.loc[3, "group"] = None
-    with pytest.raises(ValueError, match=r"1 of 12 cases have no group, e\.g\. \['000003'\]"):
-        mk.assign_folds(TASK, cases, n_folds=2)
-
-
-def test_one_class_only_is_told():
-    with pytest.warns(UserWarning, match=r"'decayed' has one class only \('sound'\)"):
-        mk.assign_folds(TASK, make(30).assign(decayed="sound"), n_folds=3)
-
-
-def test_labels_too_rare_to_balance_do_not_stop_the_split():
-    cases = make(6, per_group=1).assign(decayed=list("aabbcc"))
-    with pytest.warns(UserWarning, match="hold no decayed"):
-        assert set(mk.assign_folds(TASK, cases, n_folds=3)["fold"]) == {0, 1, 2}
-
-
-def test_a_broken_picture_does_not_stop_the_leak_check(twins):
-    path = twins["path"][2]
-    with open(path, "r+b") as file:
-        file.truncate(800)
-    with pytest.warns(UserWarning, match=r"1 of 6 pictures cannot be compared, e\.g\. .*2\.jpg"):
-        assert set(mk.find_leaks(twins)["kind"]) == {"same file", "same group"}
 
 
 def test_boxes_survive_a_csv_and_come_back_to_the_same_hash(tmp_path):
@@ -283,8 +111,3 @@ def test_a_case_has_a_region_or_a_box(tmp_path):
     for use in (tables.visible, lambda cases: tables.write_cases(cases, tmp_path / "c.csv", "/d")):
         with pytest.raises(ValueError, match=r"both a 'region' and a 'box'.*Drop the column"):
             use(cases)
-
-
-def test_boxes_and_sides_are_not_balanced_as_labels():
-    cases = make(4).drop(columns="region").assign(box=[[0, 0, 5, 9]] * 4, side=list("lrlr"))
-    assert not {"box", "side"} & set(tables.label_columns(cases))

@@ -13,6 +13,7 @@ import torch
 
 from medkit import tables
 from medkit.datasets import get_task
+from medkit.folding import assign_folds
 from medkit.inference.judging import concat_predictions, score_interval
 from medkit.progress import Status
 from medkit.runs.config import Config
@@ -81,7 +82,7 @@ def fit_folds(
     """
     folder, task = Path(folder), get_task(config.task)
     if "fold" not in cases:
-        cases = tables.assign_folds(task, cases, n_folds=n_folds, seed=config.seed)
+        cases = assign_folds(task, cases, n_folds=n_folds, seed=config.seed)
     options = {
         "num_workers": num_workers,
         "save_every_s": save_every_s,
