@@ -13,7 +13,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "tools"))
 import mutate  # noqa: E402
 
-DRAWN = mutate.draw(ROOT, mutate.TESTS, 45, seed=0)
+DRAWN = mutate.draw(ROOT, mutate.TESTS, 50, seed=0)
 
 
 def statements(text):
@@ -34,8 +34,8 @@ def test_a_mutant_is_a_program_that_differs_in_one_place():
 
 
 def test_mutants_are_the_same_for_a_seed_and_for_a_module_alone():
-    assert mutate.draw(ROOT, mutate.TESTS, 45, seed=0) == DRAWN
-    assert mutate.draw(ROOT, mutate.TESTS, 45, seed=1) != DRAWN
+    assert mutate.draw(ROOT, mutate.TESTS, 50, seed=0) == DRAWN
+    assert mutate.draw(ROOT, mutate.TESTS, 50, seed=1) != DRAWN
     alone = [mutant for mutant in DRAWN if mutant.module == "medkit/tables.py"]
     assert mutate.draw(ROOT, ["medkit/tables.py"], 5, seed=0) == alone
 
