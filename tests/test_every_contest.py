@@ -44,9 +44,11 @@ def chosen(probs):
 
 
 @pytest.mark.parametrize("split", SPLITS)
-def test_it_is_read_without_a_word_and_whole(contest, split, tmp_path):
+def test_it_is_read_without_a_word_and_whole(contest, split, tmp_path, monkeypatch):
     task, cases = contest.task, getattr(contest, split)
-    again = task.read(contest.data, split, verify=True)  # a warning would be an error
+    monkeypatch.chdir(contest.data.parent)
+    again = task.read(contest.data.name, split, verify=True)  # a warning would be an error
+    assert list(again["path"]) == list(cases["path"])  # absolute, however DATA is written
     assert tables.cases_hash(again) == tables.cases_hash(cases) and cases["id"].is_unique
     assert {type(text) for name in ("id", "group", "path") for text in cases[name]} == {str}
     assert all(Path(path).is_absolute() and Path(path).is_file() for path in cases["path"])
