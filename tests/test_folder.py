@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -260,7 +261,7 @@ def test_a_run_goes_on_where_its_data_have_moved_to(moved, tmp_path, begin, way)
     else:
         run = begin(moved.config, moved.cases(there), moved.path, **quiet)
     while run.state in ("new", "running"):
-        continue
+        time.sleep(0.05)
     assert run.state == "finished" and list(run.history["epoch"]) == [1, 2]
 
 
