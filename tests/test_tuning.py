@@ -17,7 +17,7 @@ from small_runs import QUIET, TWO_EPOCHS
 import medkit as mk
 from medkit.runs import holding
 from medkit.runs.holding import state_of
-from medkit.training import launching, tuning
+from medkit.training import launching, loop, tuning
 
 SPACE = {"peak_lr": (1e-4, 1e-2, "log"), "augment": ["none", "light"], "batch_size": (4, 8)}
 
@@ -52,9 +52,22 @@ def in_processes(cases, monkeypatch, quick_start):
 def _fit(path, cases, options):
     try:
         run = mk.Run(path)
+        if run.config.name == "waits":
+            loop.Loop.end_epoch = _until_stopped(loop.Loop.end_epoch)
         mk.fit(run.config, cases, run.path, **options)
     except launching.Stopped:
         return
+
+
+def _until_stopped(end_epoch):
+    """The first epoch's end waits for the wish to stop, however long that is on its way."""
+
+    def wait(self):
+        end_epoch(self)
+        while self.epoch == 1 and not self.held.stop_wanted:
+            time.sleep(0.01)
+
+    return wait
 
 
 def test_a_search_goes_on_and_proposes_the_same(cases, tmp_path, in_processes):
@@ -87,7 +100,7 @@ def test_a_trial_that_lags_is_stopped(cases, tmp_path, in_processes, monkeypatch
 def test_an_interrupted_trial_is_begun_again_where_it_stood(
     cases, tmp_path, in_processes, monkeypatch
 ):
-    real = tuning._values
+    real, config = tuning._values, replace(TWO_EPOCHS, epochs=3, name="waits")
 
     def values(run, column):
         if len(real(run, column)) == 1:
@@ -96,9 +109,9 @@ def test_an_interrupted_trial_is_begun_again_where_it_stood(
 
     monkeypatch.setattr(tuning, "_values", values)
     with pytest.raises(KeyboardInterrupt):
-        mk.tune(replace(TWO_EPOCHS, epochs=6), cases, SPACE, 1, tmp_path, **QUIET)
+        mk.tune(config, cases, SPACE, 1, tmp_path, **QUIET)
     monkeypatch.setattr(tuning, "_values", real)
-    found = mk.tune(replace(TWO_EPOCHS, epochs=6), cases, SPACE, 1, tmp_path, **QUIET)
+    found = mk.tune(config, cases, SPACE, 1, tmp_path, **QUIET)
     assert list(found.trials["state"]) == ["failed", "finished"]
     assert found.trials["run"].nunique() == 1  # the same folder, the same run
     assert "going on from epoch" in (found.run.path / "log.txt").read_text()
