@@ -69,6 +69,17 @@ def write_whole(
                 os.unlink(temporary)
 
 
+def make_private(folder: Path) -> None:
+    """Make a folder, and what lacks above it, for this user alone, whatever the umask."""
+    folder = Path(folder)
+    for place in [*reversed(folder.parents), folder]:
+        try:
+            place.mkdir(mode=0o700, exist_ok=True)
+        except OSError as error:
+            if not place.is_dir():  # an existing one may be refused, too: read-only disks
+                raise explain(error, folder) from error
+
+
 def beside(path: Path) -> Path:
     """A name that nobody has, in the same folder: what is built there is renamed to `path`."""
     return path.with_name(f".{path.name}.{secrets.token_hex(4)}")

@@ -5,6 +5,7 @@ import errno
 import http.server
 import json
 import logging
+import os
 import socket
 import threading
 import time
@@ -13,11 +14,12 @@ from contextlib import contextmanager
 from datetime import datetime, timedelta, timezone
 
 import pytest
+from showing import values_of
 
 import medkit as mk
 from medkit.submission import answers, client, posting
 from medkit.submission.credentials import Credentials
-from medkit.submission.ledger import Ledger, opened
+from medkit.submission.ledger import Ledger, ledger_path, opened
 
 SECRETS = {"email": "me@x.kr", "password": "site-secret", "contest_password": "contest-secret"}
 MESSAGE = "용감한팀 홍길동님 제출이 완료되었습니다. 남은 일일 제출 횟수는 8회/10회 입니다."
@@ -125,15 +127,17 @@ def test_the_receipt_is_kept_without_secrets(csv):
         (429, said("오늘은 끝"), "the day's submissions are used up.*오늘은 끝", "refused"),
         (400, said("bad rows"), "the server refused the file.*bad rows", "refused"),
         (500, "<h1>Oops</h1>", "the server failed and may have the file.*Oops", "unknown"),
-        (200, said("횟수를 초과했습니다"), "did not say that it accepted.*초과", "unknown"),
+        (200, said("횟수를 초과했습니다"), "says that it refused the file.*초과", "refused"),
+        (200, said("고맙습니다"), "did not say clearly.*mk.note_outcome.*고맙", "unknown"),
+        (503, said("no submission was used"), "could not take the file", "refused"),
         (200, "<html>log in</html>", "did not say that it accepted.*log in", "unknown"),
         (200, "", "did not say anything.*nothing", "unknown"),
         (200, "{}", "did not say that it accepted the file: its JSON has no message", "unknown"),
         (
             200,
             said("제출이 완료되지 않았습니다"),
-            "did not say that it accepted the file \\(",
-            "unknown",
+            "says that it refused the file \\(",
+            "refused",
         ),
         (418, said("no"), "the server refused the file", "refused"),
         (200, '["제출이 완료"]', "did not say that it accepted", "unknown"),
@@ -179,9 +183,7 @@ def test_half_a_secret_is_not_shown_where_a_long_answer_is_cut(csv):
 
 def _accepted_words(text):
     who = Credentials("https://host", "42", **SECRETS)
-    with pytest.raises(mk.SubmitError) as caught:
-        answers.accepted_message(answers.Answer(400, text), "ok", who)
-    return caught.value.answer
+    return answers.read_answer(answers.Answer(400, text), who).words
 
 
 def test_an_accepted_file_stays_accepted_when_its_receipt_cannot_be_kept(csv):
@@ -280,8 +282,9 @@ def test_a_bad_table_is_not_sent(csv):
 
 
 def test_another_contest_may_say_it_otherwise(csv):
-    with serving(answer(200, said("Thank you! accepted"))) as (who, _):
-        assert mk.submit(csv, credentials=who, success="accepted").left is None
+    with serving(answer(200, said("Thank you! We have it."))) as (who, _):
+        sentence = "Thank you! We have it"
+        assert mk.submit(csv, credentials=who, success=sentence).left is None
 
 
 def test_the_same_bytes_are_sent_once(csv):
@@ -336,7 +339,7 @@ def test_a_rolling_reading_is_a_warning(csv):
     now = datetime.now(timezone.utc)
     east = 24 - now.hour if now.hour > 12 else -now.hour
     quota = mk.Quota(1, zone=f"{east:+03d}:00")
-    with serving(answer(200, said("제출이 완료"))) as (who, _):
+    with serving(answer(200, said("제출이 완료되었습니다"))) as (who, _):
         sent = (now - timedelta(hours=2)).isoformat()
         facts = {"host": who.url[7:], "team": "42", "id": "x", "sha256": "0", "time_utc": sent}
         with opened() as ledger:
@@ -458,3 +461,183 @@ def test_an_address_with_a_password_in_it_is_refused_and_not_shown(csv, url):
     who = Credentials(url, "42", **SECRETS)
     assert "more than that (expected https://host)" in str(refused(csv, who))
     assert "secret" not in repr(who)
+
+
+def test_an_unknown_outcome_is_settled_by_a_person(csv):
+    with serving(answer(200, said("감사합니다."))) as (who, got):
+        words = 'then mk.note_outcome\\(\'.*submission.csv\', "accepted" or "refused"\\) settles it'
+        with pytest.raises(mk.SubmitError, match=words):
+            mk.submit(csv, credentials=who)
+        mk.note_outcome(csv, "refused")
+        with pytest.raises(mk.SubmitError, match="did not say clearly"):
+            mk.submit(csv, credentials=who)  # the same bytes may go again
+        mk.note_outcome(csv, "accepted")
+        with pytest.raises(mk.SubmitError, match="was accepted"):
+            mk.submit(csv, credentials=who)
+    assert len(got) == 2 and list(mk.submissions()["outcome"]) == ["refused", "accepted"]
+
+
+def test_a_broken_connection_names_what_settles_it(csv):
+    with serving(lambda handler: handler.connection.close()) as (who, _):
+        assert "mk.note_outcome(" in str(refused(csv, who))
+
+
+@pytest.mark.parametrize("version", ["2.32.0", "2.32.1", "2.31.0", "1.2"])
+def test_a_requests_that_tells_nothing_is_refused_by_name(csv, monkeypatch, version):
+    monkeypatch.setattr("requests.__version__", version)
+    with serving(answer(200, said(MESSAGE))) as (who, got):
+        error = refused(csv, who)
+        with pytest.warns(UserWarning, match="tells no ranking"):
+            mk.standing(who.url)
+    assert f"requests {version} is installed (expected 2.32.2 or newer" in str(error)
+    assert error.outcome == "not sent" and got == [] and mk.submissions().empty
+
+
+def test_what_is_not_proven_unsent_counts_as_sent(csv, monkeypatch):
+    """As with a release of requests that makes connections in another way."""
+
+    def another_way(line, request, verify, proxies=None, cert=None):
+        return line.poolmanager.connection_from_url(request.url)
+
+    with serving(lambda handler: handler.connection.close()) as (who, got):
+        line = posting._line
+
+        def unwatched(timeout_s):
+            adapter = line(timeout_s)
+            adapter.get_connection_with_tls_context = another_way.__get__(adapter)
+            return adapter
+
+        monkeypatch.setattr(posting, "_line", unwatched)
+        error = refused(csv, who)
+    assert error.outcome == "unknown" and len(got) == 1
+
+
+@pytest.mark.parametrize(
+    ("host", "team"),
+    [("localhost", "42"), ("127.0.0.1", "042"), ("LOCALHOST.", "٤٢"), ("127.0.0.1", "４２")],
+)
+def test_the_same_place_under_another_name_is_the_same(csv, host, team):
+    with serving(answer(200, said(MESSAGE))) as (who, got):
+        mk.submit(csv, credentials=who)
+        port = who.url.rpartition(":")[2]
+        other = Credentials(f"http://{host}:0{port}", team, **SECRETS)
+        if host.endswith("."):
+            other = Credentials(f"https://{host}:0{port}", team, **SECRETS)
+        with pytest.raises(mk.SubmitError, match="these bytes were sent"):
+            mk.submit(csv, credentials=other)
+    assert len(got) == 1
+
+
+def test_a_receipt_remembers_what_the_ledger_has_lost(csv):
+    with serving(answer(200, said(MESSAGE))) as (who, got):
+        mk.submit(csv, credentials=who)
+        mk.submit(csv, credentials=Credentials(who.url, "43", **SECRETS))  # its receipt lies there
+        ledger_path().unlink()
+        mk.submit(csv, credentials=who)  # the receipt is another team's
+        ledger_path().unlink()
+        with pytest.raises(
+            mk.SubmitError, match=r"the receipt beside .* though the ledger \(.*again"
+        ):
+            mk.submit(csv, credentials=who)
+        mk.submit(csv, credentials=who, again=True)
+    assert len(got) == 4
+
+
+def test_damaged_lines_of_these_bytes_are_no_leave_to_send_them_again(csv):
+    with serving(answer(200, said(MESSAGE))) as (who, got):
+        mk.submit(csv, credentials=who)
+        (csv.parent / "receipt.json").unlink()
+        damaged = ledger_path().read_bytes().replace(b'"check"', b'"chock"')
+        ledger_path().write_bytes(damaged)
+        with pytest.warns(UserWarning, match="2 damaged lines"):
+            with pytest.raises(mk.SubmitError, match="a damaged line .* names these bytes.*again="):
+                mk.submit(csv, credentials=who)
+        csv.write_text("id,decayed\nfront_1,1\nfront_2,1\n")
+        with pytest.warns(UserWarning, match="2 damaged lines"):
+            mk.submit(csv, credentials=who)
+    assert len(got) == 2
+
+
+@pytest.mark.parametrize("error", [OSError(errno.EIO, "I/O error"), KeyboardInterrupt()])
+def test_an_intent_that_may_not_last_is_not_sent(csv, monkeypatch, error):
+    fsync, calls = os.fsync, []
+
+    def fail_once(handle):
+        calls.append(handle)
+        if len(calls) == 2:  # the first is of the new folder
+            raise error
+        return fsync(handle)
+
+    monkeypatch.setattr("os.fsync", fail_once)
+    with serving(answer(200, said(MESSAGE))) as (who, got):
+        with pytest.raises((mk.SubmitError, KeyboardInterrupt)):
+            mk.submit(csv, credentials=who)
+        assert list(mk.submissions()["outcome"]) == ["not sent"] and got == []
+        mk.submit(csv, credentials=who)
+    assert len(got) == 1
+
+
+@pytest.mark.filterwarnings("error")
+def test_where_warnings_are_errors_a_receipt_is_still_returned(csv, monkeypatch, capsys):
+    (csv.parent / "receipt.json").mkdir()
+    append = Ledger.append
+
+    def full(ledger, event):
+        if event["event"] == "outcome":
+            raise OSError(errno.ENOSPC, "the disk is full")
+        append(ledger, event)
+
+    monkeypatch.setattr(Ledger, "append", full)
+    with serving(answer(200, said(MESSAGE))) as (who, _):
+        assert mk.submit(csv, credentials=who).left == 8
+    told = capsys.readouterr().err
+    assert "accepted, but the ledger could not" in told and "no receipt is kept" in told
+
+
+@pytest.mark.filterwarnings("error")
+def test_where_warnings_are_errors_nothing_is_written_before_one(csv, monkeypatch):
+    rest = client.Room(mk.Quota(1, zone="UTC"), 0, 1, 1, datetime.now(timezone.utc), ("careful",))
+    monkeypatch.setattr(client, "room", lambda *a: rest)
+    with serving(answer(200, said(MESSAGE))) as (who, got):
+        with pytest.raises(UserWarning, match="careful"):
+            mk.submit(csv, credentials=who)
+    assert got == [] and mk.submissions().empty
+
+
+def test_what_is_no_text_is_refused_before_anything_is_written(csv):
+    with serving(answer(200, said(MESSAGE))) as (who, got):
+        bad = Credentials(who.url, "42", "me@x.kr", "site\udcff-secret", "contest-secret")
+        error = refused(csv, bad)
+    assert "password cannot be sent" in str(error) and error.outcome == "not sent"
+    assert got == [] and mk.submissions().empty and "secret" not in repr(bad)
+
+
+class Cut(BaseException):
+    """What a notebook's own machinery may raise at any time."""
+
+
+@pytest.mark.parametrize("kind", [Cut, KeyboardInterrupt, SystemExit, MemoryError, UnicodeError])
+@pytest.mark.parametrize("place", ["prepared", "urlopen", "read", "scrub"])
+def test_no_frame_shows_it_whatever_is_raised(csv, monkeypatch, kind, place):
+    def cut(*args, **options):
+        raise kind("site-secret")
+
+    def reply(handler):
+        answer(400, said("no: site-secret contest-secret me@x.kr"))(handler)
+
+    names = {
+        "prepared": "requests.models.PreparedRequest.prepare",
+        "urlopen": "urllib3.connectionpool.HTTPConnectionPool.urlopen",
+        "read": "urllib3.response.HTTPResponse.read",
+        "scrub": "medkit.submission.credentials._scrubbed",
+    }
+    with serving(reply) as (who, _):
+        with monkeypatch.context() as patch, pytest.raises(BaseException) as caught:
+            patch.setattr(names[place], cut)
+            mk.submit(csv, credentials=who)
+    shown = values_of(caught.value, __file__)
+    assert "-sec" not in shown and "me@x.kr" not in shown and "127.0.0.1" in shown
+    is_read = place == "read" and issubclass(kind, Exception)  # a 400 without its words
+    is_before = place in ("prepared", "urlopen")
+    expected = "refused" if is_read else "not sent" if is_before else "unknown"
+    assert list(mk.submissions()["outcome"]) == [expected]

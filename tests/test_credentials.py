@@ -1,12 +1,18 @@
 from __future__ import annotations
 
 import base64
+import copy
+import errno
 import json
 import os
+import pickle
 import stat
+import sys
 
 import pytest
+from showing import values_of
 
+import medkit as mk
 from medkit.submission import credentials as module
 from medkit.submission.credentials import Credentials, load_credentials, save_credentials
 
@@ -93,19 +99,125 @@ def test_an_empty_answer_is_refused(monkeypatch):
     assert not module.credentials_path().exists()
 
 
-def test_a_damaged_file_is_named():
+@pytest.mark.parametrize(
+    "text", ["not json: hunter2", '["hunter2"]', '{"password": "hunter2"', "[" * 60000 + "hunter2"]
+)
+def test_a_damaged_file_is_named(text):
     path = module.credentials_path()
     path.parent.mkdir()
-    path.write_text("not json: hunter2")
+    path.write_bytes(text.encode() + b"\xff" * text.endswith("json: hunter2"))
     os.chmod(path, 0o600)
-    with pytest.raises(ValueError, match="not a file of credentials") as caught:
+    for read in (load_credentials, module.known):
+        with pytest.raises(ValueError, match="not a file of credentials") as caught:
+            read()
+        assert "hunter2" not in values_of(caught.value, __file__)
+
+
+@pytest.mark.parametrize("error", [OSError(errno.ENOSPC, "No space left"), KeyboardInterrupt()])
+def test_saving_shows_nothing_whatever_is_raised(monkeypatch, error):
+    answer(monkeypatch, [*WHO.values()])
+
+    def fail(handle):
+        raise error
+
+    with monkeypatch.context() as patch, pytest.raises(type(error)) as caught:
+        patch.setattr("os.fsync", fail)
+        save_credentials()
+    shown = values_of(caught.value, __file__)
+    assert not any(WHO[name] in shown for name in module.SECRET)
+    assert ("the disk is full" in str(caught.value)) == isinstance(error, OSError)
+    assert list(module.credentials_path().parent.iterdir()) == []
+
+
+def test_an_interrupt_in_a_box_shows_nothing(monkeypatch):
+    answer(monkeypatch, [*WHO.values()])
+
+    def interrupted(label):
+        typed = "hunter2"
+        raise KeyboardInterrupt(typed)
+
+    monkeypatch.setattr(module.getpass, "getpass", interrupted)
+    with pytest.raises(KeyboardInterrupt) as caught:
+        save_credentials()
+    assert "hunter2" not in values_of(caught.value, __file__)
+
+
+def test_what_is_no_text_is_named_and_not_shown(monkeypatch):
+    monkeypatch.setenv("MEDKIT_PASSWORD", "hunter\udcff2")
+    who = Credentials(**{**WHO, "password": module.known()["password"]})
+    assert who.unreadable() == ["password"] and who.scrub("a hunter\udcff2") == "a ***"
+    answer(monkeypatch, ["https://host", "7", "me@x.kr", "hunter\udcff2"])
+    with pytest.raises(ValueError, match="password is no text that utf-8 can write") as caught:
+        save_credentials()
+    assert "hunter" not in values_of(caught.value, __file__)
+
+
+def test_secrets_are_not_pickled():
+    for value in (Credentials(**WHO), Credentials(**WHO).password):
+        for protocol in range(pickle.HIGHEST_PROTOCOL + 1):
+            with pytest.raises(TypeError, match="not pickled"):
+                pickle.dumps(value, protocol)
+        with pytest.raises(TypeError, match="not pickled"):
+            copy.deepcopy(value)
+
+
+def test_the_verbose_mode_of_a_notebook_shows_nothing():
+    ultratb = pytest.importorskip("IPython.core.ultratb")
+    who, password = Credentials(**WHO), Credentials(**WHO).password
+    try:
+        raise ValueError(len(password) + len(repr(who)))
+    except ValueError:
+        text = "".join(ultratb.VerboseTB(include_vars=True).text(*sys.exc_info()))
+    assert WHO["password"] not in text and WHO["contest_password"] not in text
+    assert repr(password[:2]) == "'***'" and password[:2] == WHO["password"][:2]
+
+
+def test_forgetting_leaves_nothing_behind(monkeypatch):
+    answer(monkeypatch, WHO.values())
+    path = save_credentials()
+    (path.parent / f".{path.name}.0a1b2c3d").write_text("of a killed kernel")
+    for name, value in WHO.items():
+        monkeypatch.setenv(f"MEDKIT_{name.upper()}", value)
+    mk.forget_credentials()
+    assert list(path.parent.iterdir()) == []
+    assert module.known() == {**dict.fromkeys(module.NAMES, ""), "url": "https://host", "team": "7"}
+    mk.forget_credentials()  # nothing is there any more
+
+
+@pytest.mark.parametrize("mode", [0o600, 0o644])
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can give a file away")
+def test_a_file_of_another_user_is_not_used(mode):
+    path = module.credentials_path()
+    path.parent.mkdir()
+    path.write_text(json.dumps(WHO))
+    os.chmod(path, mode)
+    os.chown(path, 12345, -1)
+    with pytest.raises(RuntimeError, match="belongs to another user .number 12345.*is not used"):
         load_credentials()
-    assert "hunter2" not in str(caught.value)
+    assert stat.S_IMODE(path.stat().st_mode) == mode
 
 
-def test_printing_shows_no_secret():
-    shown = repr(Credentials(**WHO)) + str(Credentials(**WHO)) + f"{Credentials(**WHO)}"
-    assert all(WHO[name] not in shown for name in module.SECRET)
+def test_without_a_umask_only_the_owner_can_read_or_replace_it(monkeypatch, tmp_path):
+    path = tmp_path / "home" / ".config" / "medkit" / "credentials.json"
+    monkeypatch.setenv("MEDKIT_CREDENTIALS", str(path))
+    answer(monkeypatch, WHO.values())
+    before = os.umask(0)
+    try:
+        save_credentials()
+    finally:
+        os.umask(before)
+    for place, mode in [(path, 0o600), (path.parent, 0o700), (path.parent.parent, 0o700)]:
+        assert stat.S_IMODE(place.stat().st_mode) == mode
+    os.chmod(path.parent, 0o777)  # as an earlier version left it
+    with pytest.warns(UserWarning, match="could be written to by others"):
+        load_credentials()
+    assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
+
+
+def test_printing_shows_the_host_only():
+    who = Credentials(**{**WHO, "url": "https://me:hunter2@host:8443/x?password=hunter2"})
+    assert repr(who) == str(who) == f"{who}" == "Credentials(host:8443, ***)"
+    assert repr(Credentials(**{**WHO, "url": "https://["})) == "Credentials(no host, ***)"
 
 
 def test_a_traceback_with_values_shows_no_secret():
@@ -129,7 +241,18 @@ def test_secrets_are_scrubbed_in_every_form():
     who = Credentials(**WHO)
     text = "pä ss p%C3%A4%20ss p%C3%A4+ss 비밀 %EB%B9%84%EB%B0%80 \\ube44\\ubc00 me@x.kr me%40x.kr"
     text += " " + base64.b64encode("me@x.kr:pä ss".encode()).decode()
-    assert who.scrub(text) == " ".join([module.HIDDEN] * 9)
+    text += " " + base64.b64encode("비밀".encode()).decode()
+    assert who.scrub(text) == " ".join([module.HIDDEN] * 10)
+    text = "p%c3%a4%20ss p%25C3%25A4%2520ss p%25c3%25a4%2520ss \\uBE44\\uBC00"
+    assert who.scrub(text) == " ".join([module.HIDDEN] * 4)
+
+
+def test_scrubbing_knows_how_pages_write_quotes():
+    who = Credentials(**{**WHO, "password": "a'b\"c/d  e"})
+    forms = ["a&#x27;b&quot;c/d  e", "a&#39;b&#34;c/d  e", "a&#39;b&quot;c/d  e", "a'b\"c/d e"]
+    forms += ["a'b\\\"c\\/d  e", "a'b\"c/d  e"]
+    for form in forms:
+        assert who.scrub(f"<{form}>") == "<***>", form
 
 
 def test_the_default_place_is_outside_any_project(monkeypatch):

@@ -206,3 +206,45 @@ for _ in range(25):
     ledger = Ledger(ledger_path())
     assert [entry.facts["id"] for entry in ledger.entries] == [str(k) for k in range(75)]
     assert ledger.damaged == [] and len(ledger.events) == 75
+
+
+def test_an_unknown_outcome_is_settled_and_may_be_corrected(tmp_path):
+    csv = tmp_path / "x.csv"
+    csv.write_text("id,x\na,1\n")
+    digest = mk.files.sha256_file(csv)
+    write("one", sha256=digest)  # its kernel died
+    mk.note_outcome(csv, "accepted")
+    assert list(mk.submissions()["outcome"]) == ["accepted"]
+    mk.note_outcome(digest[:12], "refused")
+    assert list(mk.submissions()["outcome"]) == ["refused"]
+    write("two", "unknown", sha256=digest)
+    mk.note_outcome(csv, "accepted")
+    assert list(mk.submissions()["outcome"]) == ["refused", "accepted"]
+
+
+def test_what_the_server_said_is_not_settled_anew(tmp_path):
+    csv = tmp_path / "x.csv"
+    csv.write_text("id,x\na,1\n")
+    write("one", "refused", sha256=mk.files.sha256_file(csv))
+    with pytest.raises(ValueError, match="the server told .*: it was refused. Nothing is left"):
+        mk.note_outcome(csv, "accepted")
+    with pytest.raises(ValueError, match="'done' .expected 'accepted' or 'refused'"):
+        mk.note_outcome(csv, "done")
+    with pytest.raises(ValueError, match="note_outcome: .* was not sent from here"):
+        mk.note_outcome("ab" * 7 + "cd", "accepted")
+
+
+def test_a_ledger_that_others_can_read_is_tightened_with_a_note(monkeypatch, tmp_path):
+    path = tmp_path / "share" / "medkit" / "submissions.jsonl"
+    monkeypatch.setenv("MEDKIT_LEDGER", str(path))
+    before = os.umask(0)
+    try:
+        write("one", "accepted")
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
+    path.chmod(0o666)
+    with pytest.warns(UserWarning, match="could be read by others; it is yours alone now"):
+        write("two", "accepted")
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600

@@ -24,7 +24,8 @@ def sent(*hours_ago, outcome="accepted", left=None, limit=10, now=NOON):
 def test_nothing_sent_leaves_everything():
     now = room(MAIC, [], NOON)
     assert (now.used, now.left, now.limit, now.next_free, now.notes) == (0, 10, 10, NOON, ())
-    assert str(now) == "10 of 10 left (10 a calendar day in Asia/Seoul)."
+    assert str(now).startswith("10 of 10 left (10 a calendar day in Asia/Seoul).")
+    assert str(room(Quota(10, zone="UTC"), [], NOON)) == "10 of 10 left (10 a calendar day in UTC)."
 
 
 def test_a_day_is_the_contests_not_ours():
@@ -114,6 +115,7 @@ def test_a_clock_that_moved_back_is_said_and_counts_as_now():
         ({"limit": 1}, "one of the two"),
         ({"limit": 1, "zone": "UTC", "window_s": 5}, "one of the two"),
         ({"limit": 1, "window_s": 0}, "seconds above 0"),
+        ({"limit": 1, "zone": "UTC", "idle_days": 0}, "days above 0"),
         ({"limit": 1, "zone": "Asia/Soul"}, r"unknown zone 'Asia/Soul'.*'\+09:00'"),
         ({"limit": 1, "zone": "+99:00"}, "unknown zone"),
         ({"limit": 1, "zone": "../../etc/passwd"}, "unknown zone"),
@@ -155,3 +157,43 @@ def test_what_was_sent_before_midnight_and_answered_after_is_of_both_days():
     now = room(MAIC, [over], midnight + 2 * late)
     assert (now.left, now.used) == (9, 1)  # the server's "0 left" was said of yesterday
     assert room(KHD, [over], midnight + timedelta(minutes=59, seconds=50)).left == 1
+
+
+MIDNIGHT = datetime(2026, 11, 20, 15, tzinfo=timezone.utc)  # of the 21st in Seoul
+SECOND = timedelta(seconds=1)
+
+
+def test_a_clock_that_is_fast_at_midnight_blocks_no_day():
+    """Sent at 23:59:55 by the server's clock, which had nothing left; ours was ten seconds on."""
+    ours, servers = MIDNIGHT + 5 * SECOND, MIDNIGHT - 5 * SECOND
+    for told in (servers, None):  # a server that says what time it is, and one that does not
+        last = Entry({}, ours, ours, "accepted", 0, 10, 1, 2, server_time=told)
+        now = room(MAIC, [last], NOON)
+        assert (now.left, now.used) == ((10, 0) if told else (9, 1))
+        assert room(Quota(1, zone="Asia/Seoul"), [last], NOON).left == (1 if told else 0)
+
+
+def test_the_day_is_that_of_the_servers_clock():
+    ours = MIDNIGHT + 5 * SECOND
+    last = Entry({}, ours, ours, "accepted", 0, 10, 1, 2, server_time=ours - 10 * SECOND)
+    early, late = room(MAIC, [last], ours + SECOND), room(MAIC, [last], ours + 6 * SECOND)
+    assert (early.left, late.left) == (0, 10)
+    assert "free at 2026-11-21 00:00" in str(early)
+
+
+def test_what_is_said_early_in_a_day_by_a_server_with_a_clock_is_believed():
+    early = MIDNIGHT + 30 * SECOND
+    last = Entry({}, early, early, "accepted", 3, 10, 1, 2, server_time=early)
+    assert room(MAIC, [last], NOON).left == 3
+
+
+def test_a_rule_against_idle_teams_is_told_from_the_ledger():
+    assert "can remove a team that sends nothing for 3 days, and this ledger knows of nothing" in (
+        str(room(MAIC, [], NOON))
+    )
+    now = room(MAIC, [*sent(40), *sent(30, outcome="refused"), *sent(26, outcome="unknown")], NOON)
+    assert "by this ledger the next is due before 2026-11-22 20:00 (Asia/Seoul)" in str(now)
+    assert "remove" not in str(room(MAIC, sent(1), NOON))  # one was sent today
+    assert "remove" not in str(room(Quota(10, zone="UTC"), sent(40), NOON))
+    hourly = Quota(1, window_s=3600, idle_days=0.5)
+    assert "nothing for 0.5 days: by this ledger" in str(room(hourly, sent(9), NOON))

@@ -8,19 +8,18 @@ import zlib
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from email.utils import parsedate_to_datetime
+from typing import Sequence
 from urllib.parse import urlsplit
 
-from medkit.submission.credentials import Credentials
+from medkit.submission.credentials import Credentials, apart
+from medkit.submission.wording import outcome_of, says_unspent
 
 SEOUL = timezone(timedelta(hours=9), "Asia/Seoul")  # no summer time since 1988
-LEFT = re.compile(r"남은 일일 제출 횟수는\s*(\d{1,6})회\s*/\s*(\d{1,6})회")
-NEGATED = (
-    r"\s*(되지|하지|될 수 없|할 수 없)"  # "was not completed" begins with the words of success
-)
 LONGEST = 65536  # bytes looked at of an answer
 LONGEST_WORDS = 500  # characters shown of it
 UNTOLD = ("iso-8859-1", "latin-1", "us-ascii", "windows-1252")  # what servers say without knowing
-LOOK = "Look at the leaderboard before you send it again."
+LOOK = "Look at the leaderboard before you send it again"
+SETTLE = f'{LOOK}; then mk.note_outcome({{csv!r}}, "accepted" or "refused") settles it.'
 MEANINGS = {
     401: "e-mail or password is wrong; run mk.save_credentials() again",
     403: "the contest password is wrong, or the team may not submit; "
@@ -46,44 +45,68 @@ class SubmitError(RuntimeError):
 
 @dataclass(frozen=True, repr=False)  # it may repeat secrets: only scrubbed words are shown
 class Answer:
-    """One HTTP answer: status, text, media type, and two headers."""
+    """One HTTP answer: status, text, media type, and three headers."""
 
     status: int
     text: str = ""
     kind: str = ""
     location: str = ""
     retry_after: str = ""
+    date: str = ""
 
 
-def accepted_message(answer: Answer, success: str, who: Credentials) -> str:
-    """The server's message without secrets, when it says that the file was accepted.
+@dataclass(frozen=True)
+class Verdict:
+    """What became of a file.
 
-    Raises:
-        SubmitError: for every other answer, with the server's words.
+    Attributes:
+        outcome: "accepted", "refused" or "unknown".
+        meaning: for a person.
+        words: the server's, without secrets.
+        clock: the server's, in UTC; None where it did not say.
     """
+
+    outcome: str
+    meaning: str
+    words: str
+    status: int
+    clock: datetime | None = None
+
+
+def read_answer(answer: Answer, who: Credentials, success: str | Sequence[str] = ()) -> Verdict:
+    """What an answer means for the file; secrets that the server repeats are left behind here.
+
+    Args:
+        success: as of `wording.outcome_of`.
+    """
+    return apart(lambda: _read(answer, who, success))
+
+
+def _read(answer: Answer, who: Credentials, success: str | Sequence[str]) -> Verdict:
     message = _message(answer.text)
-    words = _plain(who.scrub(answer.text)) if message is None else _one_line(message)
+    words = who.scrub(answer.text if message is None else message)
+    words = _plain(words) if message is None else _one_line(words)
     words = who.scrub(words)[:LONGEST_WORDS]  # in this order: half a secret is one, too
-    is_success = 200 <= answer.status < 300 and message is not None and success in message
-    if is_success and not re.search(re.escape(success) + NEGATED, message):
-        return words
-    meaning, outcome = _meaning(answer, message, who)
-    advice = f"{LOOK} " if outcome == "unknown" else ""
-    raise SubmitError(
-        f"submit: {meaning} (HTTP {answer.status}). {advice}The server said: {words or 'nothing'}",
-        outcome=outcome,
-        status=answer.status,
-        answer=words,
+    if 200 <= answer.status < 300 and message is not None:
+        outcome = outcome_of(message, success)
+        meaning = {"refused": "the server says that it refused the file"}.get(
+            outcome, "the server did not say clearly that it accepted the file"
+        )
+    else:
+        meaning, outcome = _meaning(answer, message, who)
+    return Verdict(outcome, meaning, words, answer.status, _moment(answer.date))
+
+
+def not_accepted(verdict: Verdict, csv: str) -> SubmitError:
+    """The error for every other answer, with the server's words and what to do next."""
+    advice = f" {SETTLE.format(csv=csv)}" if verdict.outcome == "unknown" else ""
+    return SubmitError(
+        f"submit: {verdict.meaning} (HTTP {verdict.status}).{advice} "
+        f"The server said: {verdict.words or 'nothing'}",
+        outcome=verdict.outcome,
+        status=verdict.status,
+        answer=verdict.words,
     )
-
-
-def left_today(words: str) -> tuple[int | None, int | None]:
-    """How many submissions the server says are left, and of how many.
-
-    Source: the wording of MAIC's Sleep AI Challenge, 2021.
-    """
-    found = LEFT.search(words)
-    return (int(found.group(1)), int(found.group(2))) if found else (None, None)
 
 
 def decode(body: bytes, kind: str, encoding: str = "", longest: int = LONGEST) -> str:
@@ -122,7 +145,7 @@ def _meaning(answer: Answer, message: str | None, who: Credentials) -> tuple[str
     """What an answer means for the person, and for the slot."""
     status, wait = answer.status, _wait(answer.retry_after)
     if 200 <= status < 300:
-        return _not_said(answer, message), "unknown"
+        return _no_message(answer), "unknown"
     if 300 <= status < 400:
         where = f" ({who.scrub(_host(answer.location))})" if _host(answer.location) else ""
         there = f"the server sends to another address{where}, which got nothing"
@@ -132,15 +155,15 @@ def _meaning(answer: Answer, message: str | None, who: Credentials) -> tuple[str
     if status == 429:
         used_up = "the day's submissions are used up; wait for the next day"
         return (f"the server is asked too often; {wait}" if wait else used_up), "refused"
+    if status >= 500 and message is not None and says_unspent(message):
+        return f"the server could not take the file{wait and '; ' + wait}", "refused"
     if status >= 500:
         return f"the server failed and may have the file{wait and '; ' + wait}", "unknown"
     return MEANINGS.get(status, "the server refused the file"), "refused"
 
 
-def _not_said(answer: Answer, message: str | None) -> str:
+def _no_message(answer: Answer) -> str:
     kind = _one_line(answer.kind.partition(";")[0])[:80] or "no content type"
-    if message is not None:
-        return "the server did not say that it accepted the file"
     if not answer.text.strip():
         return "the server did not say anything, nor that it accepted the file"
     if "json" not in kind.lower():
@@ -154,14 +177,22 @@ def _not_said(answer: Answer, message: str | None) -> str:
 def _wait(retry_after: str) -> str:
     """Until when to wait, from a Retry-After of seconds or of a date; "" for neither."""
     found = re.match(r"\s*(\d{1,7})\b", retry_after)
+    if found:
+        until = datetime.now(timezone.utc) + timedelta(seconds=int(found.group(1)))
+    else:
+        until = _moment(retry_after)
+    return (
+        "" if until is None else f"wait until {until.astimezone(SEOUL):%Y-%m-%d %H:%M:%S} (Seoul)"
+    )
+
+
+def _moment(date: str) -> datetime | None:
+    """A date of an HTTP header, in UTC; None for what is none."""
     try:
-        if found:
-            until = datetime.now(SEOUL) + timedelta(seconds=int(found.group(1)))
-        else:
-            until = parsedate_to_datetime(retry_after).astimezone(SEOUL)
+        moment = parsedate_to_datetime(date)
+        return moment.replace(tzinfo=moment.tzinfo or timezone.utc).astimezone(timezone.utc)
     except (TypeError, ValueError, IndexError, OverflowError):
-        return ""
-    return f"wait until {until:%Y-%m-%d %H:%M:%S} (Seoul)"
+        return None
 
 
 def _host(address: str) -> str:

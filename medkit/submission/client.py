@@ -3,22 +3,29 @@
 from __future__ import annotations
 
 import html
+import json
 import secrets
+import sys
 import warnings
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any
+from typing import Any, Sequence
 
 from medkit import files
-from medkit.submission.answers import SEOUL, SubmitError, accepted_message, left_today
+from medkit.submission.addresses import check_address, host_of, place
+from medkit.submission.answers import SEOUL, SubmitError, Verdict, not_accepted, read_answer
 from medkit.submission.credentials import Credentials, known, load_credentials
 from medkit.submission.csv_files import check_submission, read_expected
 from medkit.submission.ledger import Entry, Ledger, clock, ledger_path, opened, tell_damage
-from medkit.submission.posting import check_address, host_of, post
+from medkit.submission.posting import check_requests, post
 from medkit.submission.quota import MAIC, Quota, Room, room, show_time
+from medkit.submission.wording import left_today
 
 __all__ = ["Receipt", "SubmitError", "quota_left", "submit"]
+
+RECEIPT = "receipt.json"
 
 
 @dataclass(frozen=True)
@@ -34,6 +41,8 @@ class Receipt:
     time_seoul: str
     checks: tuple[str, ...]
     next_free: str = ""
+    host: str = ""
+    team: str = ""
 
     def __str__(self) -> str:
         quota = "" if self.left is None else f"\nleft today: {self.left} of {self.limit}"
@@ -53,7 +62,7 @@ def submit(
     quota: Quota = MAIC,
     over_quota: bool = False,
     again: bool = False,
-    success: str = "제출이 완료",
+    success: str | Sequence[str] = (),
     retries: int = 2,
     timeout_s: float = 120.0,
 ) -> Receipt:
@@ -62,7 +71,8 @@ def submit(
     Args:
         credentials: None takes `load_credentials()`. Never type a password in a cell.
         quota: the contest's rule. `over_quota=True` sends even so; `again=True` the same bytes.
-        success: accepted means that the server's message holds these words.
+        success: whole sentences of this contest's server that mean accepted, beside the usual
+            ones; so does `MEDKIT_SUCCESS`, with a | between two.
         retries: only for a server that cannot be reached, when nothing was sent.
         timeout_s: scoring can take minutes before a deadline.
 
@@ -75,20 +85,29 @@ def submit(
     data, checks = _checked(csv)
     who = load_credentials() if credentials is None else credentials
     checks += check_address(who.url)
+    check_requests()
+    if who.unreadable():
+        raise SubmitError(
+            f"submit: {', '.join(who.unreadable())} cannot be sent, being no text in utf-8. "
+            "Nothing was sent; type it again with mk.save_credentials().",
+            outcome="not sent",
+        )
     facts = {**_facts(csv, data, who), **clock()}
-    checks += _write_intent(facts, quota, over_quota, again)
+    checks += _write_intent(facts, quota, over_quota, again, _kept_receipt(csv))
     try:
-        answer = post(who, csv.name, data, timeout_s=timeout_s, retries=retries)
-        message = accepted_message(answer, success, who)
+        answer = post(who, csv, data, timeout_s=timeout_s, retries=retries)
     except SubmitError as error:
-        _write_outcome(facts, error.outcome, error.answer, error.status)
+        _write_outcome(facts, Verdict(error.outcome, "", error.answer, error.status))
         raise
-    _write_outcome(facts, "accepted", message, answer.status)
-    receipt = _receipt(facts, message, checks, quota)
+    verdict = read_answer(answer, who, success)
+    _write_outcome(facts, verdict)
+    if verdict.outcome != "accepted":
+        raise not_accepted(verdict, str(csv))
+    receipt = _receipt(facts, verdict.words, checks, quota)
     try:
-        files.write_json(csv.parent / "receipt.json", asdict(receipt))
+        files.write_json(csv.parent / RECEIPT, asdict(receipt))
     except OSError as error:  # the slot is spent: an exception would look like a failure
-        warnings.warn(f"submit: accepted, but no receipt is kept. {error}", stacklevel=2)
+        _tell(f"submit: accepted, but no receipt is kept. {error}")
     return receipt
 
 
@@ -139,7 +158,18 @@ def _facts(csv: Path, data: bytes, who: Credentials) -> dict[str, Any]:
     }
 
 
-def _write_intent(facts: dict[str, Any], quota: Quota, over_quota: bool, again: bool) -> list[str]:
+def _kept_receipt(csv: Path) -> dict[str, Any]:
+    """The receipt beside a CSV, of this or an earlier one; {} where there is none."""
+    try:
+        kept = json.loads((csv.parent / RECEIPT).read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return kept if isinstance(kept, dict) else {}
+
+
+def _write_intent(
+    facts: dict[str, Any], quota: Quota, over_quota: bool, again: bool, receipt: dict[str, Any]
+) -> list[str]:
     """Look what was sent before and write down what will be, as one step; returns notes.
 
     Raises:
@@ -149,9 +179,13 @@ def _write_intent(facts: dict[str, Any], quota: Quota, over_quota: bool, again: 
         with opened() as ledger:
             tell_damage(ledger)
             entries = ledger.of(facts["host"], facts["team"])
-            same = [e for e in entries if e.is_spent and e.facts["sha256"] == facts["sha256"]]
-            if same and not again:
-                raise SubmitError(_sent_before(same[-1]), outcome="not sent")
+            before = _sent_before(facts, entries, ledger, receipt)
+            if before and not again:
+                raise SubmitError(
+                    f"submit: {before} Look at the leaderboard; again=True sends it again and "
+                    "spends a slot.",
+                    outcome="not sent",
+                )
             rest = room(quota, entries, datetime.now(timezone.utc))
             if not rest.left and not over_quota:
                 raise SubmitError(
@@ -159,16 +193,48 @@ def _write_intent(facts: dict[str, Any], quota: Quota, over_quota: bool, again: 
                     "pass over_quota=True.",
                     outcome="not sent",
                 )
-            ledger.append({"event": "intent", **facts})
+            for note in rest.notes:  # where warnings are errors, nothing is written yet
+                warnings.warn(f"submit: {note}", stacklevel=3)
+            _append_intent(ledger, facts)
     except OSError as error:
         raise SubmitError(
             f"submit: no ledger can be kept ({error.strerror or error}). Nothing was sent; set "
             "MEDKIT_LEDGER to a file that you may write.",
             outcome="not sent",
         ) from error
-    for note in rest.notes:
-        warnings.warn(f"submit: {note}", stacklevel=3)
     return list(rest.notes)
+
+
+def _append_intent(ledger: Ledger, facts: dict[str, Any]) -> None:
+    """Write the intent down; one that stands there but may not last is taken back."""
+    try:
+        ledger.append({"event": "intent", **facts})
+    except BaseException:  # a full disk, an interrupt
+        back = {**facts, "event": "outcome", "outcome": "not sent", **clock("closed")}
+        with suppress(OSError):  # the first error is the one to tell
+            ledger.append(back)
+        raise
+
+
+def _sent_before(
+    facts: dict[str, Any], entries: Sequence[Entry], ledger: Ledger, receipt: dict[str, Any]
+) -> str:
+    """That these bytes were sent to this place, as far as anything tells; "" otherwise."""
+    digest = facts["sha256"]
+    same = [e for e in entries if e.is_spent and e.facts["sha256"] == digest]
+    if same:
+        sent = same[-1].time.astimezone(SEOUL).strftime("%Y-%m-%d %H:%M")
+        fate = "was accepted" if same[-1].outcome == "accepted" else "may have arrived"
+        return f"these bytes were sent at {sent} (Seoul), and the file {fate}."
+    whose = place(receipt.get("host") or facts["host"], receipt.get("team") or facts["team"])
+    if receipt.get("sha256") == digest and whose == place(facts["host"], facts["team"]):
+        return (
+            f"the receipt beside the CSV says that these bytes were accepted at "
+            f"{receipt.get('time_seoul')}, though the ledger ({ledger.path}) does not."
+        )
+    if any(digest.encode() in line for line in ledger.lost):
+        return f"a damaged line of the ledger ({ledger.path}) names these bytes: they may be there."
+    return ""
 
 
 def _receipt(facts: dict[str, Any], message: str, checks: list[str], quota: Quota) -> Receipt:
@@ -193,27 +259,31 @@ def _receipt(facts: dict[str, Any], message: str, checks: list[str], quota: Quot
         time_seoul=facts["time_seoul"],
         checks=tuple(checks),
         next_free=next_free,
+        host=facts["host"],
+        team=facts["team"],
     )
 
 
-def _sent_before(entry: Entry) -> str:
-    sent = entry.time.astimezone(SEOUL).strftime("%Y-%m-%d %H:%M")
-    fate = "was accepted" if entry.outcome == "accepted" else "may have arrived"
-    return (
-        f"submit: these bytes were sent at {sent} (Seoul), and the file {fate}. Look at the "
-        "leaderboard; again=True sends it again and spends a slot."
-    )
-
-
-def _write_outcome(facts: dict[str, Any], outcome: str, words: str, status: int | None) -> None:
-    left, limit = left_today(words)
-    event = {**facts, "event": "outcome", "outcome": outcome, "words": words, "status": status}
+def _write_outcome(facts: dict[str, Any], verdict: Verdict) -> None:
+    left, limit = left_today(verdict.words)
+    event = {**facts, "event": "outcome", "outcome": verdict.outcome, "words": verdict.words}
+    event.update(status=verdict.status, left=left, limit=limit, **clock("closed"))
+    if verdict.clock is not None:
+        event["server_utc"] = verdict.clock.isoformat()
     try:
         with opened() as ledger:
-            ledger.append({**event, "left": left, "limit": limit, **clock("closed")})
-    except OSError as error:  # what became of the file matters more
-        warnings.warn(
-            f"submit: {outcome}, but the ledger could not be written and says unknown "
-            f"({error.strerror or error}).",
-            stacklevel=3,
+            ledger.append(event)
+    except (OSError, Warning) as error:  # what became of the file matters more
+        found = getattr(error, "strerror", None) or error
+        _tell(
+            f"submit: {verdict.outcome}, but the ledger could not be written and says unknown "
+            f"({found})."
         )
+
+
+def _tell(words: str) -> None:
+    """Warn, also where warnings are errors: the slot is spent, and the receipt is due."""
+    try:
+        warnings.warn(words, stacklevel=4)
+    except Warning:
+        print(words, file=sys.stderr)

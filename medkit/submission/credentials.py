@@ -12,9 +12,10 @@ import stat
 import sys
 import warnings
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
-from urllib.parse import quote, quote_plus
+from typing import Any, Callable
+from urllib.parse import quote, quote_plus, urlsplit
 
 from medkit import files
 
@@ -29,10 +30,16 @@ class Secret(str):
     def __repr__(self) -> str:
         return repr(HIDDEN)
 
+    def __getitem__(self, key: Any) -> Secret:
+        return Secret(super().__getitem__(key))  # what shows long values shows their beginning
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        raise TypeError("secrets are not pickled: a file of pickles hides nothing.")
+
 
 @dataclass(frozen=True, repr=False)
 class Credentials:
-    """Address, team and secrets. Printing it shows no secret, nor does a traceback with values."""
+    """Address, team and secrets. Printing it shows the host, a traceback with values no secret."""
 
     url: str
     team: str
@@ -46,19 +53,80 @@ class Credentials:
             object.__setattr__(self, name, Secret(getattr(self, name)))
 
     def __repr__(self) -> str:
-        url = self.scrub(re.sub(r"//.*@|\?.*", "", self.url))  # where some paste a password
-        return f"Credentials(url={url!r}, team={self.team!r}, email={HIDDEN!r}, ...)"
+        try:
+            host = urlsplit(self.url).netloc.rpartition("@")[2]
+        except ValueError:  # a bracket that does not close
+            host = ""
+        return f"Credentials({host or 'no host'}, {HIDDEN})"
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        raise TypeError("Credentials are not pickled: a file of pickles hides nothing.")
+
+    def unreadable(self) -> list[str]:
+        """Names of what no request can carry, as it is no text that utf-8 can write."""
+        return apart(lambda: [name for name in NAMES if not _is_text(getattr(self, name))])
 
     def scrub(self, text: str) -> str:
         """A text without the secrets, as they are or as address, header, JSON or HTML hold them."""
-        secrets = [getattr(self, name) for name in SECRET]
-        forms = {base64.b64encode(f"{self.email}:{self.password}".encode()).decode()}
-        for secret in filter(None, secrets):
-            forms |= {secret, quote(secret), quote(secret, safe=""), quote_plus(secret)}
-            forms |= {json.dumps(secret)[1:-1], html.escape(secret)}
-        for form in sorted(forms, key=len, reverse=True):  # the longest first: it may hold others
-            text = text.replace(form, HIDDEN)
-        return text
+        return apart(lambda: _scrubbed(text, self))
+
+
+def apart(work: Callable[[], Any]) -> Any:
+    """Do what holds plain secrets; what it raises comes anew, from here.
+
+    Tracebacks may show the values of every frame (IPython's Verbose mode, rich), and errors hold
+    what they are about. A disk's error and an interrupt are told as they are, others by their kind.
+    """
+    try:
+        return work()
+    except BaseException as error:
+        anew = _anew(error)
+    raise anew
+
+
+def _anew(error: BaseException) -> BaseException:
+    if isinstance(error, OSError):
+        return type(error)(*error.args)  # number, words, path
+    if isinstance(error, (KeyboardInterrupt, EOFError)):
+        return type(error)()
+    return RuntimeError(f"{type(error).__name__}; its words are not shown, they may hold secrets.")
+
+
+def _is_text(value: str) -> bool:
+    try:
+        return bool(value.encode("utf-8")) or True
+    except UnicodeEncodeError:  # surrogates: bytes of the environment that are not utf-8
+        return False
+
+
+def _scrubbed(text: str, who: Credentials) -> str:
+    forms = _base64(f"{who.email}:{who.password}")
+    for secret in filter(None, (getattr(who, name) for name in SECRET)):
+        forms |= _forms(str(secret))
+    longest_first = sorted(forms, key=len, reverse=True)  # one may hold another
+    return re.sub("|".join(map(re.escape, longest_first)), HIDDEN, text, flags=re.IGNORECASE)
+
+
+def _forms(secret: str) -> set[str]:
+    """All that a server might write for a secret, but for upper and lower case."""
+    percent = partial(quote, errors="surrogatepass")
+    once = {percent(secret), percent(secret, safe="")}
+    once.add(quote_plus(secret, errors="surrogatepass"))
+    page = {html.escape(secret, quote=False)}
+    for single in ("&#x27;", "&#39;", "&apos;"):
+        for double in ("&quot;", "&#34;"):
+            form = html.escape(secret).replace("&#x27;", single)
+            page.add(form.replace("&quot;", double))
+    escaped = {json.dumps(secret)[1:-1], json.dumps(secret, ensure_ascii=False)[1:-1]}
+    escaped |= {form.replace("/", "\\/") for form in escaped}
+    twice = {percent(form, safe="") for form in once}
+    plain = {secret, " ".join(secret.split())}
+    return plain | once | twice | page | escaped | _base64(secret)
+
+
+def _base64(text: str) -> set[str]:
+    form = base64.b64encode(text.encode("utf-8", "surrogatepass")).decode("ascii")
+    return {form, form.rstrip("=")}
 
 
 def load_credentials() -> Credentials:
@@ -82,13 +150,16 @@ def load_credentials() -> Credentials:
 
 def known() -> dict[str, str]:
     """What the environment and the file tell, "" for the rest; nobody is asked."""
-    given = {name: os.environ.get(f"MEDKIT_{name.upper()}", "") for name in NAMES}
+    given = {name: Secret(os.environ.get(f"MEDKIT_{name.upper()}", "")) for name in NAMES}
     path = credentials_path()
     if not all(given.values()) and path.is_file():
-        saved = _read(path)
+        _check_private(path)
+        saved = apart(lambda: _read(path))
+        if saved is None:
+            raise ValueError(f"{path}: not a file of credentials. Run mk.save_credentials() again.")
         if given["url"] in ("", saved.get("url")):
-            given = {name: given[name] or saved.get(name, "") for name in NAMES}
-    return {name: Secret(value) if name in SECRET else value for name, value in given.items()}
+            given = {name: given[name] or saved.get(name, given[name]) for name in NAMES}
+    return {name: value if name in SECRET else str(value) for name, value in given.items()}
 
 
 def save_credentials() -> Path:
@@ -96,6 +167,7 @@ def save_credentials() -> Path:
 
     Raises:
         RuntimeError: when nobody can be asked.
+        OSError: it cannot be written.
     """
     if not _can_ask():
         raise RuntimeError(
@@ -104,8 +176,23 @@ def save_credentials() -> Path:
             "MEDKIT_CONTEST_PASSWORD."
         )
     path = credentials_path()
-    files.write_json(path, {name: _ask(name) for name in NAMES}, mode=0o600)
+    answers = {name: _ask(name) for name in NAMES}
+    files.make_private(path.parent)
+    apart(lambda: files.write_json(path, answers, mode=0o600))
+    files.clear_leftovers(path)
     return path
+
+
+def forget_credentials() -> None:
+    """Remove the file of `save_credentials`, and this kernel's secrets of the environment.
+
+    For the end of a contest, or of a borrowed machine. The ledger stays.
+    """
+    path = credentials_path()
+    for name in SECRET:
+        os.environ.pop(f"MEDKIT_{name.upper()}", None)
+    files.clear_leftovers(path)
+    path.unlink(missing_ok=True)
 
 
 def credentials_path() -> Path:
@@ -114,30 +201,51 @@ def credentials_path() -> Path:
     return Path(os.environ.get("MEDKIT_CREDENTIALS") or default)
 
 
-def _read(path: Path) -> dict[str, str]:
-    """The file's content; tightened first, when others can read it."""
-    if stat.S_IMODE(path.stat().st_mode) & 0o077:
+def _check_private(path: Path) -> None:
+    """Refuse a file that another user has laid there; tighten one that others can read."""
+    found = path.stat()
+    if hasattr(os, "getuid") and found.st_uid != os.getuid():
+        raise RuntimeError(
+            f"{path}: belongs to another user (number {found.st_uid}), so its address may be "
+            "anyone's; it is not used. Remove it, or set MEDKIT_CREDENTIALS to a file of yours, "
+            "and run mk.save_credentials()."
+        )
+    if stat.S_IMODE(found.st_mode) & 0o077:
         os.chmod(path, 0o600)
         warnings.warn(
             f"{path} could be read by others; it is yours alone now (mode 0600). "
             "If anyone shares this machine, change the passwords.",
             stacklevel=5,
         )
+    folder = path.parent
+    if folder.name == "medkit" and stat.S_IMODE(folder.stat().st_mode) & 0o022:
+        os.chmod(folder, 0o700)
+        warnings.warn(
+            f"{folder} could be written to by others, who might have laid their own file there; "
+            "it is yours alone now (mode 0700). Look whether the address is right.",
+            stacklevel=5,
+        )
+
+
+def _read(path: Path) -> dict[str, Secret] | None:
+    """The file's content; None when it is none."""
     try:
         saved = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError:
-        saved = None
+    except (ValueError, RecursionError):
+        return None
     if not isinstance(saved, dict):
-        raise ValueError(f"{path}: not a file of credentials. Run mk.save_credentials() again.")
-    return {name: str(value) for name, value in saved.items()}
+        return None
+    return {name: Secret(value) for name, value in saved.items()}
 
 
-def _ask(name: str) -> str:
+def _ask(name: str) -> Secret:
     label = name.replace("_", " ")
-    answer = getpass.getpass(f"{label}: ") if name in SECRET else input(f"{label}: ")
-    if not answer.strip():
-        raise ValueError(f"submit: {label} is empty. Run the cell again and type it.")
-    return answer.strip()
+    ask = getpass.getpass if name in SECRET else input
+    answer = apart(lambda: Secret(ask(f"{label}: ").strip()))
+    if not answer or not apart(lambda: _is_text(answer)):
+        found = "is empty" if not answer else "is no text that utf-8 can write"
+        raise ValueError(f"submit: {label} {found}. Run the cell again and type it.")
+    return answer
 
 
 def kernel() -> Any:

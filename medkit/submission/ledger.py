@@ -10,21 +10,25 @@ import errno
 import json
 import math
 import os
+import stat
 import time
 import warnings
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any, Iterator
 
 import pandas as pd
 
 from medkit import files
+from medkit.submission.addresses import place
 from medkit.submission.answers import SEOUL
 
 WAIT_S = 30.0  # for another notebook that holds the ledger; it does so for milliseconds
 NO_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS, errno.EINVAL)  # some network disks
+SETTLED = ("accepted", "refused")  # by a person, of what is unknown
+ROUNDING = timedelta(seconds=2)  # of a server's time and its way to us
 NAMED = 5  # lines in a message
 HASH = 12  # characters of a CSV's hash in a table
 COLUMNS = ["time", "host", "csv", "sha256", "run", "local_score", "leaderboard_score"]
@@ -40,6 +44,8 @@ class Entry:
         left, limit: what the server said of the quota.
         opened, closed: the lines of its intent and its outcome; `closed` None while there is none.
         score: what the leaderboard showed.
+        server_time: by the server's own clock, when it answered.
+        is_settled: by a person, with `note_outcome`.
     """
 
     facts: dict[str, Any]
@@ -51,6 +57,18 @@ class Entry:
     opened: int
     closed: int | None
     score: float | None = None
+    server_time: datetime | None = None
+    is_settled: bool = False
+
+    @property
+    def place(self) -> tuple[str, str]:
+        return place(self.facts.get("host", ""), self.facts.get("team", ""))
+
+    @property
+    def ahead(self) -> timedelta:
+        """By how much the server's clock was ahead of ours, where it said so; in whole seconds."""
+        by = timedelta(0) if self.server_time is None else self.server_time - self.closed_time
+        return by if abs(by) > ROUNDING else timedelta(0)
 
     @property
     def is_spent(self) -> bool:
@@ -62,13 +80,13 @@ class Ledger:
 
     def __init__(self, path: Path):
         self.path = path
-        self.events, self.damaged, self.torn = _parse(path)
+        self.events, self.lost, self.damaged, self.torn = _parse(path)
         self.entries = _entries(self.events)
 
     def of(self, host: str, team: str) -> list[Entry]:
         """One team's submissions to one server, oldest first."""
-        whose = (host, team)
-        return [e for e in self.entries if (e.facts.get("host"), e.facts.get("team")) == whose]
+        whose = place(host, team)
+        return [e for e in self.entries if e.place == whose]
 
     def append(self, event: dict[str, Any]) -> None:
         """Add one event, on the disk before this returns."""
@@ -95,7 +113,7 @@ def opened(path: Path | None = None) -> Iterator[Ledger]:
     if path.exists() and not path.is_file():  # a folder, a device that never ends
         raise OSError(errno.EINVAL, f"{path}: not written, it is not a file", str(path))
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        files.make_private(path.parent)
         is_new = not path.exists()
         handle = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o600)
         if is_new:
@@ -103,6 +121,7 @@ def opened(path: Path | None = None) -> Iterator[Ledger]:
     except OSError as error:
         raise files.explain(error, path) from error
     try:
+        _tighten(handle, path)
         _lock(handle, path)
         ledger = Ledger(path)
         if ledger.torn is not None:
@@ -150,17 +169,55 @@ def note_score(csv: Path | str, score: float) -> None:
     score = float(score)
     if not math.isfinite(score):
         raise ValueError(f"note_score: {score!r} is no score. Pass the number on the leaderboard.")
-    is_file = Path(csv).is_file()
-    wanted = files.sha256_file(Path(csv)) if is_file else str(csv)
     with opened() as ledger:
-        hits = [e for e in ledger.entries if e.facts.get("sha256", "").startswith(wanted)]
-        hits = [entry for entry in hits if entry.is_spent and len(wanted) >= HASH]
+        hits = [entry for entry in _sent(ledger, csv, "note_score") if entry.is_spent]
         if not hits:
-            raise ValueError(
-                f"note_score: {str(csv)!r} was not sent from here (no such file or hash in "
-                f"{ledger.path}). Look at mk.submissions()."
-            )
+            raise ValueError(_never_sent("note_score", csv, ledger))
         note(ledger, hits[-1], score)
+
+
+def note_outcome(csv: Path | str, outcome: str) -> None:
+    """Write down what became of a CSV whose outcome is unknown, once the contest's page shows it.
+
+    Args:
+        csv: the file, or the beginning of its hash in `submissions()`.
+        outcome: "accepted", which spent a slot, or "refused", which did not: then the same bytes
+            may be sent again.
+
+    Raises:
+        ValueError: for another word, or for a CSV whose outcome the server itself told.
+
+    Example:
+        >>> mk.note_outcome("submission.csv", "accepted")  # doctest: +SKIP
+    """
+    if outcome not in SETTLED:
+        raise ValueError(f"note_outcome: {outcome!r} (expected 'accepted' or 'refused').")
+    with opened() as ledger:
+        sent = _sent(ledger, csv, "note_outcome")
+        open_ones = [entry for entry in sent if entry.outcome == "unknown" or entry.is_settled]
+        if not open_ones:
+            raise ValueError(
+                f"note_outcome: the server told what became of {str(csv)!r}: it was "
+                f"{sent[-1].outcome}. Nothing is left to settle; see mk.submissions()."
+            )
+        event = {"event": "settled", "id": open_ones[-1].facts["id"], "outcome": outcome}
+        ledger.append({**event, **clock()})
+
+
+def _sent(ledger: Ledger, csv: Path | str, caller: str) -> list[Entry]:
+    """What was sent of a file, or of a hash that begins so."""
+    digest = files.sha256_file(Path(csv)) if Path(csv).is_file() else str(csv)
+    hits = [e for e in ledger.entries if e.facts.get("sha256", "").startswith(digest)]
+    if not hits or len(digest) < HASH:
+        raise ValueError(_never_sent(caller, csv, ledger))
+    return hits
+
+
+def _never_sent(caller: str, csv: Path | str, ledger: Ledger) -> str:
+    return (
+        f"{caller}: {str(csv)!r} was not sent from here (no such file or hash in {ledger.path}). "
+        "Look at mk.submissions()."
+    )
 
 
 def note(ledger: Ledger, entry: Entry, score: float) -> None:
@@ -188,15 +245,17 @@ def tell_damage(ledger: Ledger) -> None:
         )
 
 
-def _parse(path: Path) -> tuple[list[tuple[int, dict[str, Any]]], list[int], int | None]:
-    """Events by line, the lines that are damaged, and the last one if it has no end."""
+def _parse(
+    path: Path,
+) -> tuple[list[tuple[int, dict[str, Any]]], list[bytes], list[int], int | None]:
+    """Events by line, damaged lines and the numbers of those untold, and the last if it is torn."""
     lines = path.read_bytes().split(b"\n") if path.is_file() else [b""]
     read = [(number, _event(line)) for number, line in enumerate(lines, 1) if line.strip()]
     events = [(number, event) for number, event in read if event is not None]
     damaged = {number for number, event in read if event is None}
     told = {event.get("line") for _, event in events if event["event"] == "repair"}
     torn = len(lines) if lines[-1] else None
-    return events, sorted(damaged - told), torn
+    return events, [lines[number - 1] for number in damaged], sorted(damaged - told), torn
 
 
 def _event(line: bytes) -> dict[str, Any] | None:
@@ -227,6 +286,8 @@ def _entries(events: list[tuple[int, dict[str, Any]]]) -> list[Entry]:
         name, kind = facts.get("id"), facts["event"]
         if kind == "score" and name in entries:
             entries[name].score = facts["score"]
+        elif kind == "settled" and name in entries and facts.get("outcome") in SETTLED:
+            entries[name].outcome, entries[name].is_settled = facts["outcome"], True
         elif kind in ("intent", "outcome"):
             first = entries.get(name)
             sent = datetime.fromisoformat(facts["time_utc"])
@@ -239,8 +300,24 @@ def _entries(events: list[tuple[int, dict[str, Any]]]) -> list[Entry]:
                 limit=facts.get("limit"),
                 opened=first.opened if first is not None else number,
                 closed=number if kind == "outcome" else None,
+                server_time=_server_time(facts),
             )
     return list(entries.values())
+
+
+def _server_time(facts: dict[str, Any]) -> datetime | None:
+    told = facts.get("server_utc")
+    return None if told is None else datetime.fromisoformat(told)
+
+
+def _tighten(handle: int, path: Path) -> None:
+    """Make the ledger this user's alone, and say so, when others can read it."""
+    found = os.fstat(handle)
+    if stat.S_IMODE(found.st_mode) & 0o077 and found.st_uid == getattr(os, "getuid", int)():
+        os.chmod(path, 0o600)
+        warnings.warn(
+            f"{path} could be read by others; it is yours alone now (mode 0600).", stacklevel=5
+        )
 
 
 def _lock(handle: int, path: Path) -> None:

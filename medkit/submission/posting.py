@@ -5,60 +5,46 @@ from __future__ import annotations
 import base64
 import logging
 import os
+import re
 import socket
 import threading
 import time
-import warnings
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Callable, Iterator
 from urllib.parse import quote, urlsplit
 
-from medkit.submission.answers import LONGEST, Answer, SubmitError, decode
-from medkit.submission.credentials import Credentials
+from medkit.submission.addresses import LOCAL, host_of
+from medkit.submission.answers import LONGEST, SETTLE, Answer, SubmitError, decode
+from medkit.submission.credentials import Credentials, apart
 
-LOCAL = ("127.0.0.1", "localhost", "::1")
+OLDEST = (2, 32, 2)  # of requests; 2.32.0 and 2.32.1 were withdrawn
 CONNECT_S = 10.0
 PAUSE_S = 1.0  # before the second try; twice as long before each further one
 
 
-def check_address(url: str) -> list[str]:
-    """Refuse an address that would show the passwords; returns what a receipt must tell.
+def check_requests() -> None:
+    """Refuse releases of requests that never ask how a connection is made.
 
-    https only, but for this machine and the hosts that `MEDKIT_ALLOW_HTTP` names.
+    With them neither "not sent" nor the time limit would hold.
+
+    Raises:
+        SubmitError: "not sent", naming what is installed.
     """
-    try:
-        parts = urlsplit(url)
-        host, port = parts.hostname, parts.port
-    except ValueError:  # a port that is none, a bracket that does not close
-        host = None
-    if not host or "@" in parts.netloc or parts.query or parts.fragment:
-        raise SubmitError(  # without the address: some paste a password into it
-            "submit: the address has no host that can be read, or more than that (expected "
-            "https://host). Correct it with mk.save_credentials().",
+    import requests
+
+    if tuple(int(part) for part in re.findall(r"\d+", requests.__version__)[:3]) < OLDEST:
+        raise SubmitError(
+            f"submit: requests {requests.__version__} is installed (expected 2.32.2 or newer, as "
+            "older ones do not tell whether anything was sent). Nothing was sent: install a newer "
+            "one and restart the kernel.",
             outcome="not sent",
         )
-    if parts.scheme == "https" or (parts.scheme == "http" and host in LOCAL):
-        return []
-    allowed = [name.strip() for name in os.environ.get("MEDKIT_ALLOW_HTTP", "").split(",")]
-    if parts.scheme == "http" and {host, f"{host}:{port}"} & set(allowed):
-        note = f"The passwords go to {host} in the open (http), as MEDKIT_ALLOW_HTTP allows."
-        warnings.warn(f"submit: {note} Everyone on the network can read them.", stacklevel=3)
-        return [note]
-    raise SubmitError(
-        f"submit: the address begins with {parts.scheme!r} (expected https). "
-        "Passwords are not sent in the open; correct it with mk.save_credentials().",
-        outcome="not sent",
-    )
 
 
-def host_of(url: str) -> str:
-    """Host and port of a checked address."""
-    return urlsplit(url).netloc.lower()
-
-
-def post(who: Credentials, name: str, data: bytes, *, timeout_s: float, retries: int) -> Answer:
+def post(who: Credentials, csv: Path, data: bytes, *, timeout_s: float, retries: int) -> Answer:
     """Send a file; only a server that could not be reached is tried again.
 
     Args:
@@ -74,10 +60,19 @@ def post(who: Credentials, name: str, data: bytes, *, timeout_s: float, retries:
         "url": url,
         "params": {"password": who.contest_password},
         "auth": _basic(who),
-        "files": {"files": (name, data, "text/csv")},
+        "files": {"files": (csv.name, data, "text/csv")},
     }
     with _quiet_log(who):
-        return _send(request, timeout_s, retries)
+        answer = _send(request, timeout_s, retries)
+    if isinstance(answer, Answer):
+        return answer
+    if answer.is_sent:
+        raise SubmitError(
+            f"submit: the connection to {host_of(url)} broke after sending ({answer.kind}), so "
+            f"the server may have the file. {SETTLE.format(csv=str(csv))}",
+            outcome="unknown",
+        )
+    raise _not_reached(url, answer)
 
 
 def get(url: str, *, timeout_s: float, longest: int) -> Answer:
@@ -86,7 +81,11 @@ def get(url: str, *, timeout_s: float, longest: int) -> Answer:
     Raises:
         SubmitError: when there is no answer.
     """
-    return _send({"method": "GET", "url": url}, timeout_s, 0, longest)
+    check_requests()
+    answer = _send({"method": "GET", "url": url}, timeout_s, 0, longest)
+    if isinstance(answer, Answer):
+        return answer
+    raise _not_reached(url, answer)
 
 
 @dataclass(frozen=True)
@@ -100,33 +99,29 @@ class _Failure:
 
 def _send(
     request: dict[str, Any], timeout_s: float, retries: int, longest: int = LONGEST
-) -> Answer:
+) -> Answer | _Failure:
+    verify = _authorities()
     for k in range(max(0, retries) + 1):
         pause_s = PAUSE_S * 2 ** (k - 1) if k else 0.0
-        result = _once(request, timeout_s, pause_s, longest)
-        if isinstance(result, Answer):
-            return result
-        if not result.may_retry:
+        result = apart(partial(_once, request, verify, timeout_s, pause_s, longest))
+        if isinstance(result, Answer) or not result.may_retry:
             break
-    host, failed = host_of(request["url"]), result.kind
-    if result.is_sent:
-        raise SubmitError(
-            f"submit: the connection to {host} broke after sending ({failed}). The server may have "
-            "the file: look at the leaderboard before you send it again.",
-            outcome="unknown",
-        )
+    return result
+
+
+def _not_reached(url: str, failure: _Failure) -> SubmitError:
     advice = "check the address with mk.save_credentials(), and the network."
-    if "SSL" in failed:
+    if "SSL" in failure.kind:
         advice = "name your network's own certificate in MEDKIT_CA if the server is the right one."
-    raise SubmitError(
-        f"submit: {host} could not be reached ({failed}). Nothing was sent and no slot spent; "
-        f"{advice}",
+    return SubmitError(
+        f"submit: {host_of(url)} could not be reached ({failure.kind}). Nothing was sent and no "
+        f"slot spent; {advice}",
         outcome="not sent",
     )
 
 
 def _once(
-    request: dict[str, Any], timeout_s: float, pause_s: float, longest: int
+    request: dict[str, Any], verify: bool | str, timeout_s: float, pause_s: float, longest: int
 ) -> Answer | _Failure:
     import requests
     from urllib3.exceptions import ConnectTimeoutError, NewConnectionError
@@ -134,7 +129,7 @@ def _once(
     line = _line(timeout_s)
     with requests.Session() as session:
         session.trust_env = False  # no proxy, no .netrc and no authorities by accident
-        session.verify = _authorities()
+        session.verify = verify
         session.proxies = _proxies(request["url"])
         session.mount("https://", line)
         session.mount("http://", line)
@@ -148,10 +143,11 @@ def _once(
                 stream=True,
             ) as response:
                 return _read(response, longest)
-        except (Exception, KeyboardInterrupt) as error:  # requests' own, urllib3's, the socket's
+        except BaseException as error:  # requests' own, urllib3's, the socket's, an interrupt
             reason = getattr(error.args[0], "reason", None) if error.args else None
             may_retry = isinstance(reason, (NewConnectionError, ConnectTimeoutError))
-            return _Failure(type(reason or error).__name__, line.is_connected, may_retry)
+            kind = type(reason if reason is not None else error).__name__
+            return _Failure(kind, line.may_have_sent, may_retry and not line.may_have_sent)
         finally:
             line.late.cancel()
 
@@ -170,30 +166,37 @@ def _read(response: Any, longest: int) -> Answer:
         kind=kind,
         location=headers.get("Location", ""),
         retry_after=headers.get("Retry-After", ""),
+        date=headers.get("Date", ""),
     )
 
 
 def _line(timeout_s: float) -> Any:
-    """An adapter that knows whether it was ever connected, and that ends when time is up.
+    """An adapter that knows whether it may have sent anything, and that ends when time is up.
 
-    Before it is connected nothing can be sent. The limits of `requests` are for each wait, so that
-    a slow drip would never reach them.
+    Before it is connected nothing can be sent; a request counts as sent unless each connection was
+    asked for here and none was made. The limits of `requests` are for each wait, so that a slow
+    drip would never reach them.
     """
     from requests.adapters import HTTPAdapter
 
     class Line(HTTPAdapter):
-        is_connected = False
+        may_have_sent = False
         late = threading.Timer(timeout_s, lambda: None)
+
+        def send(self, *args: Any, **options: Any) -> Any:
+            self.may_have_sent = True  # until it is seen that connections are made below
+            return super().send(*args, **options)
 
         def get_connection_with_tls_context(self, *args: Any, **options: Any) -> Any:
             pool, line = super().get_connection_with_tls_context(*args, **options), self
+            line.may_have_sent = False
 
             class Connection(pool.ConnectionCls):
                 debuglevel = 0  # http.client would print the request, passwords and all
 
                 def connect(self) -> None:
                     super().connect()
-                    line.is_connected = True
+                    line.may_have_sent = True
                     line.late = threading.Timer(timeout_s, _cut, (self.sock,))
                     line.late.daemon = True
                     line.late.start()
@@ -213,8 +216,8 @@ def _basic(who: Credentials) -> Callable[[Any], Any]:
     """HTTP Basic in utf-8, in a function: a tuple would show in a traceback with values."""
 
     def sign(request: Any) -> Any:
-        pair = f"{who.email}:{who.password}".encode()
-        request.headers["Authorization"] = "Basic " + base64.b64encode(pair).decode("ascii")
+        pair = base64.b64encode(f"{who.email}:{who.password}".encode())
+        request.headers["Authorization"] = f"Basic {pair.decode('ascii')}"
         return request
 
     return sign

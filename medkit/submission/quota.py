@@ -10,6 +10,7 @@ from typing import Sequence
 from medkit.submission.ledger import Entry
 
 DAY_S = 86400.0
+FAST = timedelta(seconds=60)  # by which our clock may be ahead without anyone noticing
 FIXED = {"Asia/Seoul": 9, "Asia/Tokyo": 9, "UTC": 0}  # zones without summer time, for Python 3.8
 
 
@@ -40,11 +41,13 @@ class Quota:
     Args:
         zone: the day's: "Asia/Seoul", or an offset such as "+09:00".
         window_s: instead of a day; `Quota(1, window_s=3600)` is one an hour.
+        idle_days: after so many days without a submission the contest may remove a team.
     """
 
     limit: int
     zone: str | None = None
     window_s: float | None = None
+    idle_days: float | None = None
 
     def __post_init__(self) -> None:
         if self.limit < 1 or (self.zone is None) == (self.window_s is None):
@@ -55,6 +58,8 @@ class Quota:
             )
         if self.window_s is not None and not self.window_s > 0:
             raise ValueError(f"Quota: window_s {self.window_s!r} (expected seconds above 0).")
+        if self.idle_days is not None and not self.idle_days > 0:
+            raise ValueError(f"Quota: idle_days {self.idle_days!r} (expected days above 0).")
         self.tz()
 
     def tz(self) -> tzinfo:
@@ -67,7 +72,7 @@ class Quota:
         return f"{self.limit} in any {timedelta(seconds=self.window_s)}"
 
 
-MAIC = Quota(10, zone="Asia/Seoul")  # MAIC briefing 2022; the zone is that of its server
+MAIC = Quota(10, zone="Asia/Seoul", idle_days=3)  # MAIC briefing 2022; the zone of its server
 KHD = Quota(1, window_s=3600)  # Korea Health Datathon 2020: one an hour
 
 
@@ -78,6 +83,7 @@ class Room:
     Attributes:
         next_free: when one more may be sent; the moment itself when there is room.
         notes: what to be careful about, a sentence each.
+        last: when the last one was accepted, as far as the ledger tells.
     """
 
     quota: Quota
@@ -86,11 +92,24 @@ class Room:
     limit: int
     next_free: datetime
     notes: tuple[str, ...] = ()
+    last: datetime | None = None
 
     def __str__(self) -> str:
         free = "" if self.left else f"; the next is free at {show_time(self.next_free, self.quota)}"
         lines = [f"{self.left} of {self.limit} left ({self.quota}){free}.", *self.notes]
+        lines += [self._idle()] if self.quota.idle_days is not None and not self.used else []
         return "\n".join(lines)
+
+    def _idle(self) -> str:
+        """Until when the team has to send something, when nothing was sent today."""
+        rule = f"can remove a team that sends nothing for {self.quota.idle_days:g} days"
+        if self.last is None:
+            return f"The contest {rule}, and this ledger knows of nothing that was accepted."
+        until = self.last + timedelta(days=self.quota.idle_days)
+        return (
+            f"The contest {rule}: by this ledger the next is due before "
+            f"{show_time(until, self.quota)}."
+        )
 
     __repr__ = __str__
 
@@ -99,15 +118,18 @@ def room(quota: Quota, entries: Sequence[Entry], now: datetime) -> Room:
     """What is left for one team, whose submissions are `entries`, in the ledger's order.
 
     An unknown outcome counts as spent. What the server last said outranks the count: teammates
-    submit too. A time that lies ahead (the clock moved back) counts as now.
+    submit too. Days are counted by the server's clock, where its answers tell that; where not, what
+    it said in a day's first minute may be of the day before, and is not believed. A time that lies
+    ahead (the clock moved back) counts as now.
     """
+    notes = _clock_notes(quota, entries, now)
+    told_times = [entry for entry in entries if entry.server_time is not None]
+    now += told_times[-1].ahead if told_times else timedelta(0)
     spent = [entry for entry in entries if entry.is_spent]
     recent = [entry for entry in spent if _may_count(quota, entry, now)]
     used, limit = len(recent), quota.limit
     left = max(0, limit - used)
-    told = [
-        entry for entry in entries if entry.left is not None and _counts(quota, entry.time, now)
-    ]
+    told = [e for e in entries if e.left is not None and _counts(quota, _surely(e), now)]
     if told:
         last = max(told, key=lambda entry: entry.closed)
         at_once = [entry for entry in told if entry.closed > last.opened]  # whose answers crossed
@@ -116,8 +138,10 @@ def room(quota: Quota, entries: Sequence[Entry], now: datetime) -> Room:
         limit = last.limit or limit
         used = max(0, limit - left)
     free = now if left else _next_free(quota, recent, now)
-    notes = _notes(quota, entries, spent, now, bool(left))
-    return Room(quota, used, left, limit, free, tuple(notes))
+    if quota.zone is not None and left:
+        notes += _rolling_notes(quota, spent, now)
+    accepted = [e.time + e.ahead for e in entries if e.outcome == "accepted"]
+    return Room(quota, used, left, limit, free, tuple(notes), max(accepted, default=None))
 
 
 def show_time(moment: datetime, quota: Quota) -> str:
@@ -134,10 +158,16 @@ def _counts(quota: Quota, moment: datetime, now: datetime) -> bool:
     return moment.astimezone(quota.tz()).date() == now.astimezone(quota.tz()).date()
 
 
+def _surely(entry: Entry) -> datetime:
+    """When it was sent by the server's clock, or at the earliest where that is not known."""
+    return entry.time + (entry.ahead if entry.server_time is not None else -FAST)
+
+
 def _may_count(quota: Quota, entry: Entry, now: datetime) -> bool:
     """Whether a submission counts now; one that went over midnight counts on both days."""
-    over_midnight = quota.zone is not None and _counts(quota, entry.closed_time, now)
-    return over_midnight or _counts(quota, entry.time, now)
+    ended = entry.closed_time + entry.ahead
+    over_midnight = quota.zone is not None and _counts(quota, ended, now)
+    return over_midnight or _counts(quota, entry.time + entry.ahead, now)
 
 
 def _next_free(quota: Quota, recent: Sequence[Entry], now: datetime) -> datetime:
@@ -145,25 +175,26 @@ def _next_free(quota: Quota, recent: Sequence[Entry], now: datetime) -> datetime
         tomorrow = now.astimezone(quota.tz()).date() + timedelta(days=1)
         return datetime.combine(tomorrow, time(), quota.tz()).astimezone(timezone.utc)
     window = timedelta(seconds=quota.window_s)
-    times = sorted(min(entry.time, now) for entry in recent)
+    times = sorted(min(entry.time + entry.ahead, now) for entry in recent)
     return times[-quota.limit] + window if len(times) >= quota.limit else now + window
 
 
-def _notes(
-    quota: Quota, entries: Sequence[Entry], spent: Sequence[Entry], now: datetime, has_room: bool
-) -> list[str]:
-    notes = []
+def _clock_notes(quota: Quota, entries: Sequence[Entry], now: datetime) -> list[str]:
     newest = max((entry.closed_time for entry in entries), default=now)
-    if newest > now:
-        notes.append(
-            f"The clock moved back: the ledger's newest time is {show_time(newest, quota)}, and "
-            f"now is {show_time(now, quota)}. The count may be wrong; set the clock right."
-        )
+    if newest <= now:
+        return []
+    return [
+        f"The clock moved back: the ledger's newest time is {show_time(newest, quota)}, and "
+        f"now is {show_time(now, quota)}. The count may be wrong; set the clock right."
+    ]
+
+
+def _rolling_notes(quota: Quota, spent: Sequence[Entry], now: datetime) -> list[str]:
     rolling = [entry for entry in spent if now - entry.time < timedelta(seconds=DAY_S)]
-    if quota.zone is not None and has_room and len(rolling) >= quota.limit:
-        free = min(rolling[-quota.limit].time, now) + timedelta(seconds=DAY_S)
-        notes.append(
-            f"{len(rolling)} were sent within 24 hours: if the contest counts any 24 hours and not "
-            f"days, the next is free at {show_time(free, quota)}."
-        )
-    return notes
+    if len(rolling) < quota.limit:
+        return []
+    free = min(rolling[-quota.limit].time, now) + timedelta(seconds=DAY_S)
+    return [
+        f"{len(rolling)} were sent within 24 hours: if the contest counts any 24 hours and not "
+        f"days, the next is free at {show_time(free, quota)}."
+    ]

@@ -10,10 +10,11 @@ from typing import Any
 
 import pandas as pd
 
+from medkit.submission.addresses import check_address, host_of, place
 from medkit.submission.answers import SEOUL, SubmitError
 from medkit.submission.credentials import load_credentials
 from medkit.submission.ledger import Entry, Ledger, ledger_path, note, opened
-from medkit.submission.posting import check_address, get, host_of
+from medkit.submission.posting import get
 
 COLUMNS = ["rank", "team", "score", "entries", "time"]
 NEAR = timedelta(seconds=5)  # between the server's clock and ours
@@ -59,7 +60,7 @@ def _reason(error: Exception) -> str:
 
 def _note_scores(rows: list[dict[str, Any]], moments: list[datetime], host: str) -> None:
     """Write down each row's score beside the one submission of that team and that time."""
-    ours = [e for e in Ledger(ledger_path()).entries if e.facts.get("host") == host]
+    ours = [e for e in Ledger(ledger_path()).entries if e.place[0] == place(host, "")[0]]
     found = []
     for row, moment in zip(rows, moments):
         hits = [entry for entry in ours if _is_of(entry, row["team"], moment)]

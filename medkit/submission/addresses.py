@@ -1,0 +1,65 @@
+"""Where a contest's server is: which addresses are safe, and which mean the same place."""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import unicodedata
+import warnings
+from contextlib import suppress
+from urllib.parse import urlsplit
+
+from medkit.submission.answers import SubmitError
+
+LOCAL = ("127.0.0.1", "localhost", "::1")  # this machine
+
+
+def check_address(url: str) -> list[str]:
+    """Refuse an address that would show the passwords; returns what a receipt must tell.
+
+    https only, but for this machine and the hosts that `MEDKIT_ALLOW_HTTP` names.
+    """
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname, parts.port
+    except ValueError:  # a port that is none, a bracket that does not close
+        host = None
+    if not host or "@" in parts.netloc or parts.query or parts.fragment:
+        raise SubmitError(  # without the address: some paste a password into it
+            "submit: the address has no host that can be read, or more than that (expected "
+            "https://host). Correct it with mk.save_credentials().",
+            outcome="not sent",
+        )
+    if parts.scheme == "https" or (parts.scheme == "http" and host in LOCAL):
+        return []
+    allowed = [name.strip() for name in os.environ.get("MEDKIT_ALLOW_HTTP", "").split(",")]
+    if parts.scheme == "http" and {host, f"{host}:{port}"} & set(allowed):
+        note = f"The passwords go to {host} in the open (http), as MEDKIT_ALLOW_HTTP allows."
+        warnings.warn(f"submit: {note} Everyone on the network can read them.", stacklevel=3)
+        return [note]
+    raise SubmitError(
+        f"submit: the address begins with {parts.scheme!r} (expected https). "
+        "Passwords are not sent in the open; correct it with mk.save_credentials().",
+        outcome="not sent",
+    )
+
+
+def host_of(url: str) -> str:
+    """Host and port of a checked address."""
+    return urlsplit(url).netloc.lower()
+
+
+def place(host: str, team: str) -> tuple[str, str]:
+    """One key for a team at a server, however the two are written.
+
+    `localhost` and 127.0.0.1, port 0443 and 443 and none, team 01 and 1 are the same.
+    """
+    name, _, port = unicodedata.normalize("NFKC", str(host)).strip().casefold().rpartition(":")
+    if not name or not port.isdecimal():  # no port; a colon may be an address's own
+        name, port = f"{name}:{port}" if name else port, ""
+    name, number = name.rstrip(".").strip("[]"), int(port or 443)
+    with suppress(ValueError):
+        name = ipaddress.ip_address(name).compressed
+    name = "localhost" if name in LOCAL else name
+    team = unicodedata.normalize("NFKC", str(team)).strip()
+    return f"{name}:{443 if number == 80 else number}", str(int(team)) if team.isdecimal() else team

@@ -1,0 +1,39 @@
+from __future__ import annotations
+
+import pytest
+
+from medkit.submission.addresses import check_address, host_of, place
+
+SAME = [
+    ("localhost:8765", "1"),
+    ("127.0.0.1:8765", "01"),
+    ("LOCALHOST:08765", "١"),
+    ("[::1]:8765", " 1 "),
+    ("[0:0:0:0:0:0:0:1]:8765", "１"),
+    ("localhost.:8765", "001"),
+]
+
+
+@pytest.mark.parametrize(("host", "team"), SAME)
+def test_one_place_has_one_key(host, team):
+    assert place(host, team) == ("localhost:8765", "1")
+
+
+def test_a_port_that_goes_without_saying_is_none():
+    hosts = ["contest.kr", "contest.kr:443", "Contest.KR:0443", "contest.kr.", "contest.kr:80"]
+    assert {place(host, "7") for host in hosts} == {("contest.kr:443", "7")}
+
+
+def test_other_places_have_other_keys():
+    places = [("a.kr", "1"), ("b.kr", "1"), ("a.kr:8443", "1"), ("a.kr", "2"), ("a.kr", "1a")]
+    places += [("10.0.0.1", "1"), ("10.0.0.11", "1"), ("[fe80::1]", "1"), ("a.kr", "team a")]
+    assert len({place(*each) for each in places}) == len(places)
+
+
+def test_what_stands_in_an_old_ledger_has_a_key():
+    assert place("", "") == (":443", "") and place(None, 7)[1] == "7"
+
+
+def test_the_host_of_an_address_is_what_is_shown():
+    assert host_of("https://Contest.kr:8443/x") == "contest.kr:8443"
+    assert check_address("http://127.0.0.1:1") == [] == check_address("https://contest.kr")
