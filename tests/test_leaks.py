@@ -117,7 +117,7 @@ def repeating(status, success="", kind="application/json", **headers):
     def reply(handler):
         pair = handler.headers["Authorization"].partition(" ")[2]
         words = (
-            f"no {handler.path} {unquote(handler.path)} {pair} {base64.b64decode(pair).decode()}"
+            f" got {handler.path} {unquote(handler.path)} {pair} {base64.b64decode(pair).decode()}"
         )
         body = said(success + words) if "json" in kind else f"<html>{words}</html>"
         answer(status, body, kind, **headers)(handler)
