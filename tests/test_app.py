@@ -9,6 +9,7 @@ import pytest
 from contests import HOUR, IDS, NIGHT, TRUTH, Clock, make_board, post, send, table
 
 from medkit.leaderboard.app import RECEIVED, make_app
+from medkit.leaderboard.guarding import stretched
 
 
 @pytest.fixture
@@ -112,8 +113,9 @@ def test_a_clock_that_moved_back_is_noticed(contest):
 
 def test_too_large_a_file_is_refused_unread(tmp_path):
     board = make_board(tmp_path / "contest", most_bytes=2000)
-    answer = post(make_app(board).test_client(), b"x" * 3000)
-    assert answer.status_code == 413 and "larger than 0.002 MB" in answer.json["message"]
+    answer = post(make_app(board).test_client(), b"x" * 30_000)
+    assert answer.status_code == 413
+    assert "larger than any table of this contest" in answer.json["message"]
     board.close()
 
 
@@ -170,7 +172,7 @@ def test_the_page_shows_ranks_and_escapes_names(tmp_path):
     send(board)
     page = client.get("/")
     text = page.get_data(as_text=True)
-    assert "&lt;script&gt;" in text and "<script>" not in text and "1.000000" in text
+    assert "&lt;script&gt;" in text and "<script>" not in text and "1.0000" in text
     assert page.headers["X-Frame-Options"] == "DENY"
     assert page.headers["Content-Security-Policy"].startswith("default-src 'none'")
     assert "http:" not in text and "https:" not in text  # no asset from elsewhere
@@ -204,8 +206,10 @@ def test_private_scores_stay_hidden_until_closing(tmp_path):
     board.close()
 
 
-def test_guessing_is_made_slow_for_the_guesser_alone(contest, caplog):
-    client = contest[0]
+def test_guessing_a_chosen_password_is_made_slow_for_its_email_alone(contest, caplog):
+    client, board = contest[:2]
+    member = {"email": "me@x.kr", "name": "홍길동", "password": stretched("site")}
+    board.store.add_team(42, "용감한", board.store.team(42).password, [member])
     caplog.set_level(logging.DEBUG)
     answers = [post(client, password=f"guess-{k}") for k in range(6)]
     assert [answer.status_code for answer in answers] == [401] * 5 + [429]
@@ -213,3 +217,36 @@ def test_guessing_is_made_slow_for_the_guesser_alone(contest, caplog):
     assert post(client).status_code == 429  # the right one has to wait, too
     assert post(client, team=7).status_code == 200
     assert "guess-" not in caplog.text
+
+
+def test_an_email_may_be_written_in_any_letters(contest):
+    assert post(contest[0], email="ＭＥ@X.kr").json["message"].startswith("용감한팀 홍길동님")
+    assert [s.email for s in contest[1].store.submissions()] == ["me@x.kr"]
+
+
+def test_scores_are_told_in_five_digits(tmp_path):
+    answers = "id,y\n" + "".join(f"r{k},{k / 7}\n" for k in range(40))
+    board = make_board(tmp_path / "contest", answers)
+    client = make_app(board).test_client()
+    guess = "id,y\n" + "".join(f"r{k},{k / 9}\n" for k in range(40))
+    assert post(client, guess).status_code == 200
+    exact = board.store.submissions()[0].score("public")
+    told = client.get("/api/ranking").json[0]["score"]
+    assert told == float(f"{exact:.5g}") != exact
+    for page in (client.get("/"), client.get("/me", auth=("me@x.kr", "site"))):
+        text = page.get_data(as_text=True)
+        assert f"{exact:.5g}" in text and f"{exact:.6g}" not in text
+    board.close()
+
+
+def test_numbers_that_would_overflow_are_refused_for_no_slot_and_tell_nothing(tmp_path):
+    answers = "id,y\n" + "".join(f"r{k},{k / 7}\n" for k in range(40))
+    board = make_board(tmp_path / "contest", answers, metrics=("mae", "rmse"))
+    client = make_app(board).test_client()
+    for row in range(0, 40, 2):
+        guess = [f"r{k},{1.7e308 if k in (row, row + 1) else 0.5}" for k in range(40)]
+        answer = post(client, "id,y\n" + "\n".join(guess))
+        assert answer.status_code == 400 and "2 answers are beyond all measure" in answer.text
+    assert board.store.submissions() == []
+    assert post(client, "id,y\n" + "".join(f"r{k},1e12\n" for k in range(40))).status_code == 200
+    board.close()

@@ -1,13 +1,26 @@
 from __future__ import annotations
 
+import hashlib
+import secrets
+import sqlite3
+import threading
+import time
+
 import pytest
 from contests import make_board
 
 from medkit.leaderboard import guarding
-from medkit.leaderboard.guarding import Guard, Waits, matches, salted
+from medkit.leaderboard.guarding import Guard, Waits, matches, salted, stretched
 from medkit.leaderboard.refusing import Refused
 
 RIGHT = {"email": "me@x.kr", "password": "site", "contest_password": "contest"}
+
+
+def first_version(password):
+    """As kept by the first versions, for passwords that the kit had made as well."""
+    salt = secrets.token_bytes(16)
+    digest = hashlib.scrypt(password.encode(), salt=salt, n=2**12, r=8, p=1)
+    return f"{salt.hex()}${digest.hex()}"
 
 
 class Seconds:
@@ -25,23 +38,91 @@ def guard(tmp_path):
     board.close()
 
 
-def status(guard, number=42, address="10.0.0.1", **change):
+def keep(board, kept, number=42, email="me@x.kr"):
+    member = {"email": email, "name": "홍길동", "password": kept("site")}
+    board.store.add_team(number, f"팀 {number}", kept("contest"), [member])
+
+
+def status(guard, number=42, **change):
     try:
-        guard.admit(number, address=address, **{**RIGHT, **change})
+        guard.admit(number, **{**RIGHT, **change})
     except Refused as error:
         return error.status
     return 200
 
 
-def test_passwords_are_salted_hashes():
-    assert salted("a") != salted("a")
-    assert matches("a", salted("a")) and not matches("b", salted("a"))
+@pytest.mark.parametrize("kept", [salted, stretched, first_version])
+def test_passwords_are_salted_hashes(kept):
+    assert kept("a") != kept("a")
+    assert matches("a", kept("a")) and not matches("b", kept("a"))
 
 
-def test_waits_grow_end_and_are_forgotten(guard):
-    guard, clock, _ = guard
+@pytest.mark.parametrize("kept", [salted, stretched, first_version])
+def test_each_kind_of_hash_lets_the_right_one_in(guard, kept):
+    guard, _, board = guard
+    keep(board, kept)
+    assert status(guard) == 200 == status(guard)
+    assert status(guard, password="x") == 401 and status(guard, contest_password="x") == 403
+    assert status(guard, email="") == 401 and status(guard, number=99) == 404
+    assert guard.member("me@x.kr", "site").team == 42
+    with pytest.raises(Refused, match="wrong e-mail or password"):
+        guard.member("me@x.kr", "no")
+
+
+@pytest.mark.parametrize("kept", [salted, first_version])
+def test_a_rival_shuts_nobody_out(guard, kept):
+    """The kit's passwords cannot be guessed, so no wrong one makes anybody wait."""
+    guard, _, board = guard
+    keep(board, kept)
+    keep(board, kept, 7, "late@x.kr")
+    tries = [status(guard, password=f"{k}") for k in range(70)]
+    tries += [status(guard, email=f"{k}@x.kr") for k in range(70)]
+    assert set(tries) == {401}
+    assert status(guard) == 200 == status(guard, number=7, email="late@x.kr")
+
+
+def test_the_hash_of_a_first_version_is_made_once_and_then_replaced(guard, monkeypatch):
+    guard, _, board = guard
+    keep(board, first_version)
+    old = board.store.team(42).password, board.store.member("me@x.kr").password
+    assert status(guard, password="x") == 401
+    assert (board.store.team(42).password, board.store.member("me@x.kr").password) == old
+    assert status(guard) == 200
+    new = board.store.team(42).password, board.store.member("me@x.kr").password
+    assert all(kept.startswith("sha256$") for kept in new) and matches("contest", new[0])
+    monkeypatch.setattr(hashlib, "scrypt", lambda *a, **k: 1 / 0)
+    assert status(guard) == 200 and status(guard, password="x") == 401
+
+
+def test_a_hash_that_cannot_be_replaced_keeps_nobody_out(guard, monkeypatch, caplog):
+    guard, _, board = guard
+    keep(board, first_version)
+
+    def full(*hashes):
+        raise sqlite3.OperationalError("database or disk is full")
+
+    monkeypatch.setattr(board.store, "replace_hash", full)
+    assert status(guard) == 200 and "keeps its slow hash" in caplog.text
+
+
+def test_a_chosen_password_keeps_its_slow_hash(guard, monkeypatch):
+    guard, _, board = guard
+    keep(board, stretched)
+    assert status(guard) == 200
+    assert board.store.team(42).password.startswith("scrypt$")
+    monkeypatch.setattr(guarding, "matches", lambda *a: 1 / 0)
+    assert status(guard) == 200  # remembered
+    monkeypatch.undo()
+    keep(board, lambda word: stretched({"site": "other"}.get(word, word)))
+    assert status(guard) == 401 and status(guard, password="other") == 200
+
+
+def test_guesses_of_a_chosen_password_make_its_own_email_wait(guard):
+    guard, clock, board = guard
+    keep(board, stretched)
+    keep(board, stretched, 7, "late@x.kr")
     assert [status(guard, password="x") for _ in range(6)] == [401] * 5 + [429]
-    assert status(guard) == 429
+    assert status(guard) == 429 and status(guard, number=7, email="late@x.kr") == 200
     clock.now += 3
     assert status(guard, password="x") == 401 and status(guard) == 429
     clock.now += 3
@@ -49,33 +130,18 @@ def test_waits_grow_end_and_are_forgotten(guard):
     clock.now += 2
     assert status(guard) == 200
     assert [status(guard, password="x") for _ in range(5)] == [401] * 5
+    assert status(guard) == 200  # let in before: its guesser does not shut it out
 
 
-def test_another_address_does_not_wait(guard):
-    guard = guard[0]
-    for _ in range(7):
-        status(guard, password="x")
-    assert status(guard) == 429 and status(guard, address="10.0.0.2") == 200
-
-
-def test_one_address_cannot_try_everybody(guard, monkeypatch):
-    monkeypatch.setattr(guarding, "FREE_OF_ADDRESS", 10)
-    tries = [status(guard[0], email=f"{k}@x.kr") for k in range(12)]
-    assert tries == [401] * 10 + [429] * 2
-
-
-def test_one_of_a_class_cannot_shut_the_others_out(guard, monkeypatch):
-    monkeypatch.setattr(guarding, "FREE_OF_ADDRESS", 10)
+def test_a_log_in_tells_how_long_to_wait(guard):
     guard, _, board = guard
-    member = {"email": "late@x.kr", "name": "김늦음", "password": salted("site")}
-    board.store.add_team(7, "늦은", salted("contest"), [member])
-    assert status(guard) == 200
-    for k in range(12):
-        status(guard, email=f"{k}@x.kr")
-    late = {"number": 7, "email": "late@x.kr"}
-    assert status(guard) == 200 and status(guard, **late) == 429  # not seen before
-    assert [status(guard, password="x") for _ in range(6)] == [429] * 6
-    assert status(guard) == 200  # a rival behind the same address gains nothing by it
+    keep(board, stretched)
+    for _ in range(5):
+        with pytest.raises(Refused, match="wrong e-mail or password"):
+            guard.member("me@x.kr", "no")
+    with pytest.raises(Refused, match="try again in 3 seconds") as caught:
+        guard.member("me@x.kr", "site")
+    assert (caught.value.status, caught.value.wait_s) == (429, 3)
 
 
 def test_an_unknown_person_costs_the_same_hashes(guard, monkeypatch):
@@ -87,32 +153,39 @@ def test_an_unknown_person_costs_the_same_hashes(guard, monkeypatch):
     assert status(guard, number=99) == 404 and len(calls) == 3
 
 
-def test_a_right_password_is_hashed_once_and_a_new_one_counts_at_once(guard, monkeypatch):
-    guard, _, board = guard
-    assert status(guard) == 200
-    monkeypatch.setattr(guarding, "matches", lambda *a: 1 / 0)
-    assert status(guard) == 200
-    monkeypatch.undo()
-    member = {"email": "me@x.kr", "name": "홍길동", "password": salted("other")}
-    board.store.add_team(42, "용감한", salted("contest"), [member])
-    assert status(guard) == 401 and status(guard, password="other") == 200
+def test_only_so_many_wait_for_a_slow_hash(guard, monkeypatch):
+    monkeypatch.setattr(guarding, "MOST_WAITING", 3)
+    _, clock, board = guard
+    keep(board, first_version)
+    keep(board, salted, 7, "late@x.kr")
+    guard, go, found = Guard(board.store, clock), threading.Event(), []
+    original = guarding.matches
 
+    def slow(password, kept):
+        if not kept.startswith("sha256$"):
+            go.wait(60)
+        return original(password, kept)
 
-def test_a_log_in_tells_the_member(guard):
-    guard = guard[0]
-    for _ in range(5):
-        with pytest.raises(Refused, match="wrong e-mail or password"):
-            guard.member("me@x.kr", "no", address="a")
-    with pytest.raises(Refused, match="try again in 3 seconds") as caught:
-        guard.member("me@x.kr", "site", address="a")
-    assert caught.value.status == 429
-    assert guard.member("me@x.kr", "site", address="b").team == 42
+    monkeypatch.setattr(guarding, "matches", slow)
+    threads = [
+        threading.Thread(target=lambda k=k: found.append(status(guard, password=f"{k}")))
+        for k in range(4)
+    ]
+    for thread in threads:
+        thread.start()
+    while len(guard._turns._waiting) < 3:
+        time.sleep(0.001)
+    assert status(guard) == 503  # one at work and three that wait
+    assert status(guard, number=7, email="late@x.kr") == 200  # a fast one does not
+    go.set()
+    for thread in threads:
+        thread.join()
+    assert found == [401] * 4 and status(guard) == 200
 
 
 def test_the_memory_of_wrong_ones_is_bounded(monkeypatch):
     monkeypatch.setattr(guarding, "MOST_KEYS", 10)
-    clock = Seconds()
-    waits = Waits(clock)
+    waits = Waits(Seconds())
     for k in range(100):
-        waits.note({(str(k),): 5})
+        waits.note(str(k))
     assert len(waits._seen) <= 11

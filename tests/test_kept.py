@@ -93,6 +93,9 @@ def test_a_leaderboard_opens_and_takes_more(kept):
     assert first == [("용감한", 1, 1.0), ("늦은", 2, first[1][2])] and first[1][2] < 1
     assert "남은 일일 제출 횟수는 7회/10회" in send(board, team=7)
     assert board.store.member(TEAMS[42][1]).name == TEAMS[42][2]
+    assert not board.store.team(42).password.startswith("sha256$")  # a first version's
+    board.guard.admit(42, email=TEAMS[42][1], password="site", contest_password="contest")
+    assert board.store.team(42).password.startswith("sha256$")
     board.close()
 
 

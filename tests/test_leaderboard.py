@@ -108,8 +108,8 @@ def test_requests_that_are_none_leave_no_secret_in_the_log(tmp_path):
     finally:
         board.stop()
     log = (tmp_path / "board" / "server.log").read_text()
-    assert "POST /x 404" in log and "hidden" not in log and "word" not in log
-    assert "POST /\\r\\nforged 404" in log and "Traceback" not in log
+    assert log.count("POST (another path) 404") == 2 and "hidden" not in log and "word" not in log
+    assert "forged" not in log and "Traceback" not in log
 
 
 def test_a_server_that_does_not_start_says_why(tmp_path):
@@ -163,7 +163,7 @@ def test_curl_works_as_in_the_briefing(served, tmp_path):
 def test_a_second_of_two_large_uploads_is_still_answered(served):
     _, url = served
     answer = send(url, "x" * 30_000_000)
-    assert answer.status_code == 413 and "larger than 20 MB" in answer.json()["message"]
+    assert answer.status_code == 413 and "larger than any table" in answer.json()["message"]
     assert send(url).status_code == 200
 
 
@@ -204,8 +204,8 @@ def test_only_a_proxy_that_was_announced_is_believed(served, tmp_path):
     assert "203.0.113.9" not in (folder / "server.log").read_text()
 
 
-def test_a_port_that_is_taken_is_said_in_one_line(served):
-    folder, url = served
+def test_a_port_that_is_taken_is_said_in_one_line(served, tmp_path):
+    folder, url = make_contest(tmp_path / "contest"), served[1]
     command = [sys.executable, "-m", "medkit.leaderboard", "serve", str(folder)]
     command += ["--port", url.rpartition(":")[2]]
     done = subprocess.run(command, capture_output=True, text=True)

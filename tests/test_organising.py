@@ -5,14 +5,17 @@ import io
 import re
 import stat
 import sys
+from datetime import datetime, timedelta, timezone
 
 import pytest
-from contests import Clock, make_board, make_contest, send, table
+from contests import NIGHT, Clock, make_board, make_contest, send, table
 
 from medkit.leaderboard import __main__ as commands
 from medkit.leaderboard.app import make_app
 from medkit.leaderboard.board import Board
+from medkit.leaderboard.contest import held
 from medkit.leaderboard.organising import safe_cell
+from medkit.leaderboard.refusing import Refused
 
 
 @pytest.fixture
@@ -140,3 +143,28 @@ def test_formulas_are_text(value, cell):
 def test_a_wrong_folder_is_one_line(run, tmp_path):
     with pytest.raises(SystemExit, match="no contest .*Make one: python -m medkit.leaderboard new"):
         run("serve", tmp_path / "no")
+
+
+def test_a_row_from_the_future_is_shown_and_set_aside(run, tmp_path, caplog):
+    folder = tmp_path / "c"
+    clock = Clock()
+    clock.now = NIGHT + timedelta(days=3650)  # a clock that was wrong once
+    board = make_board(folder, clock=clock)
+    send(board)
+    clock.now = datetime.now(timezone.utc)
+    board.close()
+    board = Board(folder)
+    with pytest.raises(Refused, match="The server's clock moved back"):
+        send(board)
+    assert f"python -m medkit.leaderboard mend {folder}" in caplog.text
+    with held(folder), pytest.raises(SystemExit, match="a server has it already"):
+        run("mend", folder)
+    board.close()
+    said = run("mend", folder)
+    assert "team 42 용감한\t2036-11-17 14:59:59" in said and "1 submissions are later" in said
+    assert "set aside: they rank no more" in said
+    board = Board(folder)
+    assert "9회/10회" in send(board)
+    board.close()
+    assert "0 submissions are later" in run("mend", folder)
+    assert "1 submissions count again" in run("mend", folder, "--back")

@@ -15,7 +15,8 @@ from contests import HOUR, NIGHT, TEAMS, TRUTH, Clock, make_board, send
 from PIL import Image
 
 from medkit.leaderboard.app import make_app
-from medkit.leaderboard.pages import TEXTS, duration, plot
+from medkit.leaderboard.guarding import stretched
+from medkit.leaderboard.pages import TEXTS, digits, duration, plot, rounded
 from medkit.leaderboard.standings import history
 
 WORSE = [1 - TRUTH[0], *TRUTH[1:]]
@@ -58,8 +59,8 @@ def test_private_scores_come_with_the_end_and_with_rank_changes(contest):
     client, board, clock = contest
     is_public = board.answers.is_public
     send(board, [label if seen else 1 for label, seen in zip(TRUTH, is_public)])
-    hidden = f"{board.store.submissions(42)[-1].score('private'):.6f}"
-    assert hidden == "0.333333"  # which is nobody's public score
+    hidden = f"{board.store.submissions(42)[-1].score('private'):.5f}"
+    assert hidden == "0.33333"  # which is nobody's public score
     for path in ("/?lang=en", "/me?lang=en", "/me?lang=ko&final=1", "/api/ranking"):
         text = client.get(path, auth=("me@x.kr", "site")).text
         assert hidden[:5] not in text and "Final score" not in text and "▲▼" not in text
@@ -82,12 +83,17 @@ def test_a_team_sees_its_own_history_only(contest):
     assert "용감한" not in other and "<b>9 / 10</b>" in other and other.count('class="dot') == 1
 
 
-def test_wrong_passwords_are_asked_again_and_slowed_down(contest):
-    client, _, _ = contest
+def test_wrong_passwords_are_asked_again_and_those_of_people_slowed_down(contest):
+    client, board, _ = contest
     for _ in range(20):
         asked = client.get("/me")
         assert asked.status_code == 401 and "Basic realm" in asked.headers["WWW-Authenticate"]
         assert "로그인이 필요합니다" in asked.get_data(as_text=True)
+    assert [own(client, password="wrong").status_code for _ in range(12)] == [401] * 12
+    assert own(client).status_code == 200  # no guess of another's shuts anybody out
+    kept = stretched("chosen")
+    member = {"email": "me@x.kr", "name": "홍길동", "password": kept}
+    board.store.add_team(42, "용감한", board.store.team(42).password, [member])
     answers = [own(client, password="wrong") for _ in range(12)]
     assert answers[0].status_code == 401 and answers[-1].status_code == 429
     assert int(answers[-1].headers["Retry-After"]) > 0
@@ -120,7 +126,9 @@ def test_the_plot_goes_up_with_the_best(contest):
     entries = history(board, 42, clock.now)
     found = plot(entries, greater_is_better=True, counts="best")
     xs, ys, shown = zip(*found.points)
-    assert [round(x) for x in xs] == [0, 50, 100] and list(shown) == entries
+    assert [round(x) for x in xs] == [0, 50, 100]
+    assert [entry.id for entry in shown] == [entry.id for entry in entries]
+    assert [entry.score for entry in shown] == [float(f"{e.score:.5g}") for e in entries]
     assert ys[0] > ys[1] >= ys[2]  # a better score stands higher
     assert found.steps[-1][3] == ys[2] and found.steps[0][:2] == (xs[0], ys[0])
     assert all(0 <= y <= 100 for y, _ in found.ticks) and 2 <= len(found.ticks) <= 6
@@ -181,3 +189,19 @@ def test_a_browser_shows_it_whole(contest, tmp_path, width):
     for top in range(0, 3600, 900):
         part = seen[top : top + 900, :width]
         assert np.ptp(part) > 150 and np.ptp(part[:, -10:]) < 5  # ink, and none at the edge
+
+
+@pytest.mark.parametrize(
+    ("score", "text"),
+    [
+        (1.0, "1.0000"),
+        (0.0, "0.0000"),
+        (0.9973782, "0.99738"),
+        (12345.678, "12346"),
+        (1234567.8, "1.2346e+06"),
+        (-0.5, "-0.50000"),
+        (3.2e-7, "3.2000e-07"),
+    ],
+)
+def test_scores_have_five_digits(score, text):
+    assert digits(score) == text and rounded(score) == float(text)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import sqlite3
 import stat
 import threading
@@ -52,6 +53,9 @@ def test_a_failed_scoring_gives_its_slot_back(store):
     assert left == 9 and store.used(42, TEN, NIGHT) == 1
     store.set_scores([(name, None, "no score")])
     assert store.used(42, TEN, NIGHT) == 0 and store.state(name) == "failed"
+    assert store.csv(name) == b"" and store.submissions()[0].sha256 == sha256(b"x")
+    store.score_again("one"), store.score_again("two")  # of other answers
+    assert store.state(name) == "failed"
 
 
 def test_a_day_and_a_window_end_when_they_should():
@@ -83,6 +87,19 @@ def test_a_team_can_be_renewed_and_takes_no_other_names(store):
         store.add_team(None, "셋째", "a$b", people)
     with pytest.raises(ValueError, match="its name is another team's"):
         store.add_team(None, "용감한", "a$b", [])
+    for name, email in [
+        ("용감한 ", "n@x.kr"),
+        ("ＴＷＯ", "n@x.kr"),
+        ("n", "YOU@x.KR"),
+        ("n", "ｙou@x.kr"),
+    ]:
+        store.add_team(43, "two", "a$b", people)
+        taken = "name" if email == "n@x.kr" else "e-mail"
+        with pytest.raises(ValueError, match=f"its {taken} is another team's"):
+            store.add_team(None, name, "a$b", [{**people[0], "email": email}])
+    with pytest.raises(ValueError, match="e-mail"):
+        store.add_team(None, "n", "a$b", [{**people[0], "email": e} for e in ("z@x.kr", "Z@x.kr")])
+    assert store.member("YOU@X.KR").team == 43 and store.member("us@x.kr") is None
     assert [team.number for team in store.teams()] == [42, 43]
     store.add(store.member("me@x.kr"), b"x", TEN, NIGHT)
     store.add_team(42, "더 용감한", "a$b", people[:0])
@@ -144,3 +161,36 @@ def test_commits_are_on_the_disk(store):
     with store._open() as database:
         assert database.execute("PRAGMA journal_mode").fetchone() == ("wal",)
         assert database.execute("PRAGMA synchronous").fetchone() == (2,)
+
+
+def test_a_backup_is_private_from_its_first_byte(store, tmp_path, monkeypatch):
+    found, connect = [], sqlite3.connect
+
+    def look(path, *args, **options):
+        if "copy" in str(path):
+            found.append(stat.S_IMODE(os.stat(path).st_mode))
+        return connect(path, *args, **options)
+
+    monkeypatch.setattr(sqlite3, "connect", look)
+    store.backup(tmp_path / "copy.sqlite")
+    assert found == [0o600]
+
+
+def test_what_is_set_aside_counts_no_more_and_can_come_back(store):
+    member = store.member("me@x.kr")
+    first, _ = store.add(member, b"a", TEN, NIGHT)
+    second, _ = store.add(member, b"b", TEN, NIGHT + timedelta(days=400))
+    before = store.submissions()
+    store.set_aside([second])
+    assert [s.id for s in store.submissions()] == [first] and store.latest() == NIGHT
+    assert store.bring_back() == 1 and store.bring_back() == 0
+    assert store.submissions() == before and store.csv(second) == b"b"
+
+
+def test_a_store_of_names_that_only_differ_in_letters_is_still_read(store):
+    """As an earlier version let them be."""
+    with store._open() as database:
+        for email in ("You@x.kr", "you@x.kr"):
+            database.execute("INSERT INTO members VALUES (?, 42, 'x', 'a$b')", (email,))
+    assert store.member("You@x.kr").email == "You@x.kr"
+    assert store.member("YOU@x.kr") is None  # nobody knows whom it means

@@ -1,10 +1,11 @@
-"""The organiser's commands: python -m medkit.leaderboard new | teams | serve | backup | export"""
+"""The organiser's commands: python -m medkit.leaderboard new, teams, serve, mend, ..."""
 
 from __future__ import annotations
 
 import argparse
 import logging
 import os
+import signal
 import sqlite3
 import sys
 import threading
@@ -23,7 +24,7 @@ def main() -> None:
     logging.getLogger("waitress.queue").setLevel(logging.ERROR)  # a full queue is no news here
     try:
         arguments.run(arguments)
-    except (ValueError, OSError, ImportError, sqlite3.Error) as error:
+    except (ValueError, OSError, RuntimeError, ImportError, sqlite3.Error) as error:
         raise SystemExit(f"{error}") from error
 
 
@@ -67,6 +68,11 @@ def _parser() -> argparse.ArgumentParser:
         "--until-stdin-closes", action="store_true", help="end with the process that started it"
     )
     serve.set_defaults(run=_serve)
+
+    mend = commands.add_parser("mend", help="set aside what a wrong clock put into the future")
+    mend.add_argument("folder", type=Path)
+    mend.add_argument("--back", action="store_true", help="let all of it count again")
+    mend.set_defaults(run=organising.mend)
 
     backup = commands.add_parser("backup", help="copy the contest, also while it is served")
     backup.add_argument("folder", type=Path)
@@ -114,7 +120,7 @@ def _practise(arguments: argparse.Namespace) -> None:
 def _end_with_stdin() -> None:
     while os.read(0, 1024):  # not sys.stdin: its lock would be held at exit
         continue
-    os._exit(0)
+    os.kill(os.getpid(), signal.SIGTERM)  # what came in is answered first
 
 
 if __name__ == "__main__":

@@ -9,13 +9,17 @@ from pathlib import Path
 from typing import Any
 
 from medkit.leaderboard.board import Board
-from medkit.leaderboard.pages import LANGUAGES, TICK_HASH, frame, plot
+from medkit.leaderboard.pages import LANGUAGES, TICK_HASH, digits, frame, plot, rounded
 from medkit.leaderboard.refusing import Refused
 from medkit.leaderboard.standings import history, ranking, remaining
 from medkit.leaderboard.store import told
+from medkit.leaderboard.turns import Turns
 
 RECEIVED = "medkit.received"  # in the WSGI environment: nanoseconds, when the last byte arrived
 MOST_PARTS = 20  # of a form
+AT_WORK = 4  # files at once: scoring is one core's work, and more of them wait for each other
+MOST_FORM = 16_384  # bytes of a form around its file
+TOO_LARGE = "파일이 너무 큽니다. (the file is larger than any table of this contest; send less)"
 HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
@@ -43,8 +47,9 @@ def make_app(board: Board) -> Any:
         ) from error
     folder = str(Path(__file__).parent / "templates")
     app = Flask(__name__, template_folder=folder, static_folder=None)
-    app.config["MAX_CONTENT_LENGTH"] = board.contest.most_bytes
+    app.config["MAX_CONTENT_LENGTH"] = board.most_bytes + MOST_FORM
     app.config["MAX_FORM_PARTS"] = MOST_PARTS
+    app.jinja_env.filters["digits"] = digits
     _add_api(app, board)
     _add_pages(app, board)
     _add_refusals(app, board)
@@ -61,6 +66,8 @@ def _add_api(app: Any, board: Board) -> None:
     """What programs ask for: submitting, and the ranking as JSON."""
     from flask import jsonify, request
 
+    at_work = Turns(AT_WORK)
+
     @app.post("/api/direct-report/<int(max=999999999):number>")
     def report(number: int) -> Any:
         received, who = _received(request.environ, board), request.authorization
@@ -69,23 +76,24 @@ def _add_api(app: Any, board: Board) -> None:
             email=(who.username or "") if who is not None else "",
             password=(who.password or "") if who is not None else "",
             contest_password=request.args.get("password", ""),
-            address=request.remote_addr or "",
         )
-        uploads = request.files.getlist("files")
-        if len(uploads) != 1:
-            raise Refused(
-                f"파일이 하나여야 합니다. (send one file in the field 'files', not {len(uploads)})"
-            )
-        return _say(board.receive(team, member, uploads[0].read(), received), 200)
+        with at_work:
+            uploads = request.files.getlist("files")
+            if len(uploads) != 1:
+                raise Refused(
+                    "파일이 하나여야 합니다. (send one file in the field 'files', "
+                    f"not {len(uploads)})"
+                )
+            return _say(board.receive(team, member, uploads[0].read(), received), 200)
 
     @app.get("/api/ranking")
     def ranking_as_json() -> Any:
         rows = []
         for row in ranking(board, board.now()):
-            facts = {"rank": row.rank, "team": row.name, "score": row.score}
+            facts = {"rank": row.rank, "team": row.name, "score": rounded(row.score)}
             facts.update(entries=row.entries, time=row.time.isoformat())
             if row.final is not None:
-                facts.update(final=row.final, change=row.change)
+                facts.update(final=rounded(row.final), change=row.change)
             rows.append(facts)
         return jsonify(rows)
 
@@ -112,9 +120,7 @@ def _add_pages(app: Any, board: Board) -> None:
         try:
             if who is None:  # nobody has guessed yet
                 raise Refused("", 401)
-            member = board.guard.member(
-                who.username or "", who.password or "", address=request.remote_addr or ""
-            )
+            member = board.guard.member(who.username or "", who.password or "")
         except Refused as error:
             asking = {"WWW-Authenticate": 'Basic realm="leaderboard", charset="UTF-8"'}
             if error.wait_s is not None:
@@ -153,8 +159,7 @@ def _add_refusals(app: Any, board: Board) -> None:
     @app.errorhandler(HTTPException)
     def not_served(error: HTTPException) -> Any:
         if error.code == 413:
-            most = f"{board.contest.most_bytes / 1e6:g} MB"
-            return _say(f"파일이 너무 큽니다. (the file is larger than {most}; send less)", 413)
+            return _say(TOO_LARGE, 413)
         if error.code in (404, 405):
             return _say(
                 "그런 주소가 없습니다. (no such address; check the team and the path)", error.code

@@ -34,6 +34,7 @@ class Board:
         *,
         clock: Callable[[], datetime] = lambda: datetime.now(timezone.utc),
     ):
+        self.folder = Path(folder)
         self.contest: Contest = read_contest(folder)
         path = Path(folder) / ANSWERS
         self.answers = Answers(self.contest, read_answers(path), path)
@@ -53,6 +54,11 @@ class Board:
 
     def close(self) -> None:
         self.store.close()
+
+    @property
+    def most_bytes(self) -> int:
+        """Of a file that is taken in: twice the longest table that the contest could want."""
+        return min(self.contest.most_bytes, 2 * self.answers.longest)
 
     def receive(self, team: Team, member: Member, csv: bytes, received: datetime) -> str:
         """Check a file, keep it, score it; returns the contest's words of success.
@@ -121,7 +127,13 @@ class Board:
     def _check_time(self, received: datetime) -> None:
         now = self.now()
         if now < self._latest - BACK:
-            log.error("the clock moved back: it says %s after %s; set it right", now, self._latest)
+            log.error(
+                "the clock moved back: it says %s after %s. Set it right; if it was wrong then, "
+                "stop the server and run: python -m medkit.leaderboard mend %s",
+                now,
+                self._latest,
+                self.folder,
+            )
             raise Refused(
                 "서버의 시계가 잘못되었습니다. 제출 횟수는 차감되지 않았습니다. "
                 "(The server's clock moved back; no submission was used. Tell the organisers.)",

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections import Counter
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Sequence
+from typing import Iterator, Sequence
 
 from medkit import files
 from medkit.metrics import METRICS
@@ -17,6 +19,7 @@ from medkit.submission.quota import Quota
 from medkit.tables import read_csv
 
 SETTINGS, ANSWERS, STORE = "contest.json", "answers.csv", "contest.sqlite"
+LOCK = "server.lock"
 COUNTS = ("best", "last")
 
 
@@ -120,6 +123,31 @@ def read_contest(folder: Path | str) -> Contest:
 def write_contest(contest: Contest, folder: Path | str) -> None:
     """Write the rules; only the organiser may read them, as they hold the seed of the split."""
     files.write_json(Path(folder) / SETTINGS, asdict(contest), mode=0o600)
+
+
+@contextmanager
+def held(folder: Path | str) -> Iterator[None]:
+    """The contest's folder for one process alone: a second server would count slots of its own.
+
+    Raises:
+        RuntimeError: another process has it.
+    """
+    with open(Path(folder) / LOCK, "a+") as lock:
+        try:
+            import fcntl
+
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            lock.seek(0)
+            raise RuntimeError(
+                f"{folder}: a server has it already (process {lock.read().strip() or 'unknown'}). "
+                "End that one first."
+            ) from error
+        except ImportError:  # not on Windows
+            pass
+        lock.truncate(0)
+        print(os.getpid(), file=lock, flush=True)
+        yield
 
 
 def read_answers(

@@ -7,13 +7,13 @@ import csv
 import io
 import secrets
 from dataclasses import fields
-from datetime import datetime
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, Iterable, Sequence
 
 from medkit import files
-from medkit.leaderboard.board import Board
-from medkit.leaderboard.contest import ANSWERS, SETTINGS, STORE, Contest, read_contest
+from medkit.leaderboard.board import BACK, Board
+from medkit.leaderboard.contest import ANSWERS, SETTINGS, STORE, Contest, held, read_contest
 from medkit.leaderboard.founding import new_contest
 from medkit.leaderboard.guarding import salted
 from medkit.leaderboard.standings import final_ranking
@@ -124,6 +124,27 @@ def _keep(store: Store, number: int | None, name: str, people: Sequence[tuple[st
     for (email, _), password in zip(people, passwords):
         print(f"{email}: {password}")
     print("Only hashes are kept: hand these on now; `teams renew` makes new ones.")
+
+
+def mend(arguments: argparse.Namespace) -> None:
+    """Set submissions aside that lie in the future, where a wrong clock has put them."""
+    with held(arguments.folder):
+        store, now = Store(arguments.folder / STORE), datetime.now(timezone.utc)
+        try:
+            if arguments.back:
+                print(f"{store.bring_back()} submissions count again.")
+                return
+            teams = {team.number: team.name for team in store.teams()}
+            late = [s for s in store.submissions() if s.received > now + BACK]
+            for s in late:
+                print(f"{s.id}\tteam {s.team} {teams[s.team]}\t{s.received}\t{s.sha256[:12]}")
+            store.set_aside([s.id for s in late])
+        finally:
+            store.close()
+    print(f"The clock says {now:%Y-%m-%d %H:%M:%S} UTC; {len(late)} submissions are later.")
+    if late:
+        print("They are set aside: they rank no more, cost no slot, and stay in the store.")
+        print("If it is the clock that is wrong, set it right, and run it again with --back.")
 
 
 def backup(arguments: argparse.Namespace) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Sequence
 
@@ -13,6 +13,7 @@ from medkit.leaderboard.board import Board
 from medkit.leaderboard.contest import Contest
 from medkit.leaderboard.standings import Entry
 
+DIGITS = 5  # of a score
 LANGUAGES = ("ko", "en")  # the first for whoever asks for neither
 TEXTS = {
     "ranking": ("순위", "Ranking"),
@@ -151,6 +152,16 @@ def duration(seconds: int, day: str) -> str:
     return f"{days}{day} {clock}" if days else clock
 
 
+def rounded(score: float) -> float:
+    """A score as anyone is told it: 5 digits. All 17 of an rmse would tell several labels."""
+    return float(f"{score:.{DIGITS}g}")
+
+
+def digits(score: float) -> str:
+    """A score as text, with all its 5 digits."""
+    return f"{score:#.{DIGITS}g}".rstrip(".")
+
+
 def plot(entries: Sequence[Entry], *, greater_is_better: bool, counts: str) -> Plot | None:
     """Where a team's scores lie; None without any.
 
@@ -158,7 +169,7 @@ def plot(entries: Sequence[Entry], *, greater_is_better: bool, counts: str) -> P
         entries: in the order of receipt.
         counts: "best" or "last", as in the contest's rules.
     """
-    scored = [entry for entry in entries if entry.score is not None]
+    scored = [_rounded(entry) for entry in entries if entry.score is not None]
     if not scored:
         return None
     values = [v for e in scored for v in (e.score, e.final) if v is not None]
@@ -186,6 +197,12 @@ def plot(entries: Sequence[Entry], *, greater_is_better: bool, counts: str) -> P
         steps=steps,
         ticks=[(y(value), label) for value, label in _ticks(low, high)],
     )
+
+
+def _rounded(entry: Entry) -> Entry:
+    """An entry whose place in a plot tells no more than its text does."""
+    final = None if entry.final is None else rounded(entry.final)
+    return replace(entry, score=rounded(entry.score), final=final)
 
 
 def _ticks(low: float, high: float) -> list[tuple[float, str]]:

@@ -25,6 +25,9 @@ from medkit.submission.csv_files import charset, check_rows, with_keys
 
 MOST_CELL = 200  # characters
 BINS = 10  # of numbers, to split them alike
+LARGEST = 1e12  # of a number that is handed in: squares of more could overflow a score
+NUMBER_BYTES = 32  # of a number as text
+OWN_BYTES = 64  # a row, of what a task's own table holds between id and answer
 
 
 class Answers:
@@ -65,6 +68,19 @@ class Answers:
         return hashlib.sha256(text.encode()).hexdigest()
 
     @property
+    def longest(self) -> int:
+        """Bytes of the longest table that is right."""
+        answer = max([len(label.encode()) for label in self.classes], default=0)
+        answer = answer if self.contest.labels else NUMBER_BYTES
+        own = OWN_BYTES if self.task is not None else 0
+        rows = sum(len(name.encode()) + answer + own + 8 for name in self.ids)  # quotes, \r\n
+        return rows + len(",".join(self.contest.columns).encode()) + own + 8
+
+    @property
+    def _largest(self) -> float:
+        return max(LARGEST, 10 * float(np.abs(self.truth).max()))
+
+    @property
     def greater_is_better(self) -> bool:
         if self.contest.metrics:
             return METRICS[self.contest.metrics[0]].greater_is_better
@@ -89,6 +105,10 @@ class Answers:
                 problems = [
                     f"{len(wrong)} answers are no probabilities (0 to 1), e.g. {wrong[:3]}."
                 ]
+        if not problems and self.is_numbers:
+            wrong = [row[1] for row in rows[1:] if abs(float(row[1])) > self._largest]
+            if wrong:
+                problems = [f"{len(wrong)} answers are beyond all measure, e.g. {wrong[:3]}."]
         if problems:
             raise Refused(f"채점할 수 없습니다. {' '.join(problems)}")
         given = {row[0]: row[1] for row in rows[1:]}

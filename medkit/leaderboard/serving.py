@@ -1,31 +1,27 @@
-"""Serving a contest with waitress, and starting a practice one from a notebook cell."""
+"""Serving a contest, and starting a practice one from a notebook cell."""
 
 from __future__ import annotations
 
 import json
-import logging
 import os
 import secrets
 import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any, Callable
+from typing import Callable
 
 from medkit import files
-from medkit.leaderboard.app import RECEIVED, make_app
+from medkit.leaderboard.app import make_app
 from medkit.leaderboard.board import Board
-from medkit.leaderboard.contest import SETTINGS, read_contest
+from medkit.leaderboard.contest import SETTINGS, held, read_contest
 from medkit.leaderboard.founding import new_contest
 from medkit.leaderboard.guarding import salted
+from medkit.leaderboard.listening import DRAIN_S, HOST, make_server, run
 
-HOST = "127.0.0.1"
 PRACTICE = "medkit practice leaderboard"
 TEAM = 999  # the number of the briefing's example
 START_S = 60
-THREADS = 4  # scoring is one core's work; more of them wait for each other
-CONNECTIONS = 900  # at once; two hundred teams may press at the same second
-SLOWEST_S = 120  # a connection that says nothing for so long is closed
 
 _running: dict[Path, Leaderboard] = {}  # by folder, so that a cell can be run again
 
@@ -49,7 +45,7 @@ class Leaderboard:
         if self._process.stdin.closed:
             return
         self._process.terminate()
-        self._process.wait(10)
+        self._process.wait(DRAIN_S + 10)
         self._process.stdin.close()
         self._credentials.unlink(missing_ok=True)
         for name, value in self._before.items():
@@ -133,89 +129,28 @@ def serve(
     is_behind_proxy: bool = False,
     ready: Callable[[str], None] = lambda url: None,
 ) -> None:
-    """Serve until the process ends.
+    """Serve until SIGTERM or Ctrl-C.
 
     Args:
         is_behind_proxy: believe what a proxy on this machine says of addresses.
         ready: is told the address once it can be reached.
 
     Raises:
-        ImportError: naming the extra, when waitress is missing.
+        ImportError: naming the extra, when Flask or waitress is missing.
+        RuntimeError: another server has the folder.
     """
-    app = make_app(board)
-    board.catch_up()
-    try:
-        from waitress.server import create_server
-    except ImportError as error:
-        raise ImportError(
-            "the leaderboard needs waitress: pip install 'medkit[leaderboard]'."
-        ) from error
-    proxy: dict[str, Any] = {}
-    if is_behind_proxy:
-        proxy = {"trusted_proxy": HOST, "trusted_proxy_headers": {"x-forwarded-for"}}
-        proxy["trusted_proxy_count"] = 1
-    server = create_server(
-        logged(app),
-        host=host,
-        port=port,
-        threads=THREADS,
-        connection_limit=CONNECTIONS,
-        channel_timeout=SLOWEST_S,
-        asyncore_use_poll=True,
-        max_request_body_size=4 * board.contest.most_bytes,  # above that it hangs up at once
-        clear_untrusted_proxy_headers=True,
-        ident=None,
-        **proxy,
-    )
-    server.channel_class = _stamping(server.channel_class)
-    url = f"http://{host}:{server.effective_port}"
-    print(f"listening on {url}", flush=True)
-    ready(url)
-    server.run()
-
-
-def logged(app: Callable) -> Callable:
-    """The application with a line a request: no query, no name, no control characters."""
-    log = logging.getLogger("medkit.leaderboard.access")
-
-    def call(environ: dict[str, Any], start_response: Callable) -> Any:
-        began = time.monotonic()
-        stamp = environ.pop(_HEADER, None)
-        if stamp is not None:
-            environ[RECEIVED] = int(stamp)
-        method, path = environ["REQUEST_METHOD"], environ.get("PATH_INFO", "")
-
-        def answer(status: str, *rest: Any) -> Any:
-            took = time.monotonic() - began
-            line = f"{method} {path[:200]}".encode("unicode_escape").decode("ascii")
-            who = environ.get("REMOTE_ADDR")
-            log.info("%s %s %s %.3f s", who, line, status[:3], took)
-            return start_response(status, *rest)
-
-        return app(environ, answer)
-
-    return call
-
-
-_STAMP = "MEDKIT_RECEIVED"
-_HEADER = f"HTTP_{_STAMP}"
-
-
-def _stamping(channel_class: type) -> type:
-    """Channels that note when a request's last byte arrived.
-
-    A busy server gets round to it only later, perhaps after closing. A header of that name from
-    outside is overwritten.
-    """
-
-    class Parser(channel_class.parser_class):
-        def received(self, data: bytes) -> int:
-            count = super().received(data)
-            if self.completed:
-                self.headers[_STAMP] = str(time.time_ns())
-            return count
-
-    class Channel(channel_class):
-        parser_class = Parser
-
-    return Channel
+    with held(board.folder):
+        board.catch_up()
+        server = make_server(
+            make_app(board),
+            host=host,
+            port=port,
+            longest=board.most_bytes,
+            most=board.contest.most_bytes,
+            is_behind_proxy=is_behind_proxy,
+        )
+        url = f"http://{host}:{server.effective_port}"
+        print(f"listening on {url}", flush=True)
+        ready(url)
+        run(server)
+    board.close()

@@ -9,13 +9,14 @@ import json
 import os
 import sqlite3
 import threading
+import unicodedata
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any, Iterator, Mapping, Sequence
 
-from medkit.files import sha256, write_whole
+from medkit.files import beside, sha256, write_whole
 from medkit.leaderboard.refusing import Refused
 from medkit.submission.quota import Quota
 
@@ -32,6 +33,7 @@ CREATE TABLE IF NOT EXISTS submissions (
     email TEXT NOT NULL, received TEXT NOT NULL, sha256 TEXT NOT NULL,
     state TEXT NOT NULL CHECK (state IN ('received', 'scored', 'failed')),
     scores TEXT, reason TEXT NOT NULL DEFAULT '', csv BLOB NOT NULL);
+CREATE TABLE IF NOT EXISTS aside AS SELECT * FROM submissions WHERE 0;
 CREATE INDEX IF NOT EXISTS by_team ON submissions (team, received);
 CREATE INDEX IF NOT EXISTS by_state ON submissions (state) WHERE state = 'received';
 """
@@ -131,20 +133,15 @@ class Store:
             if number is None:
                 query = "SELECT COALESCE(MAX(number), 0) + 1 FROM teams"
                 number = database.execute(query).fetchone()[0]
-            try:
-                database.execute(
-                    "INSERT INTO teams VALUES (?, ?, ?) ON CONFLICT (number) DO UPDATE SET "
-                    "name = excluded.name, password = excluded.password",
-                    (number, name, password),
-                )
-                database.execute("DELETE FROM members WHERE team = ?", (number,))
-                rows = [(m["email"], number, m["name"], m["password"]) for m in members]
-                database.executemany("INSERT INTO members VALUES (?, ?, ?, ?)", rows)
-            except sqlite3.IntegrityError as error:
-                taken = "name" if "teams.name" in str(error) else "e-mail"
-                raise ValueError(
-                    f"team {name!r}: its {taken} is another team's. Choose another."
-                ) from error
+            self._check_free(database, number, name, [m["email"] for m in members])
+            database.execute(
+                "INSERT INTO teams VALUES (?, ?, ?) ON CONFLICT (number) DO UPDATE SET "
+                "name = excluded.name, password = excluded.password",
+                (number, name, password),
+            )
+            database.execute("DELETE FROM members WHERE team = ?", (number,))
+            rows = [(m["email"], number, m["name"], m["password"]) for m in members]
+            database.executemany("INSERT INTO members VALUES (?, ?, ?, ?)", rows)
         return number
 
     def teams(self) -> list[Team]:
@@ -157,13 +154,22 @@ class Store:
         return Team(*rows[0]) if rows else None
 
     def member(self, email: str) -> Member | None:
-        query = "SELECT email, team, name, password FROM members WHERE email = ?"
-        rows = self._rows(query, email)
-        return Member(*rows[0]) if rows else None
+        """Whoever has an e-mail, however its letters are written."""
+        query = "SELECT email, team, name, password FROM members WHERE "
+        rows = self._rows(query + "email = ?", email)
+        rows = rows or self._rows(query + "folded(email) = ?", folded(email))
+        return Member(*rows[0]) if len(rows) == 1 else None
 
     def members(self, team: int) -> list[Member]:
         query = "SELECT email, team, name, password FROM members WHERE team = ? ORDER BY rowid"
         return [Member(*row) for row in self._rows(query, team)]
+
+    def replace_hash(self, kept: str, other: str) -> None:
+        """Keep another hash of the same password; hashes are salted, so that each is one's own."""
+        with self._change() as database:
+            for table in ("members", "teams"):
+                query = f"UPDATE {table} SET password = ? WHERE password = ?"
+                database.execute(query, (other, kept))
 
     def add(
         self, member: Member, csv: bytes, quota: Quota, received: datetime
@@ -200,7 +206,10 @@ class Store:
         return self._rows(query + "ORDER BY received, id LIMIT ?", most)
 
     def set_scores(self, results: Sequence[tuple[int, Mapping[str, Any] | None, str]]) -> None:
-        """Write (id, scores, reason) of each down, as one step; without scores it failed."""
+        """Write (id, scores, reason) of each down, as one step; without scores it failed.
+
+        What failed cost no slot, so its bytes are not kept: nobody can fill the disk with them.
+        """
         rows = [
             ("failed" if scores is None else "scored", json.dumps(scores or {}), reason, name)
             for name, scores, reason in results
@@ -208,6 +217,8 @@ class Store:
         with self._change() as database:
             query = "UPDATE submissions SET state = ?, scores = ?, reason = ? WHERE id = ?"
             database.executemany(query, rows)
+            failed = [(name,) for name, scores, _ in results if scores is None]
+            database.executemany("UPDATE submissions SET csv = x'' WHERE id = ?", failed)
 
     def score_again(self, fingerprint: str) -> bool:
         """Let all be scored anew when answers or rules are others than last time."""
@@ -217,7 +228,8 @@ class Store:
         with self._change() as database:
             database.execute("INSERT OR REPLACE INTO facts VALUES ('answers', ?)", (fingerprint,))
             if before:
-                database.execute("UPDATE submissions SET state = 'received', scores = NULL")
+                query = "UPDATE submissions SET state = 'received', scores = NULL "
+                database.execute(query + "WHERE state != 'failed'")
         return bool(before)
 
     def submissions(self, team: int | None = None) -> list[Submission]:
@@ -233,6 +245,20 @@ class Store:
             for row in rows
         ]
 
+    def set_aside(self, names: Sequence[int]) -> None:
+        """Let submissions count no more, without losing them."""
+        with self._change() as database:
+            for name in names:
+                query = "INSERT INTO aside SELECT * FROM submissions WHERE id = ?"
+                database.execute(query, (name,))
+                database.execute("DELETE FROM submissions WHERE id = ?", (name,))
+
+    def bring_back(self) -> int:
+        """Let all that was set aside count again; returns how many."""
+        with self._change() as database:
+            database.execute("INSERT INTO submissions SELECT * FROM aside")
+            return database.execute("DELETE FROM aside").rowcount
+
     def state(self, name: int) -> str:
         return self._rows("SELECT state FROM submissions WHERE id = ?", name)[0][0]
 
@@ -243,7 +269,8 @@ class Store:
     def backup(self, path: Path | str) -> None:
         """Write a whole copy of the store as it stands, also while it is served."""
         path = Path(path)
-        copy = path.with_name(f".{path.name}.part")
+        copy = beside(path)
+        os.close(os.open(copy, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
         with self._open() as database:
             target = sqlite3.connect(copy)
             try:
@@ -253,6 +280,22 @@ class Store:
                 target.close()
         write_whole(path, copy.read_bytes(), mode=0o600)
         copy.unlink()
+
+    @staticmethod
+    def _check_free(
+        database: sqlite3.Connection, number: int, name: str, emails: Sequence[str]
+    ) -> None:
+        """Refuse a name or an e-mail that would be mistaken for another's."""
+        names = database.execute("SELECT name FROM teams WHERE number != ?", (number,))
+        theirs = database.execute("SELECT email FROM members WHERE team != ?", (number,))
+        is_name = folded(name) in {folded(row[0]) for row in names}
+        keys = [folded(email) for email in emails]
+        is_email = len(set(keys)) < len(keys) or not {folded(row[0]) for row in theirs}.isdisjoint(
+            keys
+        )
+        if is_name or is_email:
+            taken = "name" if is_name else "e-mail"
+            raise ValueError(f"team {name!r}: its {taken} is another team's. Choose another.")
 
     @staticmethod
     def _used(database: sqlite3.Connection, team: int, quota: Quota, now: datetime) -> int:
@@ -296,9 +339,15 @@ class Store:
         database = sqlite3.connect(
             self.path, timeout=WAIT_S, isolation_level=None, check_same_thread=False
         )
+        database.create_function("folded", 1, folded, deterministic=True)
         database.execute("PRAGMA synchronous = FULL")
         database.execute("PRAGMA foreign_keys = ON")
         return database
+
+
+def folded(text: str) -> str:
+    """A name or an e-mail as it is compared: width, case and spaces around it make no other."""
+    return unicodedata.normalize("NFKC", text).casefold().strip()
 
 
 def told(error: sqlite3.Error) -> Refused:

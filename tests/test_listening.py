@@ -1,0 +1,209 @@
+"""A server that strangers may reach: what it takes in, how long it waits, and how it ends."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import logging
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager, suppress
+
+import pytest
+import requests
+from contests import make_contest, start, table
+
+from medkit.files import sha256
+from medkit.leaderboard import listening
+from medkit.leaderboard.contest import STORE
+from medkit.leaderboard.listening import close_slow
+from medkit.leaderboard.store import Store
+
+
+@contextmanager
+def ended(process):
+    try:
+        yield
+    finally:
+        process.stdin.close()
+        assert process.wait(120) == 0
+        process.stdout.close()
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory):
+    folder = make_contest(tmp_path_factory.mktemp("listening") / "contest")
+    process, url = start(folder)
+    with ended(process):
+        yield folder, int(url.rpartition(":")[2])
+
+
+def ask(port, head, body=b"", timeout=60):
+    """Status and message of a request that is written by hand."""
+    with socket.create_connection(("127.0.0.1", port), timeout=timeout) as line:
+        line.sendall(head.replace("\n", "\r\n").encode() + b"\r\n\r\n" + body)
+        with http.client.HTTPResponse(line) as answer:
+            answer.begin()
+            assert answer.getheader("X-Content-Type-Options") == "nosniff"
+            return answer.status, json.loads(answer.read())["message"]
+
+
+def test_headers_are_bounded(server):
+    for size, status in [(12_000, 404), (17_000, 431), (300_000, 431)]:
+        head = f"GET /x HTTP/1.1\nHost: x\nX-Long: {'x' * size}"
+        if size < 300_000:
+            assert ask(server[1], head)[0] == status
+        else:
+            with suppress(OSError):  # it hangs up before all of it is sent
+                assert ask(server[1], head)[0] == status
+
+
+def test_a_request_of_two_lengths_is_refused(server):
+    head = "POST /api/direct-report/42?password=contest HTTP/1.1\nHost: x\n"
+    for order in ("Content-Length: 5\nTransfer-Encoding: chunked", "x"):
+        if order == "x":
+            order = "transfer-encoding : chunked\nX: y\ncontent-length: 5"
+        status, message = ask(server[1], head + order, b"0\r\n\r\n")
+        assert status == 400 and "요청을 읽을 수 없습니다" in message
+
+
+@pytest.mark.parametrize("size", [40_000, 1_000_000, 19_000_000])
+def test_a_body_that_no_table_needs_is_not_taken_in_and_told(server, size):
+    answer = requests.post(
+        f"http://127.0.0.1:{server[1]}/api/direct-report/42?password=contest",
+        files={"files": ("s.csv", b"x" * size)},
+        auth=("me@x.kr", "site"),
+        timeout=120,
+    )
+    assert answer.status_code == 413
+    assert "larger than any table of this contest" in answer.json()["message"]
+
+
+def test_chunks_are_bounded_as_well(server):
+    chunk = b"2000\r\n" + b"x" * 0x2000 + b"\r\n"
+    head = "POST /api/direct-report/42 HTTP/1.1\nHost: x\nTransfer-Encoding: chunked"
+    with suppress(ConnectionError):
+        assert ask(server[1], head, chunk * 10)[0] == 413
+
+
+def test_the_longest_table_that_is_right_is_taken(server):
+    csv = table().replace("front", '"front').replace(",", '",').replace("id", '"id', 1)
+    lines = "\r\n".join(csv.splitlines()) + "\r\n"
+    answer = requests.post(
+        f"http://127.0.0.1:{server[1]}/api/direct-report/42?password=contest",
+        files={"files": ("s.csv", lines.encode())},
+        auth=("ME@x.kr", "site"),  # letters of an e-mail may be written as one likes
+        timeout=120,
+    )
+    assert answer.status_code == 200, answer.text
+
+
+def test_only_known_paths_are_logged(server):
+    ask(server[1], "GET /hidden-word HTTP/1.1\nHost: x")
+    ask(server[1], "GET /api/direct-report/1234567890 HTTP/1.1\nHost: x")
+    ask(server[1], "HIDDEN / HTTP/1.1\nHost: x")
+    log = (server[0] / "server.log").read_text()
+    assert "hidden" not in log.lower() and "1234567890" not in log
+    assert "GET (another path) 404" in log and "(another method) /" in log
+
+
+def test_waitress_tells_no_path_of_a_client_that_left(caplog):
+    record = logging.LogRecord("waitress", 20, "", 0, "gone while serving %s", ("/hidden",), None)
+    assert listening._without_path(record) and record.getMessage() == "gone while serving it"
+
+
+class Channel:
+    """A connection as the server sees it."""
+
+    requests, total_outbufs_len, will_close = [], 0, False
+
+    def __init__(self, age_s, got=None, **more):
+        self.last_activity, self.request = 1000 - age_s, None
+        if got is not None:
+            self.request = type("Parser", (), {"began": 1000 - age_s, "got": got})()
+        vars(self).update(more)
+
+
+def closed(channels):
+    close_slow(channels, 1000)
+    return [channel.will_close for channel in channels]
+
+
+def test_a_connection_that_says_nothing_is_closed_after_ten_seconds():
+    assert closed([Channel(11), Channel(9)]) == [True, False]
+
+
+def test_of_requests_that_take_long_the_fastest_go_on(monkeypatch):
+    monkeypatch.setattr(listening, "MOST_SLOW", 2)
+    slow = [Channel(20, got) for got in (5, 50_000, 9, 1_000_000)]
+    assert closed([*slow, Channel(9, 1)]) == [True, False, True, False, False]
+
+
+def test_whoever_is_served_is_let_be():
+    assert closed([Channel(99, requests=[1]), Channel(99, total_outbufs_len=7)]) == [False, False]
+
+
+def test_where_most_places_are_taken_patience_is_short(monkeypatch):
+    monkeypatch.setattr(listening, "MOST_SLOW", 0)
+    few, many = [Channel(3, 5)], [Channel(3, 5) for _ in range(700)]
+    assert not any(closed(few)) and all(closed(many))
+
+
+def test_pages_are_served_beside_connections_that_never_finish(server):
+    """More of them than the server has places."""
+    lines = []
+    try:
+        for _ in range(listening.MOST_CONNECTIONS + 20):
+            line = socket.create_connection(("127.0.0.1", server[1]), timeout=60)
+            line.sendall(b"POST /api/direct-report/42 HTTP/1.1\r\nX-")
+            lines.append(line)
+        assert requests.get(f"http://127.0.0.1:{server[1]}/", timeout=120).status_code == 200
+    finally:
+        for line in lines:
+            line.close()
+
+
+def test_sigterm_answers_all_that_was_kept(tmp_path):
+    folder = make_contest(tmp_path / "contest", limit=500)
+    process, url = start(folder)
+    accepted, sent = [], threading.Semaphore(0)
+
+    def send(k):
+        csv = table().encode() + b"\n" * (k % 7)
+        try:
+            answer = requests.post(
+                f"{url}/api/direct-report/42?password=contest",
+                files={"files": ("s.csv", csv)},
+                auth=("me@x.kr", "site"),
+                timeout=120,
+            )
+        except requests.RequestException:
+            return
+        finally:
+            sent.release()
+        assert answer.status_code == 200, answer.text
+        accepted.append(sha256(csv))
+
+    with ThreadPoolExecutor(16) as pool:
+        for k in range(200):
+            pool.submit(send, k)
+        for _ in range(20):
+            sent.acquire()
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(120) == 0
+    process.stdin.close()
+    process.stdout.close()
+    with closing(Store(folder / STORE)) as store:
+        kept = [s.sha256 for s in store.submissions()]
+    assert sorted(kept) == sorted(accepted) and 20 <= len(kept) < 200
+
+
+def test_a_second_server_on_a_folder_is_refused(server):
+    command = [sys.executable, "-m", "medkit.leaderboard", "serve", str(server[0]), "--port", "0"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 1 and done.stdout == "" and "Traceback" not in done.stderr
+    assert "a server has it already (process" in done.stderr and "End that one" in done.stderr
