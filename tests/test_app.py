@@ -235,7 +235,7 @@ def test_scores_are_told_in_five_digits(tmp_path):
     assert told == float(f"{exact:.5g}") != exact
     for page in (client.get("/"), client.get("/me", auth=("me@x.kr", "site"))):
         text = page.get_data(as_text=True)
-        assert f"{exact:.5g}" in text and f"{exact:.6g}" not in text
+        assert f"{exact:.5g}" in text and f"{exact:.8g}" not in text
     board.close()
 
 
