@@ -328,6 +328,10 @@ def test_a_dead_name_server_does_not_hold_up_the_check(check, monkeypatch):
         ("torch", "1.12.1", "older"),
         ("numpy", "2.0.0rc1", "fits"),
         ("pandas", "1.5.3", "older"),
+        ("requests", "2.32.3", "fits"),
+        ("requests", "2.32.1", "older"),
+        ("requests", "2.32.0", "older"),
+        ("requests", "2.31.0", "older"),
     ],
 )
 def test_versions_are_compared_number_by_number(check, name, version, stands):
