@@ -130,6 +130,8 @@ def test_the_receipt_is_kept_without_secrets(csv):
         (200, said("횟수를 초과했습니다"), "says that it refused the file.*초과", "refused"),
         (200, said("고맙습니다"), "did not say clearly.*mk.note_outcome.*고맙", "unknown"),
         (503, said("no submission was used"), "could not take the file", "refused"),
+        (200, said(MESSAGE)[:-1] + ', "error": "E12"}', "did not say clearly", "unknown"),
+        (200, said(MESSAGE)[:-1] + ', "success": false}', "did not say clearly", "unknown"),
         (200, "<html>log in</html>", "did not say that it accepted.*log in", "unknown"),
         (200, "", "did not say anything.*nothing", "unknown"),
         (200, "{}", "did not say that it accepted the file: its JSON has no message", "unknown"),

@@ -38,7 +38,7 @@ ACCEPTED = [
     "Your file was submitted successfully.",
     "Submission accepted, thank you",
     "Submission\u00a0accepted. Scoring is pending.",
-    "Submission successful. Team 'No Fail' is now first.",
+    "Your submission has been accepted and will be scored.",
 ]
 OTHERWISE = [
     ("refused", "제출이 완료된 것이 아닙니다."),
@@ -74,6 +74,74 @@ OTHERWISE = [
 ]
 
 
+ATTACKS = [  # found by an attack on the judge: none may be accepted
+    *("If all columns are present, your submission is accepted.", "Submission accepted: false"),
+    *("Wait until you see: Submission accepted.", "Make sure your submission is complete."),
+    *("Submission accepted formats are csv and zip.", "Neither submission was accepted."),
+    *("Submission complete 40%", "제출이 완료되었습니다 0건", "제출이 완료되었습니다(X)"),
+    *('제출이 완료되었습니다. 상태: "실패"', "제출이 완료되었습니다. 채점 결과: <실패>"),
+    *(
+        "제출 실패: 용감한팀 홍길동님 제출이 완료되었습니다.",
+        "[오류] 용감한팀 홍길동님, 제출이 완료되었습니다.",
+    ),
+    *("용감한팀 제출 실패, 홍길동님 제출이 완료되었습니다.", "제출이 완료되었습니다？"),
+    *(
+        "파일이 정상이면, 제출이 완료되었습니다.",
+        "이전 제출이 완료되었습니다.",
+        "미제출이 완료되었습니다.",
+    ),
+    *(
+        "제출이 완료되었습니다 메시지가 나올 때까지 기다리세요.",
+        "제출이 완료되었습니다.라는 말이 나오면",
+    ),
+    *("<!-- <b>제출이 완료되었습니다.</b> --> 마감", "<s>제출이 완료되었습니다.</s>"),
+    *("제출이 완료되었습니다. failed인 파일입니다.", "제출이 완료되었습니다. &#49892;&#54056;"),
+    *("Submission accepted. upload_failed", "Submission accepted. It isn&#39;t valid."),
+    *(
+        "Submission accepted. ＦＡＩＬＥＤ",
+        "제출이 완료되었습니다. 실-패",
+        "Submission accepted. F A I L E D",
+    ),
+    *("제출이 완료되었습니다. 확인 버튼을 눌러야 확정됩니다.", "임시 제출이 완료되었습니다."),
+    *(
+        "Draft submission accepted.",
+        "Submission accepted. " + "x" * 5000,
+        "Submission accepted for review.",
+    ),
+]
+MAYBE = [  # none may be refused: the same bytes would go again
+    *(
+        "제출되었습니다. 이후 수정할 수 없습니다.",
+        "제출에 실패하지 않았습니다.",
+        "채점에 실패했습니다.",
+    ),
+    *("제출에 실패하면 문의해 주세요.", "제출 여부를 확인할 수 없습니다.", "접수 완료: 수정 불가"),
+    *("Submitted. You cannot edit it.", "Scoring failed.", "The submission may have failed."),
+    *(
+        "Your submission has already been accepted.",
+        "The file was not rejected.",
+        "실패팀이 제출했습니다.",
+    ),
+    *('"제출이 완료되었습니다." 수정할 수 없습니다.', "Submission failed. Retrying... submitted."),
+    *(
+        "중복 제출은 거부됩니다.",
+        "점수 0.83 (이미 제출한 최고점 0.85)",
+        "제출 횟수를 초과하지 않았습니다.",
+    ),
+]
+
+
+@pytest.mark.parametrize("words", ATTACKS)
+def test_no_attack_is_taken_for_success(words):
+    assert outcome_of(words) != "accepted"
+    assert outcome_of(unicodedata.normalize("NFD", words)) != "accepted"
+
+
+@pytest.mark.parametrize("words", MAYBE)
+def test_what_may_be_success_is_no_refusal(words):
+    assert outcome_of(words) == outcome_of(unicodedata.normalize("NFD", words)) == "unknown"
+
+
 def test_there_are_sixty_answers_and_half_of_them_are_korean():
     words = ACCEPTED + [words for _, words in OTHERWISE]
     korean = [text for text in words if any("가" <= char <= "힣" for char in text)]
@@ -106,6 +174,10 @@ def test_a_contest_may_say_it_in_its_own_words(monkeypatch):
     assert outcome_of("미접수했습니다. 오류 없음!", "접수했습니다. 오류 없음") == "unknown"
     assert outcome_of(words + " 저장에 실패했습니다.", "접수했습니다. 오류 없음") != "accepted"
     assert outcome_of("제출이 완료된 것이 아닙니다.", "제출이 완료") == "refused"  # no sentence
+    assert outcome_of("접수했습니다. 라는 문구를 기다리세요.", "접수했습니다") == "unknown"
+    assert outcome_of("접수했습니다?", "접수했습니다") == "unknown"
+    assert outcome_of("접수했습니다.", '"접수했습니다"') == "accepted"  # as some shells leave it
+    assert outcome_of('"rejected". sub.csv', ['"접수"', "sub.csv", "...", '"']) == "unknown"
     monkeypatch.setenv("MEDKIT_SUCCESS", "Well done | 접수했습니다. 오류 없음")
     assert outcome_of(words) == outcome_of("well done!") == "accepted"
     assert outcome_of("Not well done!") == "unknown"

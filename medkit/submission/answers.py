@@ -83,12 +83,12 @@ def read_answer(answer: Answer, who: Credentials, success: str | Sequence[str] =
 
 
 def _read(answer: Answer, who: Credentials, success: str | Sequence[str]) -> Verdict:
-    message = _message(answer.text)
+    message, is_doubtful = _message(answer.text)
     words = who.scrub(answer.text if message is None else message)
     words = _plain(words) if message is None else _one_line(words)
     words = who.scrub(words)[:LONGEST_WORDS]  # in this order: half a secret is one, too
     if 200 <= answer.status < 300 and message is not None:
-        outcome = outcome_of(message, success)
+        outcome = "unknown" if is_doubtful else outcome_of(message, success)
         meaning = {"refused": "the server says that it refused the file"}.get(
             outcome, "the server did not say clearly that it accepted the file"
         )
@@ -133,12 +133,16 @@ def decode(body: bytes, kind: str, encoding: str = "", longest: int = LONGEST) -
     return body.decode("utf-8", "replace")
 
 
-def _message(text: str) -> str | None:
+def _message(text: str) -> tuple[str | None, bool]:
+    """The message of a contest's JSON, and whether something beside it says otherwise."""
     try:
-        message = json.loads(text)["message"]
+        found = json.loads(text)
+        message = found["message"]
     except (ValueError, KeyError, TypeError, RecursionError):
-        return None
-    return message if isinstance(message, str) else None
+        return None, False
+    is_doubtful = any(found.get(name) for name in ("error", "errors"))
+    is_doubtful = is_doubtful or any(found.get(name) is False for name in ("success", "ok"))
+    return (message, is_doubtful) if isinstance(message, str) else (None, False)
 
 
 def _meaning(answer: Answer, message: str | None, who: Credentials) -> tuple[str, str]:

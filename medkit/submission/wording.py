@@ -1,63 +1,90 @@
 """What a contest's server says in words: accepted, refused, or neither for sure.
 
-Only one contest's wording is known, so nothing is guessed: success is a clause of its own that says
-so, and that no other clause takes back; a refusal says so too. Everything else is unknown.
+Only one contest's wording is known, so nothing is guessed. Success is a sentence that says so and
+no more, and on which nothing else in the message casts doubt. A refusal is a sentence that says so,
+and beside which nothing sounds like success. Everything else is unknown.
 """
 
 from __future__ import annotations
 
+import html
 import os
 import re
 import unicodedata
 from typing import Sequence
 
+LONGEST = 2000  # characters: nothing longer is a plain word
 LEFT = re.compile(r"남은 일일 제출 횟수는\s*(\d{1,6})회\s*/\s*(\d{1,6})회")
-MARKUP = re.compile(r"(?is)<(script|style)\b.*?</\1\s*>|<[^>]*>")
-TEAM = re.compile(r"^(?:(?!니다|[.!?]\s).){1,80}?팀\s(?:(?!니다|[.!?]\s).){1,80}?님[\s,:]+")
-FILE = re.compile(r"[\w-]+(\.[\w-]+)*\.csv\b")
-QUOTED = re.compile(
-    r"\"[^\"]*\"|“[^”]*”|‘[^’]*’|「[^」]*」|『[^』]*』|《[^》]*》|«[^»]*»|`[^`]*`|(?<!\w)'[^']*'(?!\w)"
+MARKUP = re.compile(
+    r"(?s)<!--.*?-->|<(script|style|template|del|s)\b[^<>]*>.*?</\1\s*>|</?[a-z][^<>]*>"
 )
-ENDS = ".!?;:,。！？"
-CLAUSE = re.compile(rf"(?<=[{ENDS}])(?=\s)|\n")
+NAME = r"(?:(?!제출)[^\s:;,/\[\](){}<>.!?。-]){1,30}"
+TEAM = re.compile(rf"^{NAME}(?: {NAME})?? ?팀 {NAME}(?: {NAME})?? ?님[의이]?[ ,:]+(?=\S)")
+FILE = re.compile(r"(?<![\w.-])[\w.-]{1,120}\.csv\b")
+QUOTED = re.compile(
+    r"\"[^\"]*(?:\"|$)|“[^”]*(?:”|$)|„[^“]*(?:“|$)|‘[^’]*(?:’|$)|「[^」]*」|『[^』]*』|《[^》]*》"
+    r"|〈[^〉]*〉|【[^】]*】|\[[^\]]*\]|«[^»]*»|‹[^›]*›|`[^`]*`|\*[^*]*\*|(?<!\w)'[^']*'(?!\w)"
+)
+SENTENCE = re.compile(r"(?<=[.!?。])(?!\d|\w*\.\w)\s*|\n+")
 
 
 def _spaced(pattern: str) -> str:
     """The pattern with spaces allowed after each Korean syllable."""
-    return re.sub("([가-힣])", r"\1\\s*", pattern)
+    return re.sub("([가-힣])", r"\1 *", pattern)
 
 
-DONE = re.compile(
-    _spaced("제출(?:이|을)?(?:정상적으로|성공적으로)?완료(?:되었|됐|하였|했)습니다")
-    + r"(?![가-힣]|\s*\?)(?!\s+(?:라고|라는|라면|이라|란|가|고|는|만)(?![가-힣]))"  # a quotation
-    r"|\b(?:submission|entry)\s+(?:(?:has\s+been|was|is)\s+)?(?:now\s+)?(?:successfully\s+)?"
-    r"(?:complete|completed|accepted|successful)\b(?!\s*\?)"
-    r"|\bfile\s+(?:(?:has\s+been|was|is)\s+)?(?:successfully\s+)?accepted\b(?!\s*\?)"
-    r"|\bsuccessfully\s+submitted\b(?!\s*\?)|\bsubmitted\s+successfully\b(?!\s*\?)"
+ACCEPTED = re.compile(
+    r"[ ✅🎉]*(?:(?:〃|결과|알림|안내|최종|파일|귀하의|\w{1,20}님(?:의|이)?|성공)[ ,:!-]*)*"
+    + r"(?<![가-힣])(?:"
+    + _spaced(
+        "제출(?:이|을)?(?:정상적으로|성공적으로|정상|모두)?완료(?:되었|되셨|됐|하였|하셨|했)습니다"
+    )
+    + _spaced("|(?:정상적으로|성공적으로)제출(?:되었|됐)습니다|제출에성공(?:하였|했)습니다")
+    + r")(?:[ ,;(]*(?:남은|잔여|오늘|총|점수는|채점은|다음 제출)[^:=]*)?"
+    r"|(?:(?:ok|success|great|thanks?|thank you|congratulations|done|〃)[ ,:!-]+)*"
+    r"(?:(?:your|the|this) )?(?:"
+    r"(?:submission|entry)(?: has(?: now)? been| was| is)?(?: now)?(?: successfully)? "
+    r"(?:complete|completed|accepted|successful)|submission succeeded"
+    r"|file(?: has(?: now)? been| was| is)?(?: successfully)? (?:accepted|submitted successfully)"
+    r"|successfully submitted|submission submitted successfully)"
+    r"(?:[,;:(-]+ *(?:thank|see|score|scoring|good luck|you have|\d+ of|\d+/)[^:=]*"
+    r"| and (?:will be|is being) scored)?"
 )
-IF = re.compile(  # what follows is no statement of what has happened
-    r"\b(?:if|when|once|until|till|unless|before|whether|only|must|should|can|could|will|would|may|"
-    r"might|wait|please|partially|previous|previously|last|another|other)\b|\bis\s+(?:your|the)\b"
-)
-WRONG = re.compile(  # it may have the file
-    r"오류|에러|예외|시간\s*초과|문제가\s*발생|\b(?:errors?|exceptions?|time-?outs?|timed\s+out)\b"
-)
-BACK = re.compile(  # takes success back
-    r"아닙|아니|않|못|없[습음어다]|취소|무효|중복|보류|제외"
-    r"|\b(?:not|cannot|no|never|nothing|invalid|incomplete|cancell?ed|void|withdrawn)\b|n['’]t\b"
+REPORTED = re.compile(r"(?:이?라(?:고|는|면|며|더|지)|하고|문구|메시지)")  # what follows words said
+DOUBTS = re.compile(  # in Korean, with or without spaces; then in English, also inside words
+    r"실패|거절|거부|반려|기각|불가|초과|이미|아닙|아니|않|못|없[습음어다는]|취소|철회|무효|무시|중복"
+    r"|보류|제외|오류|에러|예외|문제가?발생|손상|실격|삭제|롤백|비어있|다시제출해|재제출(?:해|하십|바랍)"
+    r"|부적합|회수|만료|누락|비정상|중단|차단|미완료|반송|로그인|눌러(?:야|주)|불합격|탈락|틀[린렸]"
+    r"|안[됐되된됨]|경고|장애|폐기|마감되|지났|종료되|종료됐|올바르지|불일치|임시|거짓|걸렸"
+    r"|fail|err(?:or|_)|exception|reject|refus|denied|declin|invalid|already|exceed|duplicate|unable"
+    r"|ignored|discard|abort|wrong|disqualif|delet|expire|corrupt|roll(?:ed)? ?back|resubmit|again"
+    r"|problem|warning|missing|closed|revoke|skipped|unauthori|forbidden|http [45]\d\d|mismatch"
+    r"|incomplete|unsuccess|timed? ?-?out|cancel|withdrawn|void(?![a-z])|draft|partial|lacks|passed"
+    r"|(?<![a-z])(?:not|cannot|never|nothing|none|neither|but|however|unless|until)(?![a-z])"
+    r"|(?<![a-z])no(?![a-z]|\. ?\d)"
+    r"|(?:is|was|are|were|do|does|did|could|ca|has|have|wo)n['’ʼ`]?t(?![a-z])"
 )
 REFUSED = re.compile(
-    r"실패|거절|거부|반려|불가|초과|이미|수\s*없[습음어]"
-    r"|(?:제출|완료|접수|등록|저장|처리)\s*되\s*지\s*(?:않|못)|완료\s*된\s*것이\s*아닙"
-    r"|\b(?:fail|fails|failed|failure|unsuccessful|reject|rejected|refused|denied|declined|already|"
-    r"exceed|exceeds|exceeded|exceeding|cannot|unable|duplicate)\b"
-    r"|\b(?:not|n['’]t)\s+(?:be\s+)?(?:accepted|completed|submitted|received|allowed|valid)\b"
+    r"제출(?:에|을|이|은)? ?(?:완료)? ?(?:에|이)? ?실패(?:했습니다|하였습니다|되었습니다)?\W*$"
+    r"|제출이? ?(?:완료|접수|등록)?되지 않았습니다|제출이 완료된 것이 아닙니다"
+    r"|(?:제출|파일)(?:이|은|는|을)? ?(?:거절|거부|반려)(?:되었|됐|하였|했)습니다"
+    r"|횟수(?:를|가)? ?(?:모두 ?)?(?:초과|사용)(?:되었|됐|하였|했)습니다"
+    r"|(?:더|더 이상|이미)[^.]*제출할 수 없습니다|이미 제출(?:한|된|하신) 파일입니다"
+    r"|(?:submission|file|entry) (?:(?:was|is|has been) )?(?:not accepted|rejected|refused|denied"
+    r"|declined|unsuccessful|failed|not valid|invalid|not submitted)"
+    r"|limit (?:is |was |has been )?(?:exceeded|reached)|already submitted this file"
 )
-UNSURE = re.compile(  # still going on, or taken in words that are not known here
-    r"아직|대기|진행\s*중|처리\s*중|(?:완료|접수|등록|저장|업로드|반영)\s*(?:되\s*었|됐|하\s*였|했)"
-    r"|감사합니다|\b(?:pending|processing|queued|yet|received|saved|uploaded|stored|thanks?)\b"
+MAYBE = re.compile(  # may be a success in other words, is still going on, or is no statement
+    r"완료(?! ?(?:되지|된 것이|되어|실패| 실패))|성공|접수(?!되지)|등록|저장|업로드|전송|받았|점수"
+    r"|순위|축하|감사|채점|처리|제출(?:되었|됐|하셨|했)습니다|않(?!았습니다|습니다)|아니|실패하지|거절되지"
+    r"|초과하지|아직|대기|진행|오류|에러|예외|시간 ?초과|면(?![가-힣])|경우|여부|수도|수 있|했을"
+    r"|[?]|(?<!not )(?<!unsuccess)(?<![a-z])(?:accepted|success|successful|successfully|complete"
+    r"|completed|received|saved|sent|uploaded|done|ok|scores?|scored|thanks?)(?![a-z])"
+    r"|(?<![a-z])(?:if|when|once|unless|may|might|should|will|would|could|yet|pending|queue|queued"
+    r"|processing|retry|retrying|did|does|errors?|exception|confirm|status|determine)(?![a-z])"
+    r"|time-?out|timed out"
 )
-UNSPENT = re.compile(r"차감\s*(?:되|하)지\s*않|\bno submissions? (?:was|were) (?:used|spent)\b")
+UNSPENT = re.compile(r"차감 ?(?:되|하)지 ?않|(?<![a-z])no submissions? (?:was|were) (?:used|spent)")
 
 
 def outcome_of(message: str, success: str | Sequence[str] = ()) -> str:
@@ -73,15 +100,19 @@ def outcome_of(message: str, success: str | Sequence[str] = ()) -> str:
         >>> outcome_of("이미 오늘의 제출이 완료되어 더 제출할 수 없습니다.")
         'refused'
     """
-    text, says_own = _without(_plain(message), success)
-    clauses = CLAUSE.split(text)
-    is_success = says_own or any(DONE.search(c) and not IF.search(c) for c in clauses)
-    squeezed = re.sub(r"(?<=[가-힣])\s+(?=[가-힣])", "", text)  # as some write: 실 패
-    doubts = [REFUSED, WRONG, BACK]
-    if is_success and not any(words.search(text + "\n" + squeezed) for words in doubts):
+    if len(message) > LONGEST:
+        return "unknown"
+    text, says_own = _without_own(_plain(message), success)
+    sentences = _sentences(QUOTED.sub("〃", text))
+    is_success = says_own or any(
+        _is_statement(s) and ACCEPTED.fullmatch(_bare(s)) for s in sentences
+    )
+    seen = unicodedata.normalize("NFC", message.lower())
+    marks = " ".join(found.group(0) for found in MARKUP.finditer(seen))
+    if is_success and not _is_doubtful(f"{text}\n{marks}", sentences):
         return "accepted"
-    is_plain = not (is_success or WRONG.search(text) or UNSURE.search(text))
-    return "refused" if is_plain and REFUSED.search(text) else "unknown"
+    is_refusal = any(REFUSED.search(_bare(s)) for s in sentences)
+    return "refused" if is_refusal and not (is_success or MAYBE.search(text)) else "unknown"
 
 
 def says_unspent(message: str) -> bool:
@@ -99,20 +130,46 @@ def left_today(words: str) -> tuple[int | None, int | None]:
 
 
 def _plain(text: str) -> str:
-    """Words to be judged: without mark-up, names of files and teams, and what is quoted."""
-    text = unicodedata.normalize("NFC", MARKUP.sub(" ", text))
+    """Words to be judged: as a person sees them, without names of teams and files."""
+    text = MARKUP.sub(" ", html.unescape(text[:LONGEST]).lower()).replace("´", "'")
+    text = unicodedata.normalize("NFKC", text).replace("\u0307", "")  # of a Turkish capital I
     text = "".join(char for char in text if unicodedata.category(char) != "Cf")  # no width
-    text = re.sub(r"[^\S\n]+", " ", text.lower()).strip()
-    return QUOTED.sub("〃", FILE.sub("〃", TEAM.sub("", text)))
+    text = re.sub(r"[^\S\n]+", " ", text).strip()
+    return FILE.sub("〃", TEAM.sub("", text))
 
 
-def _without(text: str, success: str | Sequence[str]) -> tuple[str, bool]:
+def _sentences(text: str) -> list[str]:
+    return [part.strip() for part in SENTENCE.split(text) if part and part.strip()]
+
+
+def _is_statement(sentence: str) -> bool:
+    return not sentence.rstrip(" )").endswith("?")
+
+
+def _bare(sentence: str) -> str:
+    """A sentence without its end, and without a remark in brackets that closes it."""
+    return sentence.rstrip(" .!~)^✅🎉")
+
+
+def _is_doubtful(text: str, sentences: Sequence[str]) -> bool:
+    """Whether anything takes a success back, however its letters are spaced."""
+    squeezed = re.sub(r"(?<=[가-힣])[\s·\u119e_-]+(?=[가-힣])", "", text)  # as some write: 실 패
+    letters = re.sub(r"(?<=\b[a-z]) (?=[a-z]\b)", "", text)  # f a i l e d
+    forms = (text, squeezed, letters)
+    is_reported = any(REPORTED.match(sentence) for sentence in sentences)
+    return is_reported or "?" in text or any(DOUBTS.search(form) for form in forms)
+
+
+def _without_own(text: str, success: str | Sequence[str]) -> tuple[str, bool]:
     """The text without the sentences of success that a person named, and whether one was there."""
     named = [success] if isinstance(success, str) else list(success)
     named += os.environ.get("MEDKIT_SUCCESS", "").split("|")
     is_there = False
-    for sentence in filter(None, (_plain(words).rstrip(ENDS + " ") for words in named)):
-        whole = rf"(^|[{ENDS}\n]\s*){re.escape(sentence)}(?=$|[{ENDS}\n])"
+    for words in named:
+        sentence = _plain(words).strip("\"' ").rstrip(".! ")
+        if not re.search(r"[^\W\d_〃]", sentence):  # nothing that could be said
+            continue
+        whole = rf"(^|[.!?\n] *){re.escape(sentence)}(?= *(?:[.!\n]|$))"
         text, count = re.subn(whole, r"\1〃", text)
         is_there = is_there or count > 0
     return text, is_there
