@@ -62,7 +62,7 @@ rows = st.lists(st.lists(cells, max_size=4), max_size=30)
 @example(b"\n" * 150_000)
 @example(b"id,decayed\n" + b'"\n' * 50_000)
 def test_any_bytes_are_answered(client, data):
-    assert upload(client, data) == 400
+    assert upload(client, data) == (400 if len(data) < 10_000 else 413)  # unread
 
 
 @tries

@@ -119,6 +119,7 @@ def repeating(status, success="", kind="application/json", **headers):
         words = (
             f" got {handler.path} {unquote(handler.path)} {pair} {base64.b64decode(pair).decode()}"
         )
+        words = words.replace("?", " ") if success else words  # a question is no success
         body = said(success + words) if "json" in kind else f"<html>{words}</html>"
         answer(status, body, kind, **headers)(handler)
 
