@@ -12,6 +12,7 @@ import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager, suppress
+from pathlib import Path
 
 import pytest
 import requests
@@ -207,3 +208,14 @@ def test_a_second_server_on_a_folder_is_refused(server):
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 1 and done.stdout == "" and "Traceback" not in done.stderr
     assert "a server has it already (process" in done.stderr and "End that one" in done.stderr
+
+
+def test_the_attacks_of_the_benchmark_fail():
+    script = Path(__file__).parents[1] / "benchmarks" / "attack.py"
+    command = [sys.executable, str(script), "rival", "headers", "overflow", "--seconds", "2"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    rival, headers, overflow = done.stdout.splitlines()
+    assert "10 of 10 right ones entered" in rival and "(statuses [200])" in rival
+    assert "headers: 431" in headers and "chunks: 400" in headers
+    assert ", 0 told for no slot" in overflow and "shows 5 digits" in overflow
