@@ -371,7 +371,7 @@ def test_a_full_disk_is_said_before_anything_is_sent(csv, monkeypatch):
     assert "the disk is full" in str(error) and got == []
 
 
-def test_an_outcome_that_cannot_be_written_is_a_warning(csv, monkeypatch):
+def fill_the_disk_after_the_intent(monkeypatch):
     append = Ledger.append
 
     def full(ledger, event):
@@ -380,6 +380,10 @@ def test_an_outcome_that_cannot_be_written_is_a_warning(csv, monkeypatch):
         append(ledger, event)
 
     monkeypatch.setattr(Ledger, "append", full)
+
+
+def test_an_outcome_that_cannot_be_written_is_a_warning(csv, monkeypatch):
+    fill_the_disk_after_the_intent(monkeypatch)
     with serving(answer(200, said(MESSAGE))) as (who, _):
         with pytest.warns(UserWarning, match="accepted, but the ledger could not be written"):
             assert mk.submit(csv, credentials=who).left == 8
@@ -582,14 +586,7 @@ def test_an_intent_that_may_not_last_is_not_sent(csv, monkeypatch, error):
 @pytest.mark.filterwarnings("error")
 def test_where_warnings_are_errors_a_receipt_is_still_returned(csv, monkeypatch, capsys):
     (csv.parent / "receipt.json").mkdir()
-    append = Ledger.append
-
-    def full(ledger, event):
-        if event["event"] == "outcome":
-            raise OSError(errno.ENOSPC, "the disk is full")
-        append(ledger, event)
-
-    monkeypatch.setattr(Ledger, "append", full)
+    fill_the_disk_after_the_intent(monkeypatch)
     with serving(answer(200, said(MESSAGE))) as (who, _):
         assert mk.submit(csv, credentials=who).left == 8
     told = capsys.readouterr().err
