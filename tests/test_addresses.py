@@ -1,8 +1,11 @@
 from __future__ import annotations
 
 import pytest
+from showing import values_of
 
 from medkit.submission.addresses import check_address, host_of, place
+from medkit.submission.answers import SubmitError
+from medkit.submission.credentials import Credentials
 
 SAME = [
     ("localhost:8765", "1"),
@@ -20,7 +23,14 @@ def test_one_place_has_one_key(host, team):
 
 
 def test_a_port_that_goes_without_saying_is_none():
-    hosts = ["contest.kr", "contest.kr:443", "Contest.KR:0443", "contest.kr.", "contest.kr:80"]
+    hosts = [
+        "contest.kr",
+        "contest.kr:443",
+        "Contest.KR:0443",
+        "contest.kr.",
+        "contest.kr:80",
+        "contest.kr:",
+    ]
     assert {place(host, "7") for host in hosts} == {("contest.kr:443", "7")}
 
 
@@ -37,3 +47,15 @@ def test_what_stands_in_an_old_ledger_has_a_key():
 def test_the_host_of_an_address_is_what_is_shown():
     assert host_of("https://Contest.kr:8443/x") == "contest.kr:8443"
     assert check_address("http://127.0.0.1:1") == [] == check_address("https://contest.kr")
+
+
+def test_a_name_in_korean_letters_is_its_coded_one():
+    assert place("대회.kr", "1") == place("xn--9b0b023a.kr", "1") == place("대회.KR:443", "1")
+
+
+@pytest.mark.parametrize("url", ["https://me:hunter2@host", "https://host?password=hunter2"])
+def test_a_password_in_an_address_is_in_no_frame(url):
+    who = Credentials(url, "42", "me@x.kr", "a", "b")
+    with pytest.raises(SubmitError, match="or more than that") as caught:
+        check_address(who.url)
+    assert "hunter2" not in values_of(caught.value, __file__)

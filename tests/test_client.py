@@ -640,3 +640,84 @@ def test_no_frame_shows_it_whatever_is_raised(csv, monkeypatch, kind, place):
     is_before = place in ("prepared", "urlopen")
     expected = "refused" if is_read else "not sent" if is_before else "unknown"
     assert list(mk.submissions()["outcome"]) == [expected]
+
+
+@pytest.mark.parametrize(
+    ("date", "retry"),
+    [("Fri, 31 Dec 9999 23:59:59 GMT", ""), ("", "Fri, 31 Dec 9999 23:59:59 GMT")],
+)
+def test_a_date_that_is_no_clock_is_left_alone(csv, date, retry):
+    def reply(handler):
+        data = said(MESSAGE).encode()
+        handler.send_response_only(429 if retry else 200)
+        handler.send_header("Date", date or "soon")
+        handler.send_header("Retry-After", retry or "soon")
+        handler.send_header("Content-Length", str(len(data)))
+        handler.end_headers()
+        handler.wfile.write(data)
+
+    with serving(reply) as (who, _):
+        if retry:
+            assert refused(csv, who).outcome == "refused"
+        else:
+            assert mk.submit(csv, credentials=who).left == 8
+        assert mk.quota_left(url=who.url, team="42").left == (10 if retry else 8)
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"success": None}, {"success": [1]}, {"retries": "2"}, {"timeout_s": None}]
+)
+def test_what_would_fail_after_sending_is_refused_before(csv, wrong):
+    with serving(answer(200, said(MESSAGE))) as (who, got):
+        with pytest.raises(ValueError, match=f"submit: {next(iter(wrong))} .*expected a"):
+            mk.submit(csv, credentials=who, **wrong)
+    assert got == [] and mk.submissions().empty
+
+
+def test_an_answer_that_cannot_be_read_is_unknown_and_written_down(csv, monkeypatch):
+    def fail(*args):
+        raise MemoryError
+
+    monkeypatch.setattr(answers, "_read", fail)
+    with serving(answer(200, said(MESSAGE))) as (who, _):
+        error = refused(csv, who)
+    assert error.outcome == "unknown" and "cannot be read (MemoryError" in str(error)
+    assert Ledger(ledger_path()).events[-1][1]["outcome"] == "unknown"
+
+
+def test_half_an_intent_is_taken_back(csv, monkeypatch):
+    append = mk.files.append_line
+
+    def half(path, line, **options):
+        with open(path, "ab") as file:
+            file.write(line.encode()[:200])
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with serving(answer(200, said(MESSAGE))) as (who, got):
+        monkeypatch.setattr(mk.files, "append_line", half)
+        with pytest.raises(mk.SubmitError, match="no ledger can be kept .*Nothing was sent"):
+            mk.submit(csv, credentials=who)
+        monkeypatch.setattr(mk.files, "append_line", append)
+        with pytest.warns(UserWarning, match="cut short"):  # the line that would have said so
+            mk.submit(csv, credentials=who)
+    assert len(got) == 1
+
+
+def test_an_old_receipt_does_not_speak_for_every_team(csv):
+    with serving(answer(200, said(MESSAGE))) as (who, got):
+        mk.submit(csv, credentials=who)
+        path = csv.parent / "receipt.json"
+        old = {k: v for k, v in json.loads(path.read_text()).items() if k not in ("host", "team")}
+        path.write_text(json.dumps(old))
+        mk.submit(csv, credentials=Credentials(who.url, "43", **SECRETS))
+        path.write_text(json.dumps(old))
+        ledger_path().unlink()
+        with pytest.raises(mk.SubmitError, match="the receipt beside the CSV"):
+            mk.submit(csv, credentials=Credentials(who.url, "44", **SECRETS))
+    assert len(got) == 2
+
+
+def test_what_is_asked_of_a_place_needs_no_credentials(monkeypatch, tmp_path):
+    (tmp_path / "damaged.json").write_text("{")
+    monkeypatch.setenv("MEDKIT_CREDENTIALS", str(tmp_path / "damaged.json"))
+    assert mk.quota_left(url="https://host", team="1").left == 10

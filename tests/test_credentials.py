@@ -8,6 +8,7 @@ import os
 import pickle
 import stat
 import sys
+import unicodedata
 
 import pytest
 from showing import values_of
@@ -182,24 +183,53 @@ def test_forgetting_leaves_nothing_behind(monkeypatch):
     assert list(path.parent.iterdir()) == []
     assert module.known() == {**dict.fromkeys(module.NAMES, ""), "url": "https://host", "team": "7"}
     mk.forget_credentials()  # nothing is there any more
+    (path.parent / "real.json").write_text("{}")
+    path.symlink_to(path.parent / "real.json")
+    mk.forget_credentials()
+    assert list(path.parent.iterdir()) == []
+
+
+def test_a_folder_that_is_not_the_kits_own_is_let_be(monkeypatch, tmp_path):
+    path = tmp_path / "medkit" / "credentials.json"
+    path.parent.mkdir(mode=0o775)
+    path.write_text(json.dumps(WHO))
+    os.chmod(path, 0o600), os.chmod(path.parent, 0o775)
+    monkeypatch.setenv("MEDKIT_CREDENTIALS", str(path))
+    assert load_credentials() == Credentials(**WHO)
+    assert stat.S_IMODE(path.parent.stat().st_mode) == 0o775
+
+
+def test_a_file_that_cannot_be_tightened_is_not_used(monkeypatch):
+    path = module.credentials_path()
+    path.parent.mkdir()
+    path.write_text(json.dumps(WHO))
+    os.chmod(path, 0o644)
+
+    def refuse(*args):
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    monkeypatch.setattr(os, "chmod", refuse)
+    with pytest.raises(RuntimeError, match="others can read it, and it cannot be tightened"):
+        load_credentials()
 
 
 @pytest.mark.parametrize("mode", [0o600, 0o644])
-@pytest.mark.skipif(os.getuid() != 0, reason="only root can give a file away")
-def test_a_file_of_another_user_is_not_used(mode):
+def test_a_file_of_another_user_is_not_used(mode, monkeypatch):
     path = module.credentials_path()
     path.parent.mkdir()
     path.write_text(json.dumps(WHO))
     os.chmod(path, mode)
-    os.chown(path, 12345, -1)
-    with pytest.raises(RuntimeError, match="belongs to another user .number 12345.*is not used"):
+    owner = path.stat().st_uid
+    monkeypatch.setattr(os, "getuid", lambda: owner + 1)
+    with pytest.raises(RuntimeError, match=f"belongs to another user .number {owner}.*is not used"):
         load_credentials()
     assert stat.S_IMODE(path.stat().st_mode) == mode
 
 
 def test_without_a_umask_only_the_owner_can_read_or_replace_it(monkeypatch, tmp_path):
-    path = tmp_path / "home" / ".config" / "medkit" / "credentials.json"
-    monkeypatch.setenv("MEDKIT_CREDENTIALS", str(path))
+    monkeypatch.delenv("MEDKIT_CREDENTIALS")
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    path = module.credentials_path()
     answer(monkeypatch, WHO.values())
     before = os.umask(0)
     try:
@@ -251,8 +281,18 @@ def test_scrubbing_knows_how_pages_write_quotes():
     who = Credentials(**{**WHO, "password": "a'b\"c/d  e"})
     forms = ["a&#x27;b&quot;c/d  e", "a&#39;b&#34;c/d  e", "a&#39;b&quot;c/d  e", "a'b\"c/d e"]
     forms += ["a'b\\\"c\\/d  e", "a'b\"c/d  e"]
+    forms += ["a&apos;b\\u0022c&#x2F;d&#32;&#32;e", "a%27b%22c%2fd++e", "&#97;'b\"c/d&nbsp; e"]
     for form in forms:
         assert who.scrub(f"<{form}>") == "<***>", form
+    who = Credentials(**{**WHO, "password": "pà<s&비밀"})
+    for form in [
+        "p&#224;&#60;s&#38;비밀",
+        "pà\\u003cs\\u0026비밀",
+        unicodedata.normalize("NFD", "pà<s&비밀"),
+    ]:
+        assert who.scrub(f"<{form}>") == "<***>", form
+    pair = base64.urlsafe_b64encode("me@x.kr:pà<s&비밀".encode()).decode()
+    assert who.scrub(pair) == "***"
 
 
 def test_the_default_place_is_outside_any_project(monkeypatch):

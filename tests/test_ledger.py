@@ -222,6 +222,17 @@ def test_an_unknown_outcome_is_settled_and_may_be_corrected(tmp_path):
     assert list(mk.submissions()["outcome"]) == ["refused", "accepted"]
 
 
+def test_each_of_two_unknown_ones_is_settled(tmp_path):
+    csv = tmp_path / "x.csv"
+    csv.write_text("id,x\na,1\n")
+    for name in ("one", "two"):
+        write(name, "unknown" if name == "one" else None, sha256=mk.files.sha256_file(csv))
+    mk.note_outcome(csv, "accepted")
+    mk.note_outcome(csv, "refused")
+    assert list(mk.submissions()["outcome"]) == ["refused", "accepted"]
+    assert Ledger(ledger_path()).entries[1].closed == 4  # where it was settled
+
+
 def test_what_the_server_said_is_not_settled_anew(tmp_path):
     csv = tmp_path / "x.csv"
     csv.write_text("id,x\na,1\n")

@@ -187,6 +187,44 @@ def test_what_is_said_early_in_a_day_by_a_server_with_a_clock_is_believed():
     assert room(MAIC, [last], NOON).left == 3
 
 
+def test_a_clock_that_was_wrong_by_hours_is_not_believed_to_be_so_for_ever():
+    """Ten were sent, by a clock that has been set right since."""
+    for hours in (-3, 3):
+        sent_at = NOON - timedelta(hours=1)
+        facts = [
+            Entry(
+                {},
+                sent_at,
+                sent_at,
+                "accepted",
+                9 - k,
+                10,
+                2 * k,
+                2 * k + 1,
+                server_time=sent_at + timedelta(hours=hours),
+            )
+            for k in range(10)
+        ]
+        later = NOON + timedelta(hours=4)
+        assert room(MAIC, facts, later).left == 0
+        assert room(MAIC, facts, NOON + timedelta(hours=20)).left == 10
+
+
+def test_what_was_sent_25_hours_ago_by_the_servers_clock_is_not_within_24():
+    late = NOON - timedelta(hours=23, minutes=59)
+    facts = [
+        Entry({}, late, late, "accepted", None, 10, k, k + 1, server_time=late - 5 * 60 * SECOND)
+        for k in range(10)
+    ]
+    assert room(MAIC, facts, NOON).notes == ()
+
+
+def test_an_intent_that_was_settled_counts_once():
+    lost = Entry({}, NOON, NOON, "accepted", None, None, 1, 2, is_settled=True)
+    told = Entry({}, NOON, NOON, "accepted", 8, 10, 3, 4)
+    assert room(MAIC, [lost, told], NOON + SECOND).left == 8
+
+
 def test_a_rule_against_idle_teams_is_told_from_the_ledger():
     assert "can remove a team that sends nothing for 3 days, and this ledger knows of nothing" in (
         str(room(MAIC, [], NOON))

@@ -19,29 +19,36 @@ def check_address(url: str) -> list[str]:
 
     https only, but for this machine and the hosts that `MEDKIT_ALLOW_HTTP` names.
     """
-    try:
-        parts = urlsplit(url)
-        host, port = parts.hostname, parts.port
-    except ValueError:  # a port that is none, a bracket that does not close
-        host = None
-    if not host or "@" in parts.netloc or parts.query or parts.fragment:
+    scheme, host, port = _parts(url)
+    if not host:
         raise SubmitError(  # without the address: some paste a password into it
             "submit: the address has no host that can be read, or more than that (expected "
             "https://host). Correct it with mk.save_credentials().",
             outcome="not sent",
         )
-    if parts.scheme == "https" or (parts.scheme == "http" and host in LOCAL):
+    if scheme == "https" or (scheme == "http" and host in LOCAL):
         return []
     allowed = [name.strip() for name in os.environ.get("MEDKIT_ALLOW_HTTP", "").split(",")]
-    if parts.scheme == "http" and {host, f"{host}:{port}"} & set(allowed):
+    if scheme == "http" and {host, f"{host}:{port}"} & set(allowed):
         note = f"The passwords go to {host} in the open (http), as MEDKIT_ALLOW_HTTP allows."
         warnings.warn(f"submit: {note} Everyone on the network can read them.", stacklevel=3)
         return [note]
     raise SubmitError(
-        f"submit: the address begins with {parts.scheme!r} (expected https). "
+        f"submit: the address begins with {scheme!r} (expected https). "
         "Passwords are not sent in the open; correct it with mk.save_credentials().",
         outcome="not sent",
     )
+
+
+def _parts(url: str) -> tuple[str, str, int | None]:
+    """Scheme, host and port; no host where more stands there, which may be a password."""
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname, parts.port
+    except ValueError:  # a port that is none, a bracket that does not close
+        return "", "", None
+    is_more = "@" in parts.netloc or parts.query or parts.fragment
+    return parts.scheme, "" if is_more else host or "", port
 
 
 def host_of(url: str) -> str:
@@ -54,10 +61,13 @@ def place(host: str, team: str) -> tuple[str, str]:
 
     `localhost` and 127.0.0.1, port 0443 and 443 and none, team 01 and 1 are the same.
     """
-    name, _, port = unicodedata.normalize("NFKC", str(host)).strip().casefold().rpartition(":")
+    host = unicodedata.normalize("NFKC", str(host)).strip().casefold().rstrip(":")
+    name, _, port = host.rpartition(":")
     if not name or not port.isdecimal():  # no port; a colon may be an address's own
         name, port = f"{name}:{port}" if name else port, ""
     name, number = name.rstrip(".").strip("[]"), int(port or 443)
+    with suppress(UnicodeError):
+        name = name.encode("idna").decode("ascii")
     with suppress(ValueError):
         name = ipaddress.ip_address(name).compressed
     name = "localhost" if name in LOCAL else name

@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 from medkit.submission.credentials import Credentials, apart
 from medkit.submission.wording import outcome_of, says_unspent
 
+DAY = timedelta(days=1)
 SEOUL = timezone(timedelta(hours=9), "Asia/Seoul")  # no summer time since 1988
 LONGEST = 65536  # bytes looked at of an answer
 LONGEST_WORDS = 500  # characters shown of it
@@ -94,7 +95,8 @@ def _read(answer: Answer, who: Credentials, success: str | Sequence[str]) -> Ver
         )
     else:
         meaning, outcome = _meaning(answer, message, who)
-    return Verdict(outcome, meaning, words, answer.status, _moment(answer.date))
+    clock = _moment(answer.date, within=DAY)  # another date is no clock's
+    return Verdict(outcome, meaning, words, answer.status, clock)
 
 
 def not_accepted(verdict: Verdict, csv: str) -> SubmitError:
@@ -184,17 +186,18 @@ def _wait(retry_after: str) -> str:
     if found:
         until = datetime.now(timezone.utc) + timedelta(seconds=int(found.group(1)))
     else:
-        until = _moment(retry_after)
+        until = _moment(retry_after, within=366 * DAY)
     return (
         "" if until is None else f"wait until {until.astimezone(SEOUL):%Y-%m-%d %H:%M:%S} (Seoul)"
     )
 
 
-def _moment(date: str) -> datetime | None:
-    """A date of an HTTP header, in UTC; None for what is none."""
+def _moment(date: str, within: timedelta) -> datetime | None:
+    """A date of an HTTP header, in UTC; None for what is none, or is too far from now."""
     try:
         moment = parsedate_to_datetime(date)
-        return moment.replace(tzinfo=moment.tzinfo or timezone.utc).astimezone(timezone.utc)
+        moment = moment.replace(tzinfo=moment.tzinfo or timezone.utc).astimezone(timezone.utc)
+        return moment if abs(moment - datetime.now(timezone.utc)) <= within else None
     except (TypeError, ValueError, IndexError, OverflowError):
         return None
 

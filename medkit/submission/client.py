@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import json
+import os
 import secrets
 import sys
 import warnings
@@ -16,7 +17,7 @@ from typing import Any, Sequence
 from medkit import files
 from medkit.submission.addresses import check_address, host_of, place
 from medkit.submission.answers import SEOUL, SubmitError, Verdict, not_accepted, read_answer
-from medkit.submission.credentials import Credentials, known, load_credentials
+from medkit.submission.credentials import Credentials, Secret, known, load_credentials
 from medkit.submission.csv_files import check_submission, read_expected
 from medkit.submission.ledger import Entry, Ledger, clock, ledger_path, opened, tell_damage
 from medkit.submission.posting import check_requests, post
@@ -82,6 +83,7 @@ def submit(
     Source: MAIC briefing 2022: the address, ten a day.
     """
     csv = Path(csv)
+    _check_options(success, retries, timeout_s)
     data, checks = _checked(csv)
     who = load_credentials() if credentials is None else credentials
     checks += check_address(who.url)
@@ -99,7 +101,10 @@ def submit(
     except SubmitError as error:
         _write_outcome(facts, Verdict(error.outcome, "", error.answer, error.status))
         raise
-    verdict = read_answer(answer, who, success)
+    try:
+        verdict = read_answer(answer, who, success)
+    except RuntimeError as error:  # it came, and nobody can read it
+        verdict = Verdict("unknown", f"the answer cannot be read ({error})", "", answer.status)
     _write_outcome(facts, verdict)
     if verdict.outcome != "accepted":
         raise not_accepted(verdict, str(csv))
@@ -122,14 +127,24 @@ def quota_left(quota: Quota = MAIC, *, url: str = "", team: str = "") -> Room:
     Raises:
         RuntimeError: address or team is not known yet.
     """
-    given = known()
-    url, team = url or given["url"], team or given["team"]
+    given = known() if not (url and team) else {}
+    url, team = Secret(url or given["url"]), team or given["team"]
     if not (url and team):
         raise RuntimeError("quota_left: no address or no team. Run mk.save_credentials() once.")
     check_address(url)
     ledger = Ledger(ledger_path())
     tell_damage(ledger)
     return room(quota, ledger.of(host_of(url), team), datetime.now(timezone.utc))
+
+
+def _check_options(success: str | Sequence[str], retries: int, timeout_s: float) -> None:
+    """Refuse what would be found out only after sending."""
+    sentences = [success] if isinstance(success, str) else success
+    if not isinstance(sentences, (list, tuple)) or any(not isinstance(s, str) for s in sentences):
+        raise ValueError(f"submit: success {success!r} (expected a sentence, or a list of some).")
+    for name, value in (("retries", retries), ("timeout_s", timeout_s)):
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or not value >= 0:
+            raise ValueError(f"submit: {name} {value!r} (expected a number of at least 0).")
 
 
 def _checked(csv: Path) -> tuple[bytes, list[str]]:
@@ -206,12 +221,14 @@ def _write_intent(
 
 
 def _append_intent(ledger: Ledger, facts: dict[str, Any]) -> None:
-    """Write the intent down; one that stands there but may not last is taken back."""
+    """Write the intent down; one that stands there in half, or may not last, is taken back."""
+    size = ledger.path.stat().st_size
     try:
         ledger.append({"event": "intent", **facts})
     except BaseException:  # a full disk, an interrupt
         back = {**facts, "event": "outcome", "outcome": "not sent", **clock("closed")}
         with suppress(OSError):  # the first error is the one to tell
+            os.truncate(ledger.path, size)
             ledger.append(back)
         raise
 
@@ -227,12 +244,17 @@ def _sent_before(
         fate = "was accepted" if same[-1].outcome == "accepted" else "may have arrived"
         return f"these bytes were sent at {sent} (Seoul), and the file {fate}."
     whose = place(receipt.get("host") or facts["host"], receipt.get("team") or facts["team"])
-    if receipt.get("sha256") == digest and whose == place(facts["host"], facts["team"]):
+    is_old = "host" not in receipt  # of a version that did not say where
+    is_told = is_old and any(e.facts.get("sha256") == digest for e in ledger.entries)
+    is_here = whose == place(facts["host"], facts["team"]) and not is_told
+    if receipt.get("sha256") == digest and is_here:
         return (
             f"the receipt beside the CSV says that these bytes were accepted at "
             f"{receipt.get('time_seoul')}, though the ledger ({ledger.path}) does not."
         )
-    if any(digest.encode() in line for line in ledger.lost):
+    known_ids = [str(e.facts.get("id")).encode() for e in ledger.entries]
+    lost = [line for line in ledger.lost if not any(name in line for name in known_ids)]
+    if any(digest.encode() in line for line in lost):
         return f"a damaged line of the ledger ({ledger.path}) names these bytes: they may be there."
     return ""
 
@@ -243,8 +265,8 @@ def _receipt(facts: dict[str, Any], message: str, checks: list[str], quota: Quot
     try:
         entries = Ledger(ledger_path()).of(facts["host"], facts["team"])
         rest = room(quota, entries, datetime.now(timezone.utc))
-    except OSError as error:  # it is accepted all the same
-        checks.append(f"The ledger could not be read: {error.strerror or error}.")
+    except (OSError, ValueError, OverflowError) as error:  # it is accepted all the same
+        checks.append(f"The ledger could not be read: {getattr(error, 'strerror', 0) or error}.")
     else:
         next_free = "" if rest.left else show_time(rest.next_free, quota)
         if left is None:

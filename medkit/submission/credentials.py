@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import base64
 import getpass
-import html
 import json
 import os
 import re
 import stat
 import sys
+import unicodedata
 import warnings
+from contextlib import suppress
 from dataclasses import dataclass
-from functools import partial
+from html.entities import codepoint2name
 from pathlib import Path
 from typing import Any, Callable
-from urllib.parse import quote, quote_plus, urlsplit
+from urllib.parse import urlsplit
 
 from medkit import files
 
@@ -49,7 +50,7 @@ class Credentials:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "team", str(self.team))  # many type a number
-        for name in SECRET:
+        for name in (*SECRET, "url"):  # some paste a password into an address
             object.__setattr__(self, name, Secret(getattr(self, name)))
 
     def __repr__(self) -> str:
@@ -100,33 +101,36 @@ def _is_text(value: str) -> bool:
 
 
 def _scrubbed(text: str, who: Credentials) -> str:
-    forms = _base64(f"{who.email}:{who.password}")
-    for secret in filter(None, (getattr(who, name) for name in SECRET)):
-        forms |= _forms(str(secret))
-    longest_first = sorted(forms, key=len, reverse=True)  # one may hold another
-    return re.sub("|".join(map(re.escape, longest_first)), HIDDEN, text, flags=re.IGNORECASE)
+    secrets = [str(getattr(who, name)) for name in SECRET if getattr(who, name)]
+    patterns = {_pattern(form) for secret in secrets for form in _normal_forms(secret)}
+    for coded in [f"{who.email}:{who.password}", *secrets]:
+        data = coded.encode("utf-8", "surrogatepass")
+        for code in (base64.b64encode(data), base64.urlsafe_b64encode(data)):
+            patterns.add(re.escape(code.decode("ascii").rstrip("=")) + "(?:=|%3D)*")
+    longest_first = sorted(patterns, key=len, reverse=True)  # one may hold another
+    return re.sub("|".join(longest_first), HIDDEN, text, flags=re.IGNORECASE)
 
 
-def _forms(secret: str) -> set[str]:
-    """All that a server might write for a secret, but for upper and lower case."""
-    percent = partial(quote, errors="surrogatepass")
-    once = {percent(secret), percent(secret, safe="")}
-    once.add(quote_plus(secret, errors="surrogatepass"))
-    page = {html.escape(secret, quote=False)}
-    for single in ("&#x27;", "&#39;", "&apos;"):
-        for double in ("&quot;", "&#34;"):
-            form = html.escape(secret).replace("&#x27;", single)
-            page.add(form.replace("&quot;", double))
-    escaped = {json.dumps(secret)[1:-1], json.dumps(secret, ensure_ascii=False)[1:-1]}
-    escaped |= {form.replace("/", "\\/") for form in escaped}
-    twice = {percent(form, safe="") for form in once}
-    plain = {secret, " ".join(secret.split())}
-    return plain | once | twice | page | escaped | _base64(secret)
+def _normal_forms(secret: str) -> set[str]:
+    return {secret} | {unicodedata.normalize(form, secret) for form in ("NFC", "NFD")}
 
 
-def _base64(text: str) -> set[str]:
-    form = base64.b64encode(text.encode("utf-8", "surrogatepass")).decode("ascii")
-    return {form, form.rstrip("=")}
+def _pattern(secret: str) -> str:
+    """For all that a server might write for a secret: each character in any of its forms."""
+    runs = re.findall(r"\s+|\S", secret)  # pages make one space of several
+    return "".join(_character(run[0]) + "+" * run.isspace() for run in runs)
+
+
+def _character(char: str) -> str:
+    percent = "".join(f"%{byte:02X}" for byte in char.encode("utf-8", "surrogatepass"))
+    code, name = ord(char), codepoint2name.get(ord(char), "apos" if char == "'" else "")
+    forms = {char, percent, percent.replace("%", "%25"), json.dumps(char)[1:-1], f"\\u{code:04x}"}
+    forms |= {f"&{name};"} if name else set()
+    forms |= {f"\\{char}"} if char in "/\\\"'" else set()
+    forms |= {"+", "&nbsp;"} if char == " " else set()
+    patterns = [re.escape(form) for form in forms] + [rf"&#0*{code};", rf"&#x0*{code:x};"]
+    patterns += [r"\s+"] if char.isspace() else []
+    return "(?:" + "|".join(sorted(patterns, key=len, reverse=True)) + ")"
 
 
 def load_credentials() -> Credentials:
@@ -159,7 +163,7 @@ def known() -> dict[str, str]:
             raise ValueError(f"{path}: not a file of credentials. Run mk.save_credentials() again.")
         if given["url"] in ("", saved.get("url")):
             given = {name: given[name] or saved.get(name, given[name]) for name in NAMES}
-    return {name: value if name in SECRET else str(value) for name, value in given.items()}
+    return {**given, "team": str(given["team"])}
 
 
 def save_credentials() -> Path:
@@ -192,13 +196,17 @@ def forget_credentials() -> None:
     for name in SECRET:
         os.environ.pop(f"MEDKIT_{name.upper()}", None)
     files.clear_leftovers(path)
-    path.unlink(missing_ok=True)
+    for place in (path.resolve(), path):  # a link and what it leads to
+        place.unlink(missing_ok=True)
 
 
 def credentials_path() -> Path:
     """`MEDKIT_CREDENTIALS`, else `~/.config/medkit/credentials.json`: outside any project."""
-    default = Path.home() / ".config" / "medkit" / "credentials.json"
-    return Path(os.environ.get("MEDKIT_CREDENTIALS") or default)
+    return Path(os.environ.get("MEDKIT_CREDENTIALS") or _default_path())
+
+
+def _default_path() -> Path:
+    return Path.home() / ".config" / "medkit" / "credentials.json"
 
 
 def _check_private(path: Path) -> None:
@@ -211,15 +219,23 @@ def _check_private(path: Path) -> None:
             "and run mk.save_credentials()."
         )
     if stat.S_IMODE(found.st_mode) & 0o077:
-        os.chmod(path, 0o600)
+        try:
+            os.chmod(path, 0o600)
+        except OSError as error:
+            raise RuntimeError(
+                f"{path}: others can read it, and it cannot be tightened ({error.strerror}). It is "
+                "not used: set MEDKIT_CREDENTIALS to a file on another disk, and run "
+                "mk.save_credentials()."
+            ) from error
         warnings.warn(
             f"{path} could be read by others; it is yours alone now (mode 0600). "
             "If anyone shares this machine, change the passwords.",
             stacklevel=5,
         )
-    folder = path.parent
-    if folder.name == "medkit" and stat.S_IMODE(folder.stat().st_mode) & 0o022:
-        os.chmod(folder, 0o700)
+    folder = path.parent  # only the default one is the kit's own
+    if path == _default_path() and stat.S_IMODE(folder.stat().st_mode) & 0o022:
+        with suppress(OSError):  # the file itself is this user's, as was seen above
+            os.chmod(folder, 0o700)
         warnings.warn(
             f"{folder} could be written to by others, who might have laid their own file there; "
             "it is yours alone now (mode 0700). Look whether the address is right.",

@@ -115,13 +115,21 @@ class Form:
 
     def _take(self, name: str, change: Any) -> None:
         """Take what was typed; a secret leaves its box at once."""
-        box, value = self.boxes[name], change["new"].strip()
+        box, value = self.boxes[name], Secret(change["new"].strip())
         if not value:
             return
-        self.typed[name] = Secret(value) if name in SECRET else value
+        self.typed[name] = value if name in SECRET else str(value)
         if name in SECRET:
             box.value, box.placeholder = "", "typed; it is in memory until you submit"
-        self._look()
+        try:
+            self._look()
+        except BaseException as error:  # frames above hold what was typed: none may be shown
+            self.result.value = f"{type(error).__name__}. Press Look again."
+
+    def _send(self) -> str:
+        who = Credentials(**{**known(), **self.typed})
+        options = {"credentials": who, "quota": self.quota, **self.options}
+        return submit(self.picker.value, **options)._repr_html_()
 
     def _press(self) -> None:
         """Send once: a second click finds the button disabled, until something is changed."""
@@ -135,9 +143,7 @@ class Form:
                 return
             self.button.disabled = True
             self.result.value = "sending ..."
-            who = Credentials(**{**known(), **self.typed})
-            options = {"credentials": who, "quota": self.quota, **self.options}
-            self.result.value = _told(lambda: submit(self.picker.value, **options)._repr_html_())
+            self.result.value = _told(self._send)
             self._forget()
             self._show()
             self.result.value += "<br>For another submission press Look again."

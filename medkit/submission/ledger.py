@@ -194,7 +194,8 @@ def note_outcome(csv: Path | str, outcome: str) -> None:
         raise ValueError(f"note_outcome: {outcome!r} (expected 'accepted' or 'refused').")
     with opened() as ledger:
         sent = _sent(ledger, csv, "note_outcome")
-        open_ones = [entry for entry in sent if entry.outcome == "unknown" or entry.is_settled]
+        open_ones = [entry for entry in sent if entry.is_settled]
+        open_ones += [entry for entry in sent if entry.outcome == "unknown"]  # these first
         if not open_ones:
             raise ValueError(
                 f"note_outcome: the server told what became of {str(csv)!r}: it was "
@@ -288,6 +289,7 @@ def _entries(events: list[tuple[int, dict[str, Any]]]) -> list[Entry]:
             entries[name].score = facts["score"]
         elif kind == "settled" and name in entries and facts.get("outcome") in SETTLED:
             entries[name].outcome, entries[name].is_settled = facts["outcome"], True
+            entries[name].closed = entries[name].closed or number
         elif kind in ("intent", "outcome"):
             first = entries.get(name)
             sent = datetime.fromisoformat(facts["time_utc"])

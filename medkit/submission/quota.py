@@ -10,6 +10,7 @@ from typing import Sequence
 from medkit.submission.ledger import Entry
 
 DAY_S = 86400.0
+WRONG = timedelta(minutes=10)  # a clock that was wrong by more may have been set right since
 FAST = timedelta(seconds=60)  # by which our clock may be ahead without anyone noticing
 FIXED = {"Asia/Seoul": 9, "Asia/Tokyo": 9, "UTC": 0}  # zones without summer time, for Python 3.8
 
@@ -123,8 +124,8 @@ def room(quota: Quota, entries: Sequence[Entry], now: datetime) -> Room:
     ahead (the clock moved back) counts as now.
     """
     notes = _clock_notes(quota, entries, now)
-    told_times = [entry for entry in entries if entry.server_time is not None]
-    now += told_times[-1].ahead if told_times else timedelta(0)
+    ahead = [entry.ahead for entry in entries if entry.server_time is not None]
+    now += ahead[-1] if ahead and abs(ahead[-1]) < WRONG else timedelta(0)
     spent = [entry for entry in entries if entry.is_spent]
     recent = [entry for entry in spent if _may_count(quota, entry, now)]
     used, limit = len(recent), quota.limit
@@ -190,10 +191,11 @@ def _clock_notes(quota: Quota, entries: Sequence[Entry], now: datetime) -> list[
 
 
 def _rolling_notes(quota: Quota, spent: Sequence[Entry], now: datetime) -> list[str]:
-    rolling = [entry for entry in spent if now - entry.time < timedelta(seconds=DAY_S)]
+    times = [entry.time + entry.ahead for entry in spent]
+    rolling = [moment for moment in times if now - moment < timedelta(seconds=DAY_S)]
     if len(rolling) < quota.limit:
         return []
-    free = min(rolling[-quota.limit].time, now) + timedelta(seconds=DAY_S)
+    free = min(rolling[-quota.limit], now) + timedelta(seconds=DAY_S)
     return [
         f"{len(rolling)} were sent within 24 hours: if the contest counts any 24 hours and not "
         f"days, the next is free at {show_time(free, quota)}."
