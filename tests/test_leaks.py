@@ -157,7 +157,7 @@ def browser(tmp_path_factory):
         try:
             seen.shown = [seen.run(START), seen.run("%xmode Verbose")]
             seen.shown += [seen.run(SUBMIT) for _ in range(12)]
-            seen.run(f"os.environ.update(MEDKIT_CREDENTIALS='/none', MEDKIT_URL={who.url!r})")
+            seen.run(f"os.environ.update(MEDKIT_CREDENTIALS='/none', MEDKIT_URL={str(who.url)!r})")
             seen.run("os.environ['MEDKIT_TEAM'] = '42'; form = mk.submit_form('run'); form")
             for name, value in TYPED.items():
                 seen.type(name.replace("_", " "), value)

@@ -211,9 +211,10 @@ def test_a_clock_that_was_wrong_by_hours_is_not_believed_to_be_so_for_ever():
 
 
 def test_what_was_sent_25_hours_ago_by_the_servers_clock_is_not_within_24():
-    late = NOON - timedelta(hours=23, minutes=59)
+    """By ours, which was an hour fast then, it is 24."""
+    late, servers = NOON - timedelta(hours=23.9), NOON - timedelta(hours=24.9)
     facts = [
-        Entry({}, late, late, "accepted", None, 10, k, k + 1, server_time=late - 5 * 60 * SECOND)
+        Entry({}, late, late, "accepted", None, 10, k, k + 1, server_time=servers)
         for k in range(10)
     ]
     assert room(MAIC, facts, NOON).notes == ()

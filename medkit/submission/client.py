@@ -229,7 +229,10 @@ def _append_intent(ledger: Ledger, facts: dict[str, Any]) -> None:
         back = {**facts, "event": "outcome", "outcome": "not sent", **clock("closed")}
         with suppress(OSError):  # the first error is the one to tell
             os.truncate(ledger.path, size)
-            ledger.append(back)
+            try:
+                ledger.append(back)
+            except OSError:
+                os.truncate(ledger.path, size)
         raise
 
 
