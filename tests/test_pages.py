@@ -4,10 +4,12 @@ import base64
 import hashlib
 import html
 import json
+import os
 import re
 import shutil
 import subprocess
 from datetime import timedelta
+from importlib.util import find_spec
 
 import numpy as np
 import pytest
@@ -154,6 +156,18 @@ MEASURE = """
 };</script>"""
 
 
+def with_fonts(folder):
+    """An environment whose programs know the packaged fonts: without any, a browser shows none."""
+    import matplotlib
+
+    (korean,) = find_spec("koreanize_matplotlib").submodule_search_locations
+    places = [matplotlib.get_data_path(), korean]
+    known = "".join(f"<dir>{place}/fonts</dir>" for place in places)
+    conf = folder / "fonts.conf"
+    conf.write_text(f"<fontconfig>{known}<cachedir>{folder}/fonts</cachedir></fontconfig>")
+    return {**os.environ, "FONTCONFIG_FILE": str(conf)}
+
+
 @pytest.mark.skipif(shutil.which("chromium") is None, reason="no chromium to look with")
 @pytest.mark.parametrize("width", [390, 1280])
 def test_a_browser_shows_it_whole(contest, tmp_path, width):
@@ -176,7 +190,7 @@ def test_a_browser_shows_it_whole(contest, tmp_path, width):
     browser += ["--hide-scrollbars", "--disable-background-networking"]
     browser += [f"--user-data-dir={tmp_path / 'profile'}"]
     browser += [f"--window-size={max(width, 500) + 100},3700"]
-    run = {"check": True, "capture_output": True, "timeout": 120}
+    run = {"check": True, "capture_output": True, "timeout": 120, "env": with_fonts(tmp_path)}
     url = f"file://{tmp_path}/all.html"
     dump = subprocess.run([*browser, "--dump-dom", url], **run).stdout.decode()
     found = json.loads(html.unescape(re.search("<title>(.*?)</title>", dump).group(1)))
