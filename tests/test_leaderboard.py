@@ -112,6 +112,22 @@ def test_requests_that_are_none_leave_no_secret_in_the_log(tmp_path):
     assert "forged" not in log and "Traceback" not in log
 
 
+def test_another_notebooks_practice_server_is_let_be(tmp_path):
+    (tmp_path / "a.csv").write_text(table(TRUTH))
+    (tmp_path / "s.csv").write_text(table())
+    board = mk.start_leaderboard(tmp_path / "a.csv", tmp_path / "board")
+    try:
+        code = f"import medkit as mk; mk.start_leaderboard({str(tmp_path / 'a.csv')!r}, "
+        code += f"{str(tmp_path / 'board')!r})"
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+        assert done.returncode == 1 and "a server has it already" in done.stderr
+        assert mk.submit(tmp_path / "s.csv").left == 9  # its passwords still hold
+        assert (tmp_path / "board" / "credentials.json").exists()
+        assert "POST /api/direct-report/999 200" in (tmp_path / "board/server.log").read_text()
+    finally:
+        board.stop()
+
+
 def test_a_server_that_does_not_start_says_why(tmp_path):
     with pytest.raises(RuntimeError, match=r"did not start \(.*no such table.*See .*server\.log"):
         mk.start_leaderboard(tmp_path / "nothing.csv", tmp_path / "board")

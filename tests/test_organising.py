@@ -168,3 +168,7 @@ def test_a_row_from_the_future_is_shown_and_set_aside(run, tmp_path, caplog):
     board.close()
     assert "0 submissions are later" in run("mend", folder)
     assert "1 submissions count again" in run("mend", folder, "--back")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(SystemExit, match="no contest"):
+        run("mend", tmp_path / "empty")
+    assert list((tmp_path / "empty").iterdir()) == []

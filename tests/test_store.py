@@ -185,6 +185,10 @@ def test_what_is_set_aside_counts_no_more_and_can_come_back(store):
     assert [s.id for s in store.submissions()] == [first] and store.latest() == NIGHT
     assert store.bring_back() == 1 and store.bring_back() == 0
     assert store.submissions() == before and store.csv(second) == b"b"
+    store.set_scores([(second, {"public": {"f1": 1.0}}, "")])
+    store.set_aside([second])
+    store.bring_back()  # the answers may have been corrected meanwhile
+    assert store.state(second) == "received" and store.submissions()[1].scores == {}
 
 
 def test_a_store_of_names_that_only_differ_in_letters_is_still_read(store):
@@ -194,3 +198,10 @@ def test_a_store_of_names_that_only_differ_in_letters_is_still_read(store):
             database.execute("INSERT INTO members VALUES (?, 42, 'x', 'a$b')", (email,))
     assert store.member("You@x.kr").email == "You@x.kr"
     assert store.member("YOU@x.kr") is None  # nobody knows whom it means
+    members = [{"email": m.email, "name": "x", "password": "c$d"} for m in store.members(42)]
+    store.add_team(42, "용감한", "c$d", members)  # and keeps what it has
+    with store._open() as database:
+        database.execute("INSERT INTO teams VALUES (50, 'AI', 'a$b'), (51, 'ai', 'a$b')")
+    store.add_team(50, "AI", "c$d", [])
+    with pytest.raises(ValueError, match="its name is another team's"):
+        store.add_team(50, "Ai", "c$d", [])

@@ -73,7 +73,7 @@ class Guard:
     def __init__(self, store: Store, clock: Callable[[], float] = time.monotonic):
         self._store = store
         self._key = secrets.token_bytes(32)
-        self._nobody = salted(secrets.token_hex(8))  # takes the same time as a real one
+        self._nobody = salted(secrets.token_hex(8))  # takes the time of a real one of the kit's
         self._right: set[bytes] = set()
         self._waits = Waits(clock)
         self._turns = Turns(1, MOST_WAITING)

@@ -16,7 +16,6 @@ HOST = "127.0.0.1"
 THREADS = 72  # most of them wait: for a slow hash, or for their turn at the work
 MOST_CONNECTIONS = 900  # at once; two hundred teams may press at the same second
 MOST_HEADER = 16_384  # bytes
-IDLE_S = 120  # a connection that takes its answer so slowly is closed
 PATIENCE_S, HURRIED_S = 10, 2  # for a whole request; less when most connections are taken
 CROWDED = 0.75  # of the connections
 MOST_SLOW = 100  # requests that may take longer than that: the fastest of them
@@ -61,7 +60,7 @@ def make_server(
         port=port,
         threads=THREADS,
         connection_limit=MOST_CONNECTIONS,
-        channel_timeout=IDLE_S,
+        channel_timeout=PATIENCE_S,  # without a byte in either direction
         cleanup_interval=1,
         asyncore_use_poll=True,
         max_request_header_size=MOST_HEADER,
@@ -83,7 +82,10 @@ def make_server(
 
 
 def run(server: Any) -> None:
-    """Serve until SIGTERM or Ctrl-C; whatever came in whole before that is answered."""
+    """Serve until SIGTERM or Ctrl-C; whatever came in whole before that is answered.
+
+    For at most `DRAIN_S`: what has not had its turn by then was not kept.
+    """
     ends: list[int] = []
 
     def end(number: int, frame: Any) -> None:
@@ -97,7 +99,10 @@ def run(server: Any) -> None:
     while not ends:
         server.asyncore.loop(**loop)
     until = time.monotonic() + DRAIN_S
-    server.asyncore.dispatcher.close(server)  # nobody new
+    server.asyncore.dispatcher.close(server)  # nobody new, and nothing more from who is here
+    for channel in list(server.active_channels.values()):
+        if not (channel.requests or channel.total_outbufs_len):
+            channel.will_close = True
     while _is_busy(server) and time.monotonic() < until:
         server.asyncore.loop(**loop)
     server.task_dispatcher.shutdown(timeout=1)
@@ -158,13 +163,17 @@ def logged(app: Callable) -> Callable:
 
 
 def _without_path(record: logging.LogRecord) -> bool:
-    """waitress tells the path of a request whose client left; some write a password into one."""
-    record.msg, record.args = re.sub(r"(?s)( while serving ).*", r"\1it", record.getMessage()), ()
+    """waitress repeats what a client wrote: a path, a proxy's header; a password may be in it."""
+    words = re.sub(r"(?s)( while serving ).*", r"\1it", record.getMessage())
+    record.msg, record.args = re.sub(r"(?s)^(Malformed proxy header|Unknown ).*", r"\1", words), ()
     return True
 
 
 def _channels(channel_class: type, most: int) -> type:
-    """Channels whose requests know when they began and were whole, and end in a sentence."""
+    """Channels for one request each, which knows when it began and was whole.
+
+    Of several in a row the answers could be left unread, which would hold threads and memory.
+    """
 
     class Parser(channel_class.parser_class):
         """`began` and `got`: since when, and how many bytes."""
@@ -197,6 +206,7 @@ def _channels(channel_class: type, most: int) -> type:
 
                 raise ParsingError("both a length and chunks")  # two readings of one request
             super().parse_header(header_plus)
+            self.headers["CONNECTION"] = "close"
 
         def _refuse(self) -> None:
             is_asking, self.expect_continue = self.expect_continue, False

@@ -128,6 +128,7 @@ def _keep(store: Store, number: int | None, name: str, people: Sequence[tuple[st
 
 def mend(arguments: argparse.Namespace) -> None:
     """Set submissions aside that lie in the future, where a wrong clock has put them."""
+    read_contest(arguments.folder)
     with held(arguments.folder):
         store, now = Store(arguments.folder / STORE), datetime.now(timezone.utc)
         try:

@@ -74,6 +74,8 @@ def start_leaderboard(
     folder.mkdir(parents=True, exist_ok=True)
     if folder in _running:
         _running.pop(folder).stop()
+    with held(folder):  # or another notebook's server would lose its log and its passwords
+        pass
     ready, log = folder / "credentials.json", folder / "server.log"
     if ready.exists():
         ready.unlink()
@@ -101,6 +103,17 @@ def practise(
     answers: Path, folder: Path, *, port: int, credentials: Path, task: str | None
 ) -> None:
     """Serve a contest of one team and no end; write the team's new credentials when ready."""
+    with held(folder):
+        board, who = _practice_board(answers, folder, task)
+
+        def tell(url: str) -> None:
+            files.write_json(credentials, {"url": url, **who}, mode=0o600)
+
+        _serve(board, port=port, ready=tell)
+
+
+def _practice_board(answers: Path, folder: Path, task: str | None) -> tuple[Board, dict[str, str]]:
+    """The contest, anew but for its ranking, and its team with new passwords."""
     settings = folder / SETTINGS
     if settings.exists():  # an earlier cell's: its ranking is kept
         if read_contest(folder).name != PRACTICE:
@@ -114,43 +127,45 @@ def practise(
     who.update({name: secrets.token_urlsafe(16) for name in names})
     member = {"email": who["email"], "name": "연습생", "password": salted(who["password"])}
     board.store.add_team(TEAM, "연습", salted(who["contest_password"]), [member])
-
-    def tell(url: str) -> None:
-        files.write_json(credentials, {"url": url, **who}, mode=0o600)
-
-    serve(board, port=port, ready=tell)
+    return board, who
 
 
 def serve(
-    board: Board,
-    *,
-    port: int = 8765,
-    host: str = HOST,
-    is_behind_proxy: bool = False,
-    ready: Callable[[str], None] = lambda url: None,
+    board: Board, *, port: int = 8765, host: str = HOST, is_behind_proxy: bool = False
 ) -> None:
     """Serve until SIGTERM or Ctrl-C.
 
     Args:
         is_behind_proxy: believe what a proxy on this machine says of addresses.
-        ready: is told the address once it can be reached.
 
     Raises:
         ImportError: naming the extra, when Flask or waitress is missing.
         RuntimeError: another server has the folder.
     """
     with held(board.folder):
-        board.catch_up()
-        server = make_server(
-            make_app(board),
-            host=host,
-            port=port,
-            longest=board.most_bytes,
-            most=board.contest.most_bytes,
-            is_behind_proxy=is_behind_proxy,
-        )
-        url = f"http://{host}:{server.effective_port}"
-        print(f"listening on {url}", flush=True)
-        ready(url)
-        run(server)
+        _serve(board, port=port, host=host, is_behind_proxy=is_behind_proxy)
+
+
+def _serve(
+    board: Board,
+    *,
+    port: int,
+    host: str = HOST,
+    is_behind_proxy: bool = False,
+    ready: Callable[[str], None] = lambda url: None,
+) -> None:
+    """As `serve`, for who holds the folder; `ready` is told the address once it is reached."""
+    board.catch_up()
+    server = make_server(
+        make_app(board),
+        host=host,
+        port=port,
+        longest=board.most_bytes,
+        most=board.contest.most_bytes,
+        is_behind_proxy=is_behind_proxy,
+    )
+    url = f"http://{host}:{server.effective_port}"
+    print(f"listening on {url}", flush=True)
+    ready(url)
+    run(server)
     board.close()

@@ -254,8 +254,10 @@ class Store:
                 database.execute("DELETE FROM submissions WHERE id = ?", (name,))
 
     def bring_back(self) -> int:
-        """Let all that was set aside count again; returns how many."""
+        """Let all that was set aside count again, and be scored anew; returns how many."""
         with self._change() as database:
+            query = "UPDATE aside SET state = 'received', scores = NULL WHERE state != 'failed'"
+            database.execute(query)  # the answers may be others by now
             database.execute("INSERT INTO submissions SELECT * FROM aside")
             return database.execute("DELETE FROM aside").rowcount
 
@@ -285,14 +287,19 @@ class Store:
     def _check_free(
         database: sqlite3.Connection, number: int, name: str, emails: Sequence[str]
     ) -> None:
-        """Refuse a name or an e-mail that would be mistaken for another's."""
-        names = database.execute("SELECT name FROM teams WHERE number != ?", (number,))
-        theirs = database.execute("SELECT email FROM members WHERE team != ?", (number,))
-        is_name = folded(name) in {folded(row[0]) for row in names}
-        keys = [folded(email) for email in emails]
-        is_email = len(set(keys)) < len(keys) or not {folded(row[0]) for row in theirs}.isdisjoint(
-            keys
-        )
+        """Refuse a name or an e-mail that would be mistaken for another's.
+
+        What a team has already it keeps: earlier versions let names differ in letters alone.
+        """
+        teams = dict(database.execute("SELECT number, name FROM teams"))
+        members = database.execute("SELECT email, team FROM members").fetchall()
+        own = {email for email, team in members if team == number}
+        theirs = {folded(email) for email, team in members if team != number}
+        others = {folded(known) for key, known in teams.items() if key != number}
+        is_name = folded(name) in others and teams.get(number) != name
+        new = [folded(email) for email in emails if email not in own]
+        taken_keys = theirs | {folded(email) for email in emails if email in own}
+        is_email = len(set(new)) < len(new) or not taken_keys.isdisjoint(new)
         if is_name or is_email:
             taken = "name" if is_name else "e-mail"
             raise ValueError(f"team {name!r}: its {taken} is another team's. Choose another.")
