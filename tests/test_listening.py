@@ -209,19 +209,6 @@ def test_sigterm_answers_all_that_was_kept(tmp_path):
     assert sorted(kept) == sorted(accepted) and len(kept) >= 20
 
 
-def test_sigterm_takes_nothing_more_from_connections_that_are_open(tmp_path):
-    folder = make_contest(tmp_path / "contest")
-    process, url = start(folder)
-    port = int(url.rpartition(":")[2])
-    with socket.create_connection(("127.0.0.1", port), timeout=60) as line:
-        requests.get(url, timeout=60)  # by now the one before is accepted, too
-        process.send_signal(signal.SIGTERM)
-        assert line.recv(1) == b""  # closed, and not waited for
-    assert process.wait(120) == 0
-    process.stdin.close()
-    process.stdout.close()
-
-
 def test_a_connection_is_for_one_request(server):
     with socket.create_connection(("127.0.0.1", server[1]), timeout=60) as line:
         line.sendall(b"GET /api/ranking HTTP/1.1\r\nHost: x\r\n\r\n" * 100)
