@@ -665,7 +665,11 @@ def test_a_date_that_is_no_clock_is_left_alone(csv, date, retry):
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"success": None}, {"success": [1]}, {"retries": "2"}, {"timeout_s": None}]
+    "wrong",
+    [
+        *({"success": None}, {"success": [1]}, {"retries": "2"}, {"retries": 2.5}),
+        *({"timeout_s": None}, {"timeout_s": 0}, {"timeout_s": float("inf")}, {"timeout_s": 1e10}),
+    ],
 )
 def test_what_would_fail_after_sending_is_refused_before(csv, wrong):
     with serving(answer(200, said(MESSAGE))) as (who, got):

@@ -112,6 +112,17 @@ def test_requests_that_are_none_leave_no_secret_in_the_log(tmp_path):
     assert "forged" not in log and "Traceback" not in log
 
 
+def test_what_was_forgotten_meanwhile_does_not_come_back(tmp_path, monkeypatch):
+    monkeypatch.setenv("MEDKIT_PASSWORD", "of the real contest")
+    monkeypatch.setenv("MEDKIT_TEAM", "7")
+    (tmp_path / "a.csv").write_text(table(TRUTH))
+    board = mk.start_leaderboard(tmp_path / "a.csv", tmp_path / "board")
+    assert "real" not in str(vars(board))
+    mk.forget_credentials()
+    board.stop()
+    assert "MEDKIT_PASSWORD" not in os.environ and os.environ["MEDKIT_TEAM"] == "7"
+
+
 def test_another_notebooks_practice_server_is_let_be(tmp_path):
     (tmp_path / "a.csv").write_text(table(TRUTH))
     (tmp_path / "s.csv").write_text(table())

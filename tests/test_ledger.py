@@ -222,12 +222,14 @@ def test_an_unknown_outcome_is_settled_and_may_be_corrected(tmp_path):
     assert list(mk.submissions()["outcome"]) == ["refused", "accepted"]
 
 
-def test_each_of_two_unknown_ones_is_settled(tmp_path):
+def test_each_of_two_unknown_ones_is_settled(tmp_path, capsys):
     csv = tmp_path / "x.csv"
     csv.write_text("id,x\na,1\n")
     for name in ("one", "two"):
         write(name, "unknown" if name == "one" else None, sha256=mk.files.sha256_file(csv))
     mk.note_outcome(csv, "accepted")
+    said = capsys.readouterr().out
+    assert "What was sent to host:1 at " in said and "1 of the same bytes are still unknown" in said
     mk.note_outcome(csv, "refused")
     assert list(mk.submissions()["outcome"]) == ["refused", "accepted"]
     assert Ledger(ledger_path()).entries[1].closed == 4  # where it was settled
@@ -259,3 +261,20 @@ def test_a_ledger_that_others_can_read_is_tightened_with_a_note(monkeypatch, tmp
     with pytest.warns(UserWarning, match="could be read by others; it is yours alone now"):
         write("two", "accepted")
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+def test_only_what_is_ones_own_is_taken_back():
+    """A disk without locks lets another notebook write in between."""
+    write("one", "accepted")
+    before = ledger_path().read_bytes()
+    with opened() as ledger:
+        for cut in (0, 5, 200):
+            event = {"event": "intent", "id": "mine", **clock()}
+            line = (module._line(event) + "\n").encode()
+            ledger_path().write_bytes(before + line[:cut])
+            ledger.take_back(event, len(before))
+            assert ledger_path().read_bytes() == before
+            ledger_path().write_bytes(before + line[:cut] + b"of another\n")
+            ledger.take_back(event, len(before))
+            assert ledger_path().read_bytes() == before + line[:cut] + b"of another\n"
+        ledger_path().write_bytes(before)

@@ -20,6 +20,7 @@ PATIENCE_S, HURRIED_S = 10, 2  # for a whole request; less when most connections
 CROWDED = 0.75  # of the connections
 MOST_SLOW = 100  # requests that may take longer than that: the fastest of them
 DRAIN_S = 20  # at the end, for answering what came in
+WORK_S = 40  # after that, for what has begun; systemd waits 90 s
 KNOWN = re.compile(r"/|/me|/api/ranking|/api/direct-report/\d{1,9}")
 SENTENCES = {
     400: "요청을 읽을 수 없습니다. (the request cannot be read; send it as the contest says)",
@@ -84,7 +85,8 @@ def make_server(
 def run(server: Any) -> None:
     """Serve until SIGTERM or Ctrl-C; whatever came in whole before that is answered.
 
-    For at most `DRAIN_S`: what has not had its turn by then was not kept.
+    What still waits in line after `DRAIN_S` is dropped, before any of it is kept. A second signal
+    ends it at once.
     """
     ends: list[int] = []
 
@@ -98,6 +100,9 @@ def run(server: Any) -> None:
     loop = {"timeout": 1, "map": server._map, "use_poll": True, "count": 1}
     while not ends:
         server.asyncore.loop(**loop)
+    if threading.current_thread() is threading.main_thread():
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, signal.SIG_DFL)
     until = time.monotonic() + DRAIN_S
     server.asyncore.dispatcher.close(server)  # nobody new, and nothing more from who is here
     for channel in list(server.active_channels.values()):
@@ -105,13 +110,20 @@ def run(server: Any) -> None:
             channel.will_close = True
     while _is_busy(server) and time.monotonic() < until:
         server.asyncore.loop(**loop)
-    server.task_dispatcher.shutdown(timeout=1)
+    server.task_dispatcher.set_thread_count(0)  # what has begun is finished and answered
+    until = time.monotonic() + WORK_S
+    while (server.task_dispatcher.threads or _is_sending(server)) and time.monotonic() < until:
+        server.asyncore.loop(**loop)
     server.trigger.close()
 
 
 def _is_busy(server: Any) -> bool:
-    channels = list(server.active_channels.values())
-    return any(channel.requests or channel.total_outbufs_len for channel in channels)
+    is_asked = any(channel.requests for channel in list(server.active_channels.values()))
+    return is_asked or _is_sending(server)
+
+
+def _is_sending(server: Any) -> bool:
+    return any(channel.total_outbufs_len for channel in list(server.active_channels.values()))
 
 
 def close_slow(channels: list[Any], now: float) -> None:

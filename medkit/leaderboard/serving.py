@@ -18,6 +18,7 @@ from medkit.leaderboard.contest import SETTINGS, held, read_contest
 from medkit.leaderboard.founding import new_contest
 from medkit.leaderboard.guarding import salted
 from medkit.leaderboard.listening import DRAIN_S, HOST, make_server, run
+from medkit.submission.credentials import Secret
 
 PRACTICE = "medkit practice leaderboard"
 TEAM = 999  # the number of the briefing's example
@@ -34,7 +35,8 @@ class Leaderboard:
         found = json.loads(credentials.read_text(encoding="utf-8"))
         self.url = found["url"]
         names = {f"MEDKIT_{name.upper()}": value for name, value in found.items()}
-        self._before = {name: os.environ.get(name) for name in names}
+        self._before = {name: Secret(os.environ.get(name, "")) for name in names}
+        self._given = {name: Secret(value) for name, value in names.items()}
         os.environ.update(names)
 
     def __repr__(self) -> str:
@@ -49,8 +51,10 @@ class Leaderboard:
         self._process.stdin.close()
         self._credentials.unlink(missing_ok=True)
         for name, value in self._before.items():
-            os.environ.pop(name, None)
-            if value is not None:
+            if os.environ.get(name) != self._given[name]:  # somebody else's by now
+                continue
+            del os.environ[name]
+            if value:
                 os.environ[name] = value
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import html
 import json
-import os
 import secrets
 import sys
 import warnings
@@ -21,7 +20,7 @@ from medkit.submission.credentials import Credentials, Secret, known, load_crede
 from medkit.submission.csv_files import check_submission, read_expected
 from medkit.submission.ledger import Entry, Ledger, clock, ledger_path, opened, tell_damage
 from medkit.submission.posting import check_requests, post
-from medkit.submission.quota import MAIC, Quota, Room, room, show_time
+from medkit.submission.quota import DAY_S, MAIC, Quota, Room, room, show_time
 from medkit.submission.wording import left_today
 
 __all__ = ["Receipt", "SubmitError", "quota_left", "submit"]
@@ -142,9 +141,10 @@ def _check_options(success: str | Sequence[str], retries: int, timeout_s: float)
     sentences = [success] if isinstance(success, str) else success
     if not isinstance(sentences, (list, tuple)) or any(not isinstance(s, str) for s in sentences):
         raise ValueError(f"submit: success {success!r} (expected a sentence, or a list of some).")
-    for name, value in (("retries", retries), ("timeout_s", timeout_s)):
-        if isinstance(value, bool) or not isinstance(value, (int, float)) or not value >= 0:
-            raise ValueError(f"submit: {name} {value!r} (expected a number of at least 0).")
+    if not isinstance(retries, int) or retries < 0:
+        raise ValueError(f"submit: retries {retries!r} (expected a whole number of at least 0).")
+    if not isinstance(timeout_s, (int, float)) or not 0 < timeout_s <= DAY_S:
+        raise ValueError(f"submit: timeout_s {timeout_s!r} (expected a number of seconds above 0).")
 
 
 def _checked(csv: Path) -> tuple[bytes, list[str]]:
@@ -228,11 +228,11 @@ def _append_intent(ledger: Ledger, facts: dict[str, Any]) -> None:
     except BaseException:  # a full disk, an interrupt
         back = {**facts, "event": "outcome", "outcome": "not sent", **clock("closed")}
         with suppress(OSError):  # the first error is the one to tell
-            os.truncate(ledger.path, size)
+            ledger.take_back({"event": "intent", **facts}, size)
             try:
                 ledger.append(back)
             except OSError:
-                os.truncate(ledger.path, size)
+                ledger.take_back(back, size)
         raise
 
 

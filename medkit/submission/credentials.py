@@ -34,6 +34,12 @@ class Secret(str):
     def __getitem__(self, key: Any) -> Secret:
         return Secret(super().__getitem__(key))  # what shows long values shows their beginning
 
+    def __copy__(self) -> Secret:
+        return self
+
+    def __deepcopy__(self, memo: Any) -> Secret:
+        return self
+
     def __reduce_ex__(self, protocol: Any) -> Any:
         raise TypeError("secrets are not pickled: a file of pickles hides nothing.")
 
@@ -59,6 +65,12 @@ class Credentials:
         except ValueError:  # a bracket that does not close
             host = ""
         return f"Credentials({host or 'no host'}, {HIDDEN})"
+
+    def __copy__(self) -> Credentials:
+        return self
+
+    def __deepcopy__(self, memo: Any) -> Credentials:
+        return self
 
     def __reduce_ex__(self, protocol: Any) -> Any:
         raise TypeError("Credentials are not pickled: a file of pickles hides nothing.")
@@ -250,6 +262,8 @@ def _read(path: Path) -> dict[str, Secret] | None:
     except (ValueError, RecursionError):
         return None
     if not isinstance(saved, dict):
+        return None
+    if not all(isinstance(value, str) or name == "team" for name, value in saved.items()):
         return None
     return {name: Secret(value) for name, value in saved.items()}
 

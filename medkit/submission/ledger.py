@@ -1,5 +1,7 @@
 """What was sent, and what became of it: a file of lines that is only ever added to.
 
+Only what of a line could not be written whole, and lies at the end, is taken back.
+
 The intent stands there before the request, the outcome after it; an intent without one is unknown.
 Home folders are often on NFS, where SQLite does not work: hence lines, each with a checksum.
 """
@@ -28,6 +30,7 @@ from medkit.submission.answers import SEOUL
 WAIT_S = 30.0  # for another notebook that holds the ledger; it does so for milliseconds
 NO_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS, errno.EINVAL)  # some network disks
 SETTLED = ("accepted", "refused")  # by a person, of what is unknown
+WRONG = timedelta(minutes=10)
 ROUNDING = timedelta(seconds=2)  # of a server's time and its way to us
 NAMED = 5  # lines in a message
 HASH = 12  # characters of a CSV's hash in a table
@@ -66,9 +69,12 @@ class Entry:
 
     @property
     def ahead(self) -> timedelta:
-        """By how much the server's clock was ahead of ours, where it said so; in whole seconds."""
+        """By how much the server's clock was ahead of ours, where it said so.
+
+        A clock that is wrong by more may have been set right since: then days are ours.
+        """
         by = timedelta(0) if self.server_time is None else self.server_time - self.closed_time
-        return by if abs(by) > ROUNDING else timedelta(0)
+        return by if ROUNDING < abs(by) < WRONG else timedelta(0)
 
     @property
     def is_spent(self) -> bool:
@@ -91,6 +97,14 @@ class Ledger:
     def append(self, event: dict[str, Any]) -> None:
         """Add one event, on the disk before this returns."""
         files.append_line(self.path, _line(event), mode=0o600)
+
+    def take_back(self, event: dict[str, Any], size: int) -> None:
+        """Remove what was written of an event since the file had `size` bytes, and nothing else."""
+        with open(self.path, "rb") as file:
+            file.seek(size)
+            tail = file.read()
+        if f"{_line(event)}\n".encode().startswith(tail):  # a disk without locks may hold more
+            os.truncate(self.path, size)
 
 
 def ledger_path() -> Path:
@@ -201,8 +215,14 @@ def note_outcome(csv: Path | str, outcome: str) -> None:
                 f"note_outcome: the server told what became of {str(csv)!r}: it was "
                 f"{sent[-1].outcome}. Nothing is left to settle; see mk.submissions()."
             )
-        event = {"event": "settled", "id": open_ones[-1].facts["id"], "outcome": outcome}
+        last = open_ones[-1]
+        event = {"event": "settled", "id": last.facts["id"], "outcome": outcome}
         ledger.append({**event, **clock()})
+    left = sum(entry.outcome == "unknown" for entry in open_ones[:-1])
+    sent_at = last.time.astimezone(SEOUL).strftime("%Y-%m-%d %H:%M")
+    print(f"What was sent to {last.facts.get('host')} at {sent_at} (Seoul) is {outcome}.")
+    if left:
+        print(f"{left} of the same bytes are still unknown: call it again for the one before.")
 
 
 def _sent(ledger: Ledger, csv: Path | str, caller: str) -> list[Entry]:

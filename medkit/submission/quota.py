@@ -10,7 +10,6 @@ from typing import Sequence
 from medkit.submission.ledger import Entry
 
 DAY_S = 86400.0
-WRONG = timedelta(minutes=10)  # a clock that was wrong by more may have been set right since
 FAST = timedelta(seconds=60)  # by which our clock may be ahead without anyone noticing
 FIXED = {"Asia/Seoul": 9, "Asia/Tokyo": 9, "UTC": 0}  # zones without summer time, for Python 3.8
 
@@ -119,13 +118,13 @@ def room(quota: Quota, entries: Sequence[Entry], now: datetime) -> Room:
     """What is left for one team, whose submissions are `entries`, in the ledger's order.
 
     An unknown outcome counts as spent. What the server last said outranks the count: teammates
-    submit too. Days are counted by the server's clock, where its answers tell that; where not, what
-    it said in a day's first minute may be of the day before, and is not believed. A time that lies
-    ahead (the clock moved back) counts as now.
+    submit too. Days are counted by the server's clock, where its answers tell that and ours is not
+    far off; where they do not, what it said in a day's first minute may be of the day before, and
+    is not believed. A time that lies ahead (the clock moved back) counts as now.
     """
     notes = _clock_notes(quota, entries, now)
     ahead = [entry.ahead for entry in entries if entry.server_time is not None]
-    now += ahead[-1] if ahead and abs(ahead[-1]) < WRONG else timedelta(0)
+    now += ahead[-1] if ahead else timedelta(0)
     spent = [entry for entry in entries if entry.is_spent]
     recent = [entry for entry in spent if _may_count(quota, entry, now)]
     used, limit = len(recent), quota.limit
