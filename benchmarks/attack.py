@@ -204,7 +204,8 @@ def overflow(seconds: float) -> str:
     digits = max(len(str(row["score"]).strip("0.").replace(".", "")) for row in scores)
     return (
         f"of 20 tables with two numbers of 1.7e308, {told} told for no slot that both are in one "
-        f"part (left: {left.split('횟수는')[-1].strip()}); the ranking shows {digits} digits"
+        f"part (left: {left.split('횟수는')[-1].strip()}); "
+        f"the ranking shows at most {digits} digits"
     )
 
 
