@@ -19,6 +19,8 @@ _HOMES = {  # public name: the module that holds it
     "score": "datasets.task",
     "add_task": "datasets",
     "get_task": "datasets",
+    "remember": "datasets.remembering",
+    "recall": "datasets.remembering",
     "read_table": "datasets.own_tables",
     "read_folders": "datasets.own_tables",
     "smooth_epochs": "datasets.sleep",

@@ -7,7 +7,6 @@ when any of its teeth is decayed.
 from __future__ import annotations
 
 import json
-import os
 import re
 import unicodedata
 from dataclasses import replace
@@ -17,8 +16,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from medkit import files, tables
+from medkit import tables
 from medkit.datasets.drawing.photos import draw_caries
+from medkit.datasets.places import find_folder
 from medkit.datasets.reading import all_quarantined, find_files, not_the_layout
 from medkit.datasets.task import Fact, Head, Task, Threshold, class_scores
 from medkit.images import decode
@@ -62,7 +62,7 @@ def inspect(
     if unit not in ("tooth", "image"):
         near = did_you_mean(unit, ("tooth", "image"))
         raise ValueError(f"caries: unit {unit!r} (expected 'tooth' or 'image').{near}")
-    pictures, labels, groups = _find(Path(os.path.abspath(data)), split)
+    pictures, labels, groups = _find(data, split)
     cases: list[dict[str, Any]] = []
     quarantine: list[dict[str, Any]] = []
     for stem in track(sorted({*pictures, *labels}, key=_natural), f"reading {split}"):
@@ -140,18 +140,14 @@ def score(
     return scores
 
 
-def _find(data: Path, split: str) -> tuple[dict[str, Path], dict[str, Path], dict[str, str]]:
+def _find(data: Path | str, split: str) -> tuple[dict[str, Path], dict[str, Path], dict[str, str]]:
     """Pictures and JSON files of a split by stem, and the groups of `groups.csv`."""
     if split not in FOLDERS:
         raise ValueError(
             f"caries: split {split!r} (expected one of {', '.join(FOLDERS)})."
             f"{did_you_mean(split, FOLDERS)}"
         )
-    if not data.is_dir():
-        raise FileNotFoundError(
-            f"{data}: no such folder (beside it: {files.listing(data.parent)}). "
-            "Set DATA to the folder that holds train_data and test_data."
-        )
+    data = find_folder(data, "Set DATA to the folder that holds train_data and test_data.")
     folder = data / FOLDERS[split]
     if folder.is_dir():
         roots = [folder / "image", folder / "images"], [folder / "json"]

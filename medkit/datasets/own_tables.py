@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 import warnings
 from pathlib import Path
 from typing import Any, Sequence
@@ -12,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from medkit import files, tables
+from medkit.datasets.places import find_folder
 from medkit.datasets.reading import PICTURES, plain
 from medkit.images import decode
 from medkit.naming import did_you_mean
@@ -62,7 +62,7 @@ def read_table(
     ids = _ids(where, table[id_column])
     groups = ids if group_column is None else [_text(value) for value in table[group_column]]
     names = ids if path_column is None else [_text(value) for value in table[path_column]]
-    paths, lost = _paths(Path(os.path.abspath(image_folder)), names)
+    paths, lost = _paths(find_folder(image_folder), names)
     tell_lost(where, ids, paths, lost)
     cases = pd.DataFrame({"id": ids, "path": pd.Series(paths, dtype=object), "group": groups})
     for name in table:
@@ -87,11 +87,7 @@ def read_folders(folder: Path | str, *, label_column: str = "label") -> pd.DataF
     Raises:
         FileNotFoundError, ValueError: naming what was found instead of pictures.
     """
-    folder = Path(os.path.abspath(folder))
-    if not folder.is_dir():
-        raise FileNotFoundError(
-            f"{folder}: no such folder (beside it: {files.listing(folder.parent)}). Check its name."
-        )
+    folder = find_folder(folder)
     found = [path for path in files.walk(folder) if _is_picture(path)]
     places = [path.relative_to(folder) for path in found]
     loose = [place for place in places if len(place.parts) == 1]
@@ -151,11 +147,6 @@ def _numbers(where: str, column: pd.Series) -> pd.Series:
 
 def _paths(folder: Path, names: Sequence[str | None]) -> tuple[list[str | None], list[str]]:
     """The file of each name below a folder, and for those without one the reason."""
-    if not folder.is_dir():
-        raise FileNotFoundError(
-            f"{folder}: no such folder (beside it: {files.listing(folder.parent)}). "
-            "Pass the folder that holds the pictures."
-        )
     known: dict[str, list[Path]] = {}
     for path in files.walk(folder):
         if _is_picture(path):

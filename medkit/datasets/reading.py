@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import os
 import unicodedata
 import warnings
 from itertools import zip_longest
@@ -13,6 +12,7 @@ from typing import Any, Iterator, Mapping, Sequence
 import pandas as pd
 
 from medkit import files
+from medkit.datasets.places import find_folder
 from medkit.images import decode
 from medkit.naming import did_you_mean
 
@@ -28,17 +28,12 @@ def contest_folder(contest: str, data: Path | str, split: str, parts: Mapping[st
     Raises:
         FileNotFoundError, ValueError: naming what was found instead.
     """
-    data = Path(os.path.abspath(data))
     if split not in parts:
         raise ValueError(
             f"{contest}: split {split!r} (expected one of {', '.join(parts)})."
             f"{did_you_mean(split, parts)}"
         )
-    if not data.is_dir():
-        raise FileNotFoundError(
-            f"{data}: no such folder (beside it: {files.listing(data.parent)}). "
-            f"Set DATA to the folder that holds {' and '.join(parts.values())}."
-        )
+    data = find_folder(data, f"Set DATA to the folder that holds {' and '.join(parts.values())}.")
     if not (data / parts[split]).exists():
         raise not_the_layout(contest, data, parts[split])
     return data
