@@ -93,6 +93,7 @@ _HOMES = {  # public name: the module that holds it
     "seed_everything": "seeding",
     "assign_folds": "folding",
     "find_leaks": "folding",
+    "join_groups": "folding",
     "summarize": "folding",
 }
 _MODULES = ("datasets", "files", "machine", "metrics", "seeding", "tables")

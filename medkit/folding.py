@@ -8,6 +8,8 @@ from typing import Any, Sequence
 
 import numpy as np
 import pandas as pd
+from scipy.sparse import coo_matrix
+from scipy.sparse.csgraph import connected_components
 from sklearn.model_selection import StratifiedGroupKFold
 
 from medkit import files, seeding, tables
@@ -15,6 +17,8 @@ from medkit.images import fingerprints
 from medkit.naming import did_you_mean
 
 QUARTERS = ("low", "below", "above", "high")  # of the values of a number
+GIANT = 5  # so many groups may become one, or a fourth of them, without a word
+PAIR = ("path_a", "path_b")
 NOT_LABELS = (*tables.TEXT, *tables.PARTS, "side", "file", "fold", "years", "epoch")
 
 
@@ -166,16 +170,17 @@ def find_leaks(
     """Pairs that would let a model see on one side what it is judged by on the other.
 
     Args:
-        other: a second table; None compares the folds of `cases` with each other.
+        other: a second table; None compares the folds of `cases` with each other, and where there
+            are none yet its groups, which folds could part: see `join_groups`.
         near: also look at the pictures for (nearly) the same one; decodes each, small.
 
     Returns:
         `kind, id_a, id_b, path_a, path_b`, one row a pair of pictures; kinds "same group",
         "same file" and "same picture".
     """
-    if other is None and "fold" not in cases:
-        raise ValueError("find_leaks: no column 'fold'. Call assign_folds first, or pass other=...")
-    sides = cases.assign(side=cases["fold"] if other is None else 0)
+    _check_columns("find_leaks", cases, ["path", "group"])
+    parted_by = "fold" if "fold" in cases else "group"
+    sides = cases.assign(side=cases[parted_by] if other is None else 0)
     if other is not None:
         sides = pd.concat([sides, other.assign(side=1)], ignore_index=True)
     pictures = sides[sides["path"].notna()].drop_duplicates(["path", "side"]).reset_index(drop=True)
@@ -195,6 +200,53 @@ def find_leaks(
         if side[pair[0]] != side[pair[1]]
     ]
     return pd.DataFrame(rows, columns=["kind", "id_a", "id_b", "path_a", "path_b"])
+
+
+def join_groups(cases: pd.DataFrame, leaks: pd.DataFrame) -> pd.DataFrame:
+    """A copy in which twins are of one group, so that no split parts them.
+
+    Pairs are known by their pictures' paths; the groups of both become the one that stands first.
+    Join before `assign_folds`, with the same pairs for each split.
+
+    Args:
+        leaks: pairs as `find_leaks(cases)` returns them.
+
+    Raises:
+        ValueError: when none of the pairs' pictures is among the cases, or a column is missing.
+
+    Example:
+        >>> cases = mk.join_groups(cases, mk.find_leaks(cases, near=False))
+    """
+    _check_columns("join_groups", cases, ["path", "group"])
+    _check_columns("join_groups: leaks", leaks, PAIR)
+    known = set(cases["path"].dropna())
+    if len(leaks) and not known & {*leaks["path_a"], *leaks["path_b"]}:
+        raise ValueError(
+            f"join_groups: none of {len(leaks)} pairs is of these cases (e.g. "
+            f"{leaks['path_a'].iloc[0]}). Pass the pairs that mk.find_leaks(cases) finds in them."
+        )
+    group_of = dict(zip(cases["path"], cases["group"]))
+    ends = [leaks[name].map(lambda path: group_of.get(path, path)) for name in PAIR]
+    codes, names = pd.factorize(pd.concat([cases["group"], *ends], ignore_index=True))
+    own, a, b = np.split(codes, [len(cases), len(cases) + len(leaks)])
+    graph = coo_matrix((np.ones(len(leaks)), (a, b)), shape=(len(names), len(names)))
+    part = connected_components(graph, directed=False)[1]
+    first = pd.Series(names).groupby(part).first()  # cases stand before the pairs
+    joined = cases["group"].where(own < 0, first[part[own]].to_numpy())
+    _tell_giants(cases, joined)
+    return cases.assign(group=joined)
+
+
+def _tell_giants(cases: pd.DataFrame, joined: pd.Series) -> None:
+    """Warn of a chain of twins that has swallowed many groups."""
+    swallowed = cases["group"].groupby(joined).nunique()
+    if len(swallowed) and swallowed.max() > max(GIANT, cases["group"].nunique() / 4):
+        warnings.warn(
+            f"join_groups: {swallowed.max():,} of {cases['group'].nunique():,} groups are one now, "
+            f"{swallowed.idxmax()!r}. Look at mk.show_leaks(leaks): pairs that are no twins should "
+            "be left out.",
+            stacklevel=3,
+        )
 
 
 def _across(groups: pd.Series, sides: pd.Series) -> list[tuple[int, int]]:

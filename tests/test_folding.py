@@ -135,8 +135,63 @@ def test_leaks_between_train_and_test_are_found(twins):
 
 def test_on_one_side_nothing_leaks(twins):
     assert mk.find_leaks(twins.assign(fold=0)).empty
-    with pytest.raises(ValueError, match="no column 'fold'"):
-        mk.find_leaks(twins.drop(columns="fold"))
+    with pytest.raises(ValueError, match="find_leaks: no column 'group'"):
+        mk.find_leaks(twins.drop(columns="group"))
+
+
+def test_without_folds_twins_of_two_groups_are_pairs_that_a_split_could_part(twins):
+    found = mk.find_leaks(twins.drop(columns="fold"))
+    pairs = set(zip(found["id_a"], found["id_b"]))
+    assert pairs == {("a", "b"), ("a", "c"), ("b", "c")}  # e and f are of one group
+
+
+def test_twins_are_joined_and_no_split_parts_them(twins, tmp_path):
+    cases = twins.drop(columns="fold")
+    leaks = mk.find_leaks(cases)
+    joined = mk.join_groups(cases, leaks)
+    assert list(joined["group"]) == ["g0", "g0", "g0", "g3", "g4", "g4"]
+    assert list(cases["group"]) == list(twins["group"])  # a copy
+    assert mk.find_leaks(joined).empty
+    for seed in range(4):
+        folds = mk.assign_folds(TASK, joined.assign(decayed=list("010101")), n_folds=3, seed=seed)
+        assert mk.find_leaks(folds).empty
+    mk.tables.write_csv(leaks, tmp_path / "leaks.csv")  # as the notebooks hand them on
+    again = mk.join_groups(cases, mk.tables.read_csv(tmp_path / "leaks.csv"))
+    pd.testing.assert_frame_equal(again, joined)
+    one = leaks[(leaks["id_a"] == "a") & (leaks["id_b"] == "c")]  # a person took the others out
+    assert list(mk.join_groups(cases, one)["group"]) == ["g0", "g1", "g0", "g3", "g4", "g4"]
+
+
+def test_joining_goes_through_pictures_that_are_not_among_the_cases(twins):
+    cases = twins.drop(columns="fold")
+    leaks = mk.find_leaks(cases)
+    chain = leaks[leaks["id_a"] + leaks["id_b"] != "ac"]  # a is b, and b is c
+    joined = mk.join_groups(cases[cases["id"] != "b"], chain)
+    assert list(joined["group"]) == ["g0", "g0", "g3", "g4", "g4"]
+    across = mk.find_leaks(cases.iloc[:1], other=cases.iloc[1:])
+    with pytest.raises(ValueError, match="none of 2 pairs is of these cases"):
+        mk.join_groups(cases.iloc[3:], across)
+    pd.testing.assert_frame_equal(mk.join_groups(cases, leaks[:0]), cases)
+    with pytest.raises(ValueError, match="join_groups: leaks: no column 'path_a'"):
+        mk.join_groups(cases, leaks.drop(columns="path_a"))
+
+
+def test_cases_without_picture_or_group_are_left_as_they_are(twins):
+    cases = twins.drop(columns="fold")
+    leaks = mk.find_leaks(cases)
+    cases.loc[3, "path"], cases.loc[4, "group"] = None, None
+    joined = mk.join_groups(cases.set_index(cases.index[::-1]), leaks)
+    assert list(joined["group"][:4]) == ["g0", "g0", "g0", "g3"] and joined["group"].isna().sum()
+    assert list(joined.index) == [5, 4, 3, 2, 1, 0]
+
+
+def test_a_group_that_swallows_the_others_is_told():
+    cases = make(20, per_group=1).assign(path=[f"{k}.png" for k in range(20)])
+    leaks = pd.DataFrame({"path_a": ["0.png"] * 9, "path_b": [f"{k}.png" for k in range(1, 10)]})
+    with pytest.warns(
+        UserWarning, match=r"10 of 20 groups are one now, '0+'\. Look at mk\.show_leaks"
+    ):
+        mk.join_groups(cases, leaks)
 
 
 def test_teeth_of_one_photo_are_one_picture(twins):
