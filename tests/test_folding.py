@@ -145,6 +145,7 @@ def test_without_folds_twins_of_two_groups_are_pairs_that_a_split_could_part(twi
     assert pairs == {("a", "b"), ("a", "c"), ("b", "c")}  # e and f are of one group
 
 
+@pytest.mark.filterwarnings("ignore:assign_folds")  # six cases hold few labels
 def test_twins_are_joined_and_no_split_parts_them(twins, tmp_path):
     cases = twins.drop(columns="fold")
     leaks = mk.find_leaks(cases)
