@@ -43,7 +43,7 @@ _HOMES = {  # public name: the module that holds it
     "explain": "inference.explaining",
     "concat_predictions": "inference.judging",
     "choose_threshold": "inference.judging",
-    "score_interval": "inference.judging",
+    "score_interval": "datasets.scoring",
     "score_table": "inference.judging",
     "compare": "inference.judging",
     "fit_temperature": "inference.calibrating",

@@ -285,7 +285,14 @@ def best_cut(score: Callable[[float], float], y_prob: np.ndarray, *, most: int =
     middles, widths = (cuts[1:] + cuts[:-1]) / 2, np.diff(cuts)
     values = np.array([score(cut) for cut in middles])
     best = np.flatnonzero(values >= values.max() - 1e-12)
-    return float(middles[best[np.argmax(widths[best])]])
+    at = best[np.argmax(widths[best])]
+    return _short(middles[at], cuts[at], cuts[at + 1])
+
+
+def _short(middle: float, low: float, high: float) -> float:
+    """The middle with 4 decimals, or as many as it takes to part the same probabilities."""
+    rounded = (round(float(middle), digits) for digits in range(4, 17))
+    return next((value for value in rounded if low < value <= high), float(middle))
 
 
 def _resamples(groups: np.ndarray, n_resamples: int, seed: int) -> Iterator[np.ndarray]:

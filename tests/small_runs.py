@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from medkit import Config, Run, fit, metrics
+from medkit.datasets import scoring
 from medkit.inference import judging
 
 TINY = {"model": "test_resnet", "image_size": 32, "augment": "none"}
@@ -16,8 +17,8 @@ def draw_few(monkeypatch, count=20):
     def few(whole):
         return lambda *args, **options: whole(*args, **{**options, "n_resamples": count})
 
-    for name in ("interval", "difference"):
-        monkeypatch.setattr(judging, name, few(getattr(metrics, name)))
+    for module, name in ((scoring, "interval"), (judging, "difference")):
+        monkeypatch.setattr(module, name, few(getattr(metrics, name)))
 
 
 def learn(contest, cases, folder, **settings) -> Run:

@@ -196,7 +196,9 @@ def test_private_scores_stay_hidden_until_closing(tmp_path):
     send(board, labels)
     hidden = f"{board.store.submissions()[0].score('private'):.4f}"
     open_ = [client.get(path) for path in ("/", "/api/ranking")]
-    open_ += [post(client), client.get("/api/direct-report/42")]
+    of_file = f"/api/medkit/scores/42/{board.store.submissions()[0].sha256}"
+    open_ += [post(client), client.get("/api/direct-report/42"), client.get(of_file)]
+    assert open_[-1].json == {"score": 1.0}  # the public one
     assert not any(hidden in answer.get_data(as_text=True) for answer in open_)
     assert set(open_[1].json[0]) == {"rank", "team", "score", "entries", "time"}
     clock.now = NIGHT + 10 * HOUR
@@ -204,6 +206,16 @@ def test_private_scores_stay_hidden_until_closing(tmp_path):
     assert f"{after['final']:.4f}" == hidden and (after["score"], after["change"]) == (1.0, 0)
     assert hidden in client.get("/").get_data(as_text=True)
     board.close()
+
+
+def test_a_score_is_told_by_the_hash_of_a_file_of_the_team_and_by_nothing_else(contest):
+    client, board = contest[:2]
+    assert client.get("/api/medkit").json["leaderboard"] == "medkit"
+    assert post(client).status_code == 200
+    digest = board.store.submissions()[0].sha256
+    assert client.get(f"/api/medkit/scores/42/{digest}").json["score"] == 1.0
+    for path in (f"7/{digest}", f"42/{digest[:-1]}", f"42/{digest.upper()}", "42/%", "x/y", "42/"):
+        assert client.get(f"/api/medkit/scores/{path}").status_code == 404
 
 
 def test_guessing_a_chosen_password_is_made_slow_for_its_email_alone(contest, caplog):
@@ -232,6 +244,8 @@ def test_scores_are_told_in_five_digits(tmp_path):
     assert post(client, guess).status_code == 200
     exact = board.store.submissions()[0].score("public")
     told = client.get("/api/ranking").json[0]["score"]
+    digest = board.store.submissions()[0].sha256
+    assert client.get(f"/api/medkit/scores/42/{digest}").json["score"] == told
     assert told == float(f"{exact:.5g}") != exact
     for page in (client.get("/"), client.get("/me", auth=("me@x.kr", "site"))):
         text = page.get_data(as_text=True)

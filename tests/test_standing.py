@@ -3,7 +3,6 @@ from __future__ import annotations
 import importlib
 import json
 import re
-from datetime import datetime, timedelta
 
 import pytest
 
@@ -31,7 +30,7 @@ def test_the_practice_server_tells_its_ranking(board):
     row = mk.standing().iloc[0]
     assert re.fullmatch(r"\d{4}-\d\d-\d\d \d\d:\d\d", row["time"])
     assert (row["rank"], row["team"], row["score"], row["entries"]) == (1, "연습", 1.0, 1)
-    assert list(mk.submissions()["leaderboard_score"]) == [1.0]  # beside the local score
+    assert list(mk.submissions()["leaderboard_score"]) == [1.0]  # by the hash of the file
 
 
 def test_a_server_without_a_ranking_is_a_warning(board):
@@ -50,27 +49,82 @@ def test_an_open_address_is_refused():
         mk.standing("http://example.org")
 
 
-@pytest.mark.parametrize(
-    ("score", "after_s", "team", "noted"),
-    [
-        (0.5, 1, "연습", True),
-        (0.5, 60, "연습", False),  # another time: somebody else's of the team
-        (0.5, 1, "남", False),
-        (None, 1, "연습", False),  # not scored yet
-    ],
-)
-def test_only_a_score_that_is_surely_ours_is_noted(monkeypatch, score, after_s, team, noted):
-    facts = {"id": "x", "host": "host", "team": "1", "sha256": "ab", **clock()}
-    words = "연습팀 홍길동님 제출이 완료되었습니다."
+def sent(name, *, host="host", outcome="accepted", **facts):
+    """A line of the ledger about a file, by the beginning of its hash."""
+    facts = {"id": name, "host": host, "team": "1", "sha256": name * 32, **clock(), **facts}
     with opened() as ledger:
-        ledger.append({**facts, "event": "outcome", "outcome": "accepted", "words": words})
-    sent = datetime.fromisoformat(facts["time_utc"]) + timedelta(seconds=after_s)
-    row = {"rank": 1, "team": team, "score": score, "entries": 1, "time": sent.isoformat()}
-    monkeypatch.setattr(standing, "get", lambda *a, **b: Answer(200, json.dumps([row])))
-    for _ in range(2):
-        assert len(mk.standing("https://host")) == 1
-    lines = [event["event"] for _, event in Ledger(ledger_path()).events]
-    assert lines == ["outcome", "score"][: 1 + noted]  # once
+        ledger.append({**facts, "event": "outcome", "outcome": outcome, "words": ""})
+
+
+def answering(monkeypatch, answers):
+    """Let the server give these answers by path, and 404 elsewhere; returns what was asked for."""
+    asked = []
+
+    def get(url, **options):
+        asked.append(url.partition("https://host")[2])
+        text = answers.get(asked[-1])
+        return Answer(404, "") if text is None else Answer(200, text)
+
+    monkeypatch.setattr(standing, "get", get)
+    return asked
+
+
+IS_OURS = json.dumps({"leaderboard": "medkit", "version": "0.1.0"})
+
+
+def test_scores_come_by_the_hash_of_the_file_also_those_that_do_not_rank(board):
+    _, csv = board
+    mk.submit(csv, note="두 번째보다 낫다")
+    worse = csv.with_name("worse.csv")
+    worse.write_text("id,decayed\na,1\nb,1\n")
+    mk.submit(worse)
+    assert mk.submissions()["leaderboard_score"].isna().all()
+    assert len(mk.standing()) == 1
+    found = mk.submissions()
+    assert list(found["leaderboard_score"]) == [1.0, pytest.approx(1 / 3, abs=1e-4)]
+    assert list(found["note"]) == ["두 번째보다 낫다", ""]
+    lines = len(Ledger(ledger_path()).events)
+    mk.standing()
+    assert len(Ledger(ledger_path()).events) == lines  # once
+
+
+def test_only_a_board_that_says_that_it_is_ours_is_asked_for_scores(monkeypatch):
+    sent("ab")
+    score = {f"/api/medkit/scores/1/{'ab' * 32}": '{"score": 0.5}', "/api/ranking": "[]"}
+    for says in (None, "<html>", "[]", '{"leaderboard": "other"}', "[" * 60_000):
+        asked = answering(monkeypatch, {**score, "/api/medkit": says} if says else score)
+        mk.standing("https://host")
+        assert asked == ["/api/medkit", "/api/ranking"]
+        assert mk.submissions()["leaderboard_score"].isna().all()
+    answering(monkeypatch, {**score, "/api/medkit": IS_OURS})
+    mk.standing("https://host")
+    assert list(mk.submissions()["leaderboard_score"]) == [0.5]
+
+
+def test_what_is_no_score_is_not_noted(monkeypatch):
+    for name, text in zip("abcdef", ('{"score": null}', '{"score": true}', "{}", "[1]", "NaN", "")):
+        sent(name * 2)
+        answering(
+            monkeypatch,
+            {
+                "/api/medkit": IS_OURS,
+                "/api/ranking": "[]",
+                f"/api/medkit/scores/1/{name * 64}": text,
+            },
+        )
+        mk.standing("https://host")
+    assert mk.submissions()["leaderboard_score"].isna().all()
+
+
+def test_neither_refused_files_nor_those_of_other_servers_are_asked_for(monkeypatch):
+    sent("aa", outcome="refused")
+    sent("bb", host="other")
+    asked = answering(monkeypatch, {"/api/medkit": IS_OURS, "/api/ranking": "[]"})
+    mk.standing("https://host")
+    assert asked == ["/api/ranking"]
+    sent("cc", outcome="unknown")  # it may have arrived
+    mk.standing("https://host")
+    assert f"/api/medkit/scores/1/{'c' * 64}" in asked
 
 
 @pytest.mark.parametrize("text", ["<html>", "[1]", '{"a": 1}', '[{"rank": 1}]', "[" * 60_000])

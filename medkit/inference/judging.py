@@ -2,35 +2,29 @@
 
 from __future__ import annotations
 
-import warnings
-from dataclasses import replace
 from typing import Callable, Sequence
 
 import numpy as np
 import pandas as pd
 
+from medkit.datasets.scoring import judged_units, of_head, own_score, score_interval, score_of_rows
 from medkit.datasets.task import (
     CLASS_SCORES,
     NUMBER_SCORES,
     Task,
     Threshold,
-    guesses,
     judged,
     truth,
 )
 from medkit.metrics import (
     METRICS,
     Comparison,
-    Interval,
     best_cut,
     best_threshold,
     difference,
-    interval,
 )
-from medkit.naming import did_you_mean
 from medkit.runs.folder import Run
 
-OF_TWO_CLASSES = ("f1_binary", "sensitivity", "specificity", "ppv", "npv")
 SHOWN = ("f1_macro", "f1_binary", "accuracy", "sensitivity", "specificity", "auc")  # of two classes
 
 
@@ -71,39 +65,6 @@ def choose_threshold(
     return best_cut(score, probs, most=OWN_CUTS)
 
 
-def score_interval(
-    task: Task,
-    cases: pd.DataFrame,
-    predictions: pd.DataFrame,
-    metric: str | None = None,
-    *,
-    threshold: Threshold = 0.5,
-    n_resamples: int = 1000,
-) -> Interval:
-    """A score of the contest's units with its 95 % interval, drawing whole groups.
-
-    Args:
-        metric: of `metrics.METRICS`, any score of the task's own, or "<head>_<metric>"; by default
-            the contest's own score.
-    """
-    task, metric = _of_head(task, metric)
-    units = judged_units(task, cases, predictions)
-    metric = metric or own_score(task, units)
-    score = score_of_rows(task, units, metric, threshold)
-    if units["group"].nunique() < 2:
-        warnings.warn(
-            f"score_interval: all {len(units)} scored cases are of one group, so there is no "
-            "interval. Score more groups to have one.",
-            stacklevel=2,
-        )
-        return Interval(score(np.arange(len(units))), float("nan"), float("nan"))
-    return interval(
-        score,
-        units["group"].to_numpy(),
-        n_resamples=n_resamples,
-    )
-
-
 def score_table(
     task: Task,
     cases: pd.DataFrame,
@@ -140,7 +101,7 @@ def compare(
     Args:
         metric: as `score_interval` takes it: by default the contest's own score.
     """
-    task, metric = _of_head(task, metric)
+    task, metric = of_head(task, metric)
     units_a, units_b = (judged_units(task, cases, table) for table in (a, b))
     if list(units_a["id"]) != list(units_b["id"]):
         raise ValueError(
@@ -156,54 +117,6 @@ def compare(
     )
 
 
-def own_score(task: Task, units: pd.DataFrame) -> str:
-    """The name of the contest's own score: the first that it tells."""
-    return next(iter(task.score_units(units, 0.5)))
-
-
-def score_of_rows(
-    task: Task, units: pd.DataFrame, metric: str, threshold: Threshold
-) -> Callable[[np.ndarray], float]:
-    """A score by name, of `METRICS` or the task's own, as a function of the numbers of rows."""
-    if metric in METRICS:
-        _check_kind(task, metric)
-        y_true = truth(task, units)
-        guess = guesses(task, units, threshold, metric)
-        return lambda rows: METRICS[metric](y_true[rows], guess[rows])
-    known = task.score_units(units, threshold)
-    if metric not in known:
-        raise ValueError(
-            f"unknown metric {metric!r} (expected one of {', '.join([*known, *METRICS])})."
-            f"{did_you_mean(metric, [*known, *METRICS])}"
-        )
-    return lambda rows: task.score_units(units.iloc[rows], threshold)[metric]
-
-
-def judged_units(task: Task, cases: pd.DataFrame, predictions: pd.DataFrame) -> pd.DataFrame:
-    """The units that have both a label and a prediction.
-
-    Raises:
-        ValueError: when there is none, or ids of `predictions` are doubled.
-    """
-    if predictions["id"].duplicated().any():
-        doubled = predictions["id"][predictions["id"].duplicated()]
-        raise ValueError(
-            f"{task.name}: {len(doubled)} ids stand more than once in the predictions, e.g. "
-            f"{doubled.iloc[0]!r}. Pass one prediction of each case."
-        )
-    return judged(task, task.to_units(cases, predictions))
-
-
-def _of_head(task: Task, metric: str | None) -> tuple[Task, str | None]:
-    """The task of one head alone for "<head>_<metric>", as `score` tells it; else as it is."""
-    for head in task.heads if len(task.heads) > 1 and metric and metric not in METRICS else ():
-        name = metric[len(head.name) + 1 :]
-        if metric == f"{head.name}_{name}" and name in METRICS:
-            own = {"to_units": None, "score_units": None, "score": None}
-            return replace(task, heads=(head,), scored=head, submission_labels=(), **own), name
-    return task, metric
-
-
 def _is_alike(task: Task, units: pd.DataFrame, metric: str) -> bool:
     """Whether a score is the same at all thresholds: it goes by probabilities alone."""
     if metric in METRICS:
@@ -213,19 +126,6 @@ def _is_alike(task: Task, units: pd.DataFrame, metric: str) -> bool:
     if len(classes) == 2:
         tried = np.quantile(units[classes[1]].to_numpy(float), [0.1, 0.5, 0.9])
     return len({score_of_rows(task, units, metric, threshold)(every) for threshold in tried}) == 1
-
-
-def _check_kind(task: Task, metric: str) -> None:
-    """Refuse a metric that the kind of answer has not."""
-    count, is_of_numbers = len(task.scored.classes), METRICS[metric].kind == "numbers"
-    if is_of_numbers != (count == 0):
-        kind = f"one of {count} classes" if count else "a number"
-        raise ValueError(f"{metric}: {task.scored.name} is {kind}, which has no such score.")
-    if count > 2 and metric in OF_TWO_CLASSES:
-        raise ValueError(
-            f"{metric}: {task.scored.name} has {count} classes (expected 2). Take f1_macro, "
-            "recall_macro or auc."
-        )
 
 
 def _usual(task: Task, units: pd.DataFrame) -> list[str]:
@@ -247,8 +147,9 @@ def _climb(score: Callable[[Threshold], float], classes: Sequence[str]) -> dict[
                 if found > value:
                     value, best = found, tried
     total = sum(best.values())
-    return {name: round(number / total, 6) for name, number in best.items()}
+    return {name: max(SMALLEST, round(number / total, 4)) for name, number in best.items()}
 
 
 OWN_CUTS = 200  # thresholds tried for a score of the task's own, which may be slow
+SMALLEST = 1e-4  # threshold of a class
 FACTORS = (0.5, 0.7, 0.85, 1.2, 1.4, 2.0)

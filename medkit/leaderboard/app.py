@@ -8,6 +8,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
+from medkit import __version__
 from medkit.leaderboard.board import Board
 from medkit.leaderboard.pages import LANGUAGES, TICK_HASH, digits, frame, plot, rounded
 from medkit.leaderboard.refusing import Refused
@@ -96,6 +97,18 @@ def _add_api(app: Any, board: Board) -> None:
                 facts.update(final=rounded(row.final), change=row.change)
             rows.append(facts)
         return jsonify(rows)
+
+    @app.get("/api/medkit")
+    def what_it_is() -> Any:
+        return jsonify(leaderboard="medkit", version=__version__, contest=board.contest.name)
+
+    @app.get("/api/medkit/scores/<int(max=999999999):number>/<digest>")
+    def score_of_file(number: int, digest: str) -> Any:
+        """For whoever holds the very file: no other knows its hash."""
+        score = board.store.score_of(number, digest)
+        if score is None:
+            raise Refused("채점된 파일이 아닙니다. (no file of that hash has a score)", 404)
+        return jsonify(score=rounded(score))
 
 
 def _add_pages(app: Any, board: Board) -> None:

@@ -63,6 +63,7 @@ def submit(
     over_quota: bool = False,
     again: bool = False,
     success: str | Sequence[str] = (),
+    note: str = "",
     retries: int = 2,
     timeout_s: float = 120.0,
 ) -> Receipt:
@@ -73,6 +74,7 @@ def submit(
         quota: the contest's rule. `over_quota=True` sends even so; `again=True` the same bytes.
         success: whole sentences of this contest's server that mean accepted, beside the usual
             ones; so does `MEDKIT_SUCCESS`, with a | between two.
+        note: words of your own, for `mk.submissions()` ("ResNet, five folds"); they are not sent.
         retries: only for a server that cannot be reached, when nothing was sent.
         timeout_s: scoring can take minutes before a deadline.
 
@@ -93,7 +95,7 @@ def submit(
             "Nothing was sent; type it again with mk.save_credentials().",
             outcome="not sent",
         )
-    facts = {**_facts(csv, data, who), **clock()}
+    facts = {**_facts(csv, data, who), "note": str(note), **clock()}
     checks += _write_intent(facts, quota, over_quota, again, _kept_receipt(csv))
     try:
         answer = post(who, csv, data, timeout_s=timeout_s, retries=retries)
@@ -162,6 +164,7 @@ def _facts(csv: Path, data: bytes, who: Credentials) -> dict[str, Any]:
     expected = read_expected(csv)
     made = expected if expected is not None and expected["sha256"] == digest else {}
     scores = made.get("local_score") or {}
+    low, high = made.get("local_interval") or (None, None)
     return {
         "id": secrets.token_hex(6),
         "host": host_of(who.url),
@@ -170,6 +173,8 @@ def _facts(csv: Path, data: bytes, who: Credentials) -> dict[str, Any]:
         "sha256": digest,
         "run": made.get("run"),
         "local_score": next(iter(scores.values()), None),  # the contest's own stands first
+        "local_low": low,
+        "local_high": high,
     }
 
 

@@ -16,6 +16,7 @@ import pandas as pd
 
 from medkit import files, tables
 from medkit.datasets.task import Layout, Task, Threshold
+from medkit.submission.held_out import held_out_of, local_score, run_name
 
 NAMED = 3  # examples in a message
 EMPTY = {"", "nan", "<na>", "none", "null"}  # how tables write that there is nothing
@@ -29,19 +30,29 @@ def write_submission(
     path: Path | str,
     *,
     threshold: Threshold = 0.5,
+    run: Any = None,
+    held_out: tuple[pd.DataFrame, pd.DataFrame] | None = None,
 ) -> Path:
     """Write the contest's table, and beside it a JSON file of what it must hold.
 
     Args:
-        cases: of the whole test split.
+        cases: of the whole test split. Their labels, where they have some, are not looked at.
         threshold: from held-out cases; see `mk.choose_threshold`.
+        run: the `mk.Run` that predicted, or the runs of several folds. Its score on the cases that
+            it held out, with the 95 % interval, stands beside the leaderboard's in
+            `mk.submissions()`.
+        held_out: (cases, predictions) instead, of cases that no model had seen; for a blend.
 
     Returns:
-        The path of the CSV. `<name>.json` beside it holds task, ids in order, labels, hash, run
-        and, where the cases have labels, the local score.
+        The path of the CSV. `<name>.json` beside it holds task, ids in order, labels, hash, runs
+        and the held-out score.
 
     Raises:
-        ValueError: for a name that a run folder needs for itself.
+        ValueError: for a name that a run folder needs for itself, or runs that held out the same
+            cases.
+
+    Example:
+        >>> mk.write_submission(task, test, predictions, csv, run=run)  # doctest: +SKIP
     """
     path = Path(path)
     if path.stem in TAKEN:
@@ -54,7 +65,7 @@ def write_submission(
         index=False, header=layout.header, sep=layout.separator, lineterminator="\n"
     )
     units = task.to_units(cases, predictions)
-    labelled = units["y_true"].notna().any()
+    runs = [] if run is None else list(run) if isinstance(run, (list, tuple)) else [run]
     expected = {
         "task": task.name,
         "columns": list(table.columns),
@@ -63,8 +74,9 @@ def write_submission(
         "labels": _labels(task, table),
         "sha256": files.sha256(text.encode("utf-8")),
         "threshold": threshold,
-        "run": _run_folder(path),
-        "local_score": task.score(cases, predictions, threshold=threshold) if labelled else None,
+        "run": run_name([str(run.path) for run in runs] or _run_folder(path)),
+        "runs": [str(run.path) for run in runs],
+        **local_score(task, held_out or held_out_of(runs), threshold),
         "filled": [str(name) for name in units["id"][~units["seen"]]],
     }
     files.write_whole(path, text)
@@ -310,6 +322,6 @@ def read_expected(csv: Path) -> dict[str, Any] | None:
     return expected
 
 
-def _run_folder(path: Path) -> str | None:
+def _run_folder(path: Path) -> list[str]:
     """The run that a CSV was made of: the folder it lies in, when that is one."""
-    return str(path.parent) if (path.parent / "run.json").is_file() else None
+    return [str(path.parent)] if (path.parent / "run.json").is_file() else []

@@ -34,8 +34,9 @@ WRONG = timedelta(minutes=10)
 ROUNDING = timedelta(seconds=2)  # of a server's time and its way to us
 NAMED = 5  # lines in a message
 HASH = 12  # characters of a CSV's hash in a table
-COLUMNS = ["time", "host", "csv", "sha256", "run", "local_score", "leaderboard_score"]
-COLUMNS += ["outcome", "left", "words"]
+SCORES = ["local_score", "local_low", "local_high", "leaderboard_score"]
+COLUMNS = ["time", "host", "csv", "sha256", "run", "note", *SCORES, "outcome", "left", "words"]
+DECIMALS = 4  # of a score in a table
 
 
 @dataclass
@@ -149,8 +150,10 @@ def submissions() -> pd.DataFrame:
     """All that was sent from here, oldest first: local score beside leaderboard score.
 
     Returns:
-        `time` (Seoul), `host`, `csv`, `sha256` (its beginning), `run`, `local_score`,
-        `leaderboard_score` (see `note_score`), `outcome`, `left`, `words` (the server's).
+        `time` (Seoul), `host`, `csv`, `sha256` (its beginning), `run`, `note` (your own),
+        `local_score` with `local_low` and `local_high` (held-out cases, 95 % interval; see
+        `write_submission`), `leaderboard_score` (see `standing` and `note_score`), `outcome`,
+        `left`, `words` (the server's). Scores have four decimals.
     """
     ledger = Ledger(ledger_path())
     tell_damage(ledger)
@@ -162,13 +165,14 @@ def submissions() -> pd.DataFrame:
                 **{name: facts.get(name) for name in COLUMNS},
                 "time": entry.time.astimezone(SEOUL).strftime("%Y-%m-%d %H:%M:%S"),
                 "sha256": str(facts.get("sha256", ""))[:HASH],
+                "note": facts.get("note", ""),
                 "leaderboard_score": entry.score,
                 "outcome": entry.outcome,
             }
         )
     table = pd.DataFrame(rows, columns=COLUMNS)
-    scores = ["local_score", "leaderboard_score"]
-    return table.astype({**{name: "float64" for name in scores}, "left": "Int64"})
+    table = table.astype({**{name: "float64" for name in SCORES}, "left": "Int64"})
+    return table.round(dict.fromkeys(SCORES, DECIMALS))
 
 
 def note_score(csv: Path | str, score: float) -> None:

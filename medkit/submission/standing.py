@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-import re
+import math
 import warnings
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
+from urllib.parse import quote
 
 import pandas as pd
 
@@ -17,7 +18,8 @@ from medkit.submission.ledger import Entry, Ledger, ledger_path, note, opened
 from medkit.submission.posting import get
 
 COLUMNS = ["rank", "team", "score", "entries", "time"]
-NEAR = timedelta(seconds=5)  # between the server's clock and ours
+MOST = 50  # files whose score is asked for at once
+TIMEOUT_S = 10.0
 LONGEST = 1_000_000  # bytes of a ranking
 
 
@@ -25,14 +27,16 @@ def standing(url: str | None = None, *, timeout_s: float = 10.0) -> pd.DataFrame
     """`rank, team, score, entries, time` (Seoul): the public ranking, as far as the server tells.
 
     Nothing secret is sent. The table is empty where the server tells none: the practice leaderboard
-    does, a contest's own server may show it on a page only, and a warning then says so. A score
-    that is surely of one of our submissions is written down for `mk.submissions()`.
+    does, a contest's own server may show it on a page only, and a warning then says so. The kit's
+    own leaderboard also tells what each of our files scored, by its hash, and that is written down
+    for `mk.submissions()`; elsewhere `mk.note_score` does so by hand.
 
     Args:
         url: the server's address; None takes that of `load_credentials()`.
     """
     address = (load_credentials().url if url is None else url).rstrip("/")
     check_address(address)
+    _note_scores(address)
     try:
         answer = get(f"{address}/api/ranking", timeout_s=timeout_s, longest=LONGEST)
         if answer.status != 200:
@@ -46,7 +50,6 @@ def standing(url: str | None = None, *, timeout_s: float = 10.0) -> pd.DataFrame
             stacklevel=2,
         )
         return pd.DataFrame(columns=COLUMNS)
-    _note_scores(rows, moments, host_of(address))
     table = pd.DataFrame(rows, columns=COLUMNS)
     table["time"] = [moment.strftime("%Y-%m-%d %H:%M") for moment in moments]
     return table
@@ -58,27 +61,48 @@ def _reason(error: Exception) -> str:
     return str(error) if str(error).startswith("HTTP") else "not the JSON of one"
 
 
-def _note_scores(rows: list[dict[str, Any]], moments: list[datetime], host: str) -> None:
-    """Write down each row's score beside the one submission of that team and that time."""
-    ours = [e for e in Ledger(ledger_path()).entries if e.place[0] == place(host, "")[0]]
-    found = []
-    for row, moment in zip(rows, moments):
-        hits = [entry for entry in ours if _is_of(entry, row["team"], moment)]
-        is_number = isinstance(row["score"], (int, float))
-        if len(hits) == 1 and is_number and hits[0].score != row["score"]:
-            found.append((hits[0], float(row["score"])))
-    if not found:
+def _note_scores(address: str) -> None:
+    """Write down the score of each of our files that has none yet, where the kit's own board tells.
+
+    Only a board that says what it is gets asked: any other server would be sent hashes of files,
+    and might answer with what is no score of ours.
+    """
+    here = place(host_of(address), "")[0]
+    ours = [e for e in Ledger(ledger_path()).entries if e.place[0] == here and e.is_spent]
+    waiting = [entry for entry in ours if entry.score is None][-MOST:]
+    if not waiting or not _is_own_board(address):
+        return
+    found = [(entry, _score_of(address, entry)) for entry in waiting]
+    if all(score is None for _, score in found):
         return
     try:
         with opened() as ledger:
             for entry, score in found:
-                note(ledger, entry, score)
+                if score is not None:
+                    note(ledger, entry, score)
     except OSError as error:
         warnings.warn(f"standing: no score is kept. {error}", stacklevel=3)
 
 
-def _is_of(entry: Entry, team: str, moment: datetime) -> bool:
-    """Whether a row is of a submission: the server called the team so, and the times agree."""
-    named = re.match(r"(.+?)팀 .+님 ", entry.facts.get("words", ""))
-    is_ours = named is not None and named.group(1) == team and entry.outcome == "accepted"
-    return is_ours and entry.time - NEAR <= moment <= entry.closed_time + NEAR
+def _is_own_board(address: str) -> bool:
+    """Whether the server says that it is the kit's leaderboard."""
+    facts = _json(f"{address}/api/medkit")
+    return isinstance(facts, dict) and facts.get("leaderboard") == "medkit"
+
+
+def _score_of(address: str, entry: Entry) -> float | None:
+    """What the board gave a file of a team; None where it has none, or none yet."""
+    team, digest = entry.place[1], entry.facts.get("sha256", "")
+    facts = _json(f"{address}/api/medkit/scores/{quote(team, safe='')}/{digest}")
+    score = facts.get("score") if isinstance(facts, dict) else None
+    is_number = isinstance(score, (int, float)) and not isinstance(score, bool)
+    return float(score) if is_number and math.isfinite(score) else None
+
+
+def _json(url: str) -> Any:
+    """What a public address answers; None where that is no JSON."""
+    try:
+        answer = get(url, timeout_s=TIMEOUT_S, longest=LONGEST)
+        return json.loads(answer.text) if answer.status == 200 else None
+    except (SubmitError, ValueError, RecursionError):
+        return None
