@@ -78,7 +78,7 @@ _HOMES = {  # public name: the module that holds it
     "write_answers": "submission.csv_files",
     "check_submission": "submission.csv_files",
     "submit": "submission.client",
-    "SubmitError": "submission.client",
+    "SubmitError": "submission.errors",
     "submit_form": "submission.form",
     "submissions": "submission.ledger",
     "note_score": "submission.ledger",

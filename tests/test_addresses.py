@@ -4,8 +4,8 @@ import pytest
 from showing import values_of
 
 from medkit.submission.addresses import check_address, host_of, place
-from medkit.submission.answers import SubmitError
 from medkit.submission.credentials import Credentials
+from medkit.submission.errors import SubmitError
 
 SAME = [
     ("localhost:8765", "1"),

@@ -67,11 +67,113 @@ def test_a_file_that_others_can_read_is_tightened_with_a_note():
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
 
 
-def test_what_is_missing_is_asked_for_in_boxes(monkeypatch):
+def test_only_what_is_missing_is_asked_for(monkeypatch):
     monkeypatch.setenv("MEDKIT_URL", WHO["url"])
     monkeypatch.setenv("MEDKIT_TEAM", WHO["team"])
-    answer(monkeypatch, [WHO["email"], WHO["password"], WHO["contest_password"]])
+    secrets = [WHO["email"], WHO["password"], WHO["contest_password"]]
+    answer(monkeypatch, secrets)
+    assert load_credentials() == Credentials(**WHO)  # at a terminal
+    answer(monkeypatch, secrets)
+    save_credentials()
+    for name in ("url", "team"):
+        monkeypatch.delenv(f"MEDKIT_{name.upper()}")
+    answer(monkeypatch, [])
+    assert load_credentials() == Credentials(**WHO)  # the file alone suffices
+
+
+def test_when_all_is_known_nothing_is_asked_so_that_run_all_goes_on(monkeypatch, capsys):
+    answer(monkeypatch, WHO.values())
+    path = save_credentials()
+    before = path.read_bytes()
+    for can_ask in (True, False):
+        answer(monkeypatch, [])  # any question would end in StopIteration
+        monkeypatch.setattr(module, "_can_ask", lambda can_ask=can_ask: can_ask)
+        assert save_credentials() == path and path.read_bytes() == before
+    assert "All is known already (host, team 7)" in capsys.readouterr().out
+
+
+def test_a_notebook_asks_in_save_credentials_alone(monkeypatch):
+    answer(monkeypatch, WHO.values())
+    monkeypatch.setattr(module, "kernel", lambda: object())
+    with pytest.raises(mk.SubmitError, match=r"Run mk\.save_credentials\(\) once, in a"):
+        load_credentials()
+    save_credentials()
     assert load_credentials() == Credentials(**WHO)
+
+
+def test_enter_keeps_what_was_there(monkeypatch):
+    answer(monkeypatch, WHO.values())
+    save_credentials()
+    labels = []
+    typed = iter(["", "", "", "new", ""])
+
+    def ask(label):
+        labels.append(label)
+        return next(typed)
+
+    monkeypatch.setattr("builtins.input", ask)
+    monkeypatch.setattr(module.getpass, "getpass", ask)
+    save_credentials(change=True)
+    assert load_credentials() == Credentials(**{**WHO, "password": "new"})
+    assert labels[0] == "url [Enter keeps https://host]: "
+    assert not any(WHO[name] in label for label in labels for name in module.SECRET)
+
+
+def test_nothing_is_kept_for_another_server(monkeypatch):
+    answer(monkeypatch, WHO.values())
+    save_credentials()
+    answer(monkeypatch, ["https://other", "", "", "", ""])
+    with pytest.raises(ValueError, match="team is empty"):
+        save_credentials(change=True)
+    assert load_credentials() == Credentials(**WHO)
+    answer(monkeypatch, ["https://other", "8", "you@x.kr", "a", "b"])
+    save_credentials(change=True)
+    assert load_credentials() == Credentials("https://other", "8", "you@x.kr", "a", "b")
+
+
+@pytest.mark.parametrize(
+    ("typed", "kept"),
+    [
+        ("127.0.0.1:8765", "http://127.0.0.1:8765"),
+        ("localhost:8765/", "http://localhost:8765"),
+        (" contest.kr ", "https://contest.kr"),
+        ("https://contest.kr/", "https://contest.kr"),
+    ],
+)
+def test_the_address_is_completed_as_it_is_typed(monkeypatch, typed, kept):
+    answer(monkeypatch, [typed, *list(WHO.values())[1:]])
+    save_credentials()
+    assert load_credentials().url == kept
+
+
+@pytest.mark.parametrize("typed", ["http://contest.kr", "me:hunter2@host", "https://", "x]["])
+def test_an_address_that_cannot_be_is_refused_at_once(monkeypatch, typed):
+    answer(monkeypatch, [typed])  # no other question comes
+    with pytest.raises(mk.SubmitError, match="the address") as caught:
+        save_credentials()
+    assert "hunter2" not in values_of(caught.value, __file__)
+    assert not module.credentials_path().exists()
+
+
+def test_a_damaged_file_is_written_anew(monkeypatch, capsys):
+    path = module.credentials_path()
+    path.parent.mkdir()
+    path.write_text('["hunter2"')
+    os.chmod(path, 0o600)
+    answer(monkeypatch, WHO.values())
+    save_credentials()
+    assert load_credentials() == Credentials(**WHO)
+    assert "hunter2" not in capsys.readouterr().out
+
+
+def test_an_error_is_one_sentence_in_a_notebook():
+    shell = pytest.importorskip("IPython.core.interactiveshell").InteractiveShell()
+    shell.run_cell("import medkit as mk")
+    with pytest.MonkeyPatch.context() as patch:
+        shown = []
+        patch.setattr(shell, "_showtraceback", lambda kind, value, lines: shown.extend(lines))
+        shell.run_cell("raise mk.SubmitError('submit: not accepted.', outcome='refused')")
+    assert shown == ["SubmitError: submit: not accepted."]
 
 
 def test_nobody_to_ask_is_a_clear_error(monkeypatch):
@@ -95,7 +197,7 @@ def test_a_file_for_another_address_is_not_used(monkeypatch):
 
 def test_an_empty_answer_is_refused(monkeypatch):
     answer(monkeypatch, ["", "7"])
-    with pytest.raises(ValueError, match="url is empty"):
+    with pytest.raises(ValueError, match="url is empty\\. Run the cell again"):
         save_credentials()
     assert not module.credentials_path().exists()
 

@@ -9,7 +9,7 @@ import warnings
 from contextlib import suppress
 from urllib.parse import urlsplit
 
-from medkit.submission.answers import SubmitError
+from medkit.submission.errors import SubmitError
 
 LOCAL = ("127.0.0.1", "localhost", "::1")  # this machine
 
@@ -23,7 +23,7 @@ def check_address(url: str) -> list[str]:
     if not host:
         raise SubmitError(  # without the address: some paste a password into it
             "submit: the address has no host that can be read, or more than that (expected "
-            "https://host). Correct it with mk.save_credentials().",
+            "https://host). Correct it with mk.save_credentials(change=True).",
             outcome="not sent",
         )
     if scheme == "https" or (scheme == "http" and host in LOCAL):
@@ -35,9 +35,27 @@ def check_address(url: str) -> list[str]:
         return [note]
     raise SubmitError(
         f"submit: the address begins with {scheme!r} (expected https). "
-        "Passwords are not sent in the open; correct it with mk.save_credentials().",
+        "Passwords are not sent in the open; correct it with mk.save_credentials(change=True).",
         outcome="not sent",
     )
+
+
+def whole_address(text: str) -> str:
+    """An address as a person types it, with the scheme that is left out; checked.
+
+    Raises:
+        SubmitError: it is none, or would show the passwords.
+
+    Example:
+        >>> whole_address("127.0.0.1:8765"), whole_address("contest.kr/")
+        ('http://127.0.0.1:8765', 'https://contest.kr')
+    """
+    url = text.strip()
+    if "://" not in url:
+        host = _parts(f"https://{url}")[1]
+        url = f"http{'' if host in LOCAL else 's'}://{url}"
+    check_address(url)
+    return url.rstrip("/")
 
 
 def _parts(url: str) -> tuple[str, str, int | None]:

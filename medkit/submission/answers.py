@@ -12,6 +12,7 @@ from typing import Sequence
 from urllib.parse import urlsplit
 
 from medkit.submission.credentials import Credentials, apart
+from medkit.submission.errors import SubmitError
 from medkit.submission.wording import outcome_of, says_unspent
 
 DAY = timedelta(days=1)
@@ -22,26 +23,12 @@ UNTOLD = ("iso-8859-1", "latin-1", "us-ascii", "windows-1252")  # what servers s
 LOOK = "Look at the leaderboard before you send it again"
 SETTLE = f'{LOOK}; then mk.note_outcome({{csv!r}}, "accepted" or "refused") settles it.'
 MEANINGS = {
-    401: "e-mail or password is wrong; run mk.save_credentials() again",
+    401: "e-mail or password is wrong; run mk.save_credentials(change=True)",
     403: "the contest password is wrong, or the team may not submit; "
-    "run mk.save_credentials() again or ask the organisers",
-    404: "there is no such team or contest at this address; run mk.save_credentials() again",
+    "run mk.save_credentials(change=True) or ask the organisers",
+    404: "there is no such team or contest at this address; run mk.save_credentials(change=True)",
     413: "the file is too large for the server; send a smaller one",
 }
-
-
-class SubmitError(RuntimeError):
-    """A submission that was not accepted, or whose fate is not known.
-
-    Attributes:
-        outcome: "not sent", "refused" or "unknown"; an unknown one may have spent a slot.
-        status: the HTTP status, where there was an answer.
-        answer: the server's words, without secrets.
-    """
-
-    def __init__(self, message: str, *, outcome: str, status: int | None = None, answer: str = ""):
-        super().__init__(message)
-        self.outcome, self.status, self.answer = outcome, status, answer
 
 
 @dataclass(frozen=True, repr=False)  # it may repeat secrets: only scrubbed words are shown
@@ -157,7 +144,7 @@ def _meaning(answer: Answer, message: str | None, who: Credentials) -> tuple[str
         there = f"the server sends to another address{where}, which got nothing"
         if status in (302, 303):  # how a server shows the next page once it has taken a file
             return there, "unknown"
-        return f"{there}; correct the URL with mk.save_credentials()", "refused"
+        return f"{there}; correct the URL with mk.save_credentials(change=True)", "refused"
     if status == 429:
         used_up = "the day's submissions are used up; wait for the next day"
         return (f"the server is asked too often; {wait}" if wait else used_up), "refused"

@@ -15,9 +15,10 @@ from typing import Any, Sequence
 
 from medkit import files
 from medkit.submission.addresses import check_address, host_of, place
-from medkit.submission.answers import SEOUL, SubmitError, Verdict, not_accepted, read_answer
+from medkit.submission.answers import SEOUL, Verdict, not_accepted, read_answer
 from medkit.submission.credentials import Credentials, Secret, known, load_credentials
 from medkit.submission.csv_files import check_submission, read_expected
+from medkit.submission.errors import SubmitError
 from medkit.submission.ledger import Entry, Ledger, clock, ledger_path, opened, tell_damage
 from medkit.submission.posting import check_requests, post
 from medkit.submission.quota import DAY_S, MAIC, Quota, Room, room, show_time
@@ -92,7 +93,7 @@ def submit(
     if who.unreadable():
         raise SubmitError(
             f"submit: {', '.join(who.unreadable())} cannot be sent, being no text in utf-8. "
-            "Nothing was sent; type it again with mk.save_credentials().",
+            "Nothing was sent; type it again with mk.save_credentials(change=True).",
             outcome="not sent",
         )
     facts = {**_facts(csv, data, who), "note": str(note), **clock()}

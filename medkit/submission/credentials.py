@@ -19,6 +19,8 @@ from typing import Any, Callable
 from urllib.parse import urlsplit
 
 from medkit import files
+from medkit.submission.addresses import whole_address
+from medkit.submission.errors import SubmitError
 
 NAMES = ("url", "team", "email", "password", "contest_password")
 SECRET = ("email", "password", "contest_password")
@@ -88,7 +90,7 @@ def apart(work: Callable[[], Any]) -> Any:
     """Do what holds plain secrets; what it raises comes anew, from here.
 
     Tracebacks may show the values of every frame (IPython's Verbose mode, rich), and errors hold
-    what they are about. A disk's error and an interrupt are told as they are, others by their kind.
+    what they are about. A disk's, an interrupt and our own are told as they are, others by their kind.
     """
     try:
         return work()
@@ -102,6 +104,8 @@ def _anew(error: BaseException) -> BaseException:
         return type(error)(*error.args)  # number, words, path
     if isinstance(error, (KeyboardInterrupt, EOFError)):
         return type(error)()
+    if isinstance(error, SubmitError):  # its words never hold what they are about
+        return SubmitError(str(error), outcome=error.outcome)
     return RuntimeError(f"{type(error).__name__}; its words are not shown, they may hold secrets.")
 
 
@@ -146,20 +150,22 @@ def _character(char: str) -> str:
 
 
 def load_credentials() -> Credentials:
-    """From `MEDKIT_URL`, `MEDKIT_TEAM`, ... ; else the file; else boxes.
+    """From `MEDKIT_URL`, `MEDKIT_TEAM`, ... ; else the file; else, at a terminal, asked for.
 
-    A file for another address than `MEDKIT_URL` is not used: its secrets are that server's.
+    A notebook never asks here, so that "Run All" does not wait for somebody who has left. A file
+    for another address than `MEDKIT_URL` is not used: its secrets are that server's.
 
     Raises:
-        RuntimeError: when nobody can be asked.
+        SubmitError: "not sent", when some are missing and nobody is asked.
     """
     given = known()
     missing = [name for name in NAMES if not given[name]]
-    if missing and not _can_ask():
-        raise RuntimeError(
+    if missing and (kernel() is not None or not _can_ask()):
+        raise SubmitError(
             f"submit: no {', '.join(missing)} (looked in MEDKIT_* and, for this "
             f"address, in {credentials_path()}). "
-            "Run mk.save_credentials() once, in a notebook of your own."
+            "Run mk.save_credentials() once, in a cell of its own: it asks in boxes.",
+            outcome="not sent",
         )
     return Credentials(**{name: given[name] or _ask(name) for name in NAMES})
 
@@ -178,25 +184,61 @@ def known() -> dict[str, str]:
     return {**given, "team": str(given["team"])}
 
 
-def save_credentials() -> Path:
-    """Ask for everything, secrets in boxes that show nothing, and write the file (mode 0600).
+def save_credentials(*, change: bool = False) -> Path:
+    """Ask for what is not known yet, secrets in boxes that show nothing, and keep it in a file.
+
+    The file is yours alone (mode 0600). When all is known nothing is asked.
+
+    Args:
+        change: ask for everything; Enter alone keeps what was there. Of another server nothing is
+            kept.
+
+    Returns:
+        The file.
 
     Raises:
+        SubmitError: an address that is none, or that would show the passwords.
         RuntimeError: when nobody can be asked.
         OSError: it cannot be written.
+
+    Example:
+        >>> mk.save_credentials()  # doctest: +SKIP
     """
+    path, given = credentials_path(), _kept()
+    missing = [name for name in NAMES if not given[name]]
+    if not missing and not change:
+        where = f"{urlsplit(given['url']).netloc.rpartition('@')[2]}, team {given['team']}"
+        print(f"All is known already ({where}); mk.save_credentials(change=True) changes it.")
+        return path
     if not _can_ask():
         raise RuntimeError(
             "save_credentials: nobody can be asked here. Call it in a notebook that you run by "
             "hand, or set MEDKIT_URL, MEDKIT_TEAM, MEDKIT_EMAIL, MEDKIT_PASSWORD and "
             "MEDKIT_CONTEST_PASSWORD."
         )
-    path = credentials_path()
-    answers = {name: _ask(name) for name in NAMES}
+    answers: dict[str, str] = {}
+    for name in NAMES:
+        asked = change or name in missing
+        answers[name] = _ask(name, given[name]) if asked else given[name]
+        if name == "url" and asked:
+            answers["url"] = apart(lambda: Secret(whole_address(answers["url"])))
+            if given["url"] and answers["url"] != given["url"]:
+                given = dict.fromkeys(NAMES, "")  # what was there is for the other server
+                missing = [other for other in NAMES if other != "url"]
     files.make_private(path.parent)
     apart(lambda: files.write_json(path, answers, mode=0o600))
     files.clear_leftovers(path)
+    print(f"Kept for you alone in {path}. mk.forget_credentials() removes it.")
     return path
+
+
+def _kept() -> dict[str, str]:
+    """What is known; of a damaged file nothing, since it is about to be written anew."""
+    try:
+        return known()
+    except ValueError as error:
+        print(error)
+        return {name: Secret(os.environ.get(f"MEDKIT_{name.upper()}", "")) for name in NAMES}
 
 
 def forget_credentials() -> None:
@@ -268,10 +310,13 @@ def _read(path: Path) -> dict[str, Secret] | None:
     return {name: Secret(value) for name, value in saved.items()}
 
 
-def _ask(name: str) -> Secret:
+def _ask(name: str, kept: str = "") -> Secret:
+    """What a person types; Enter alone keeps what was there."""
     label = name.replace("_", " ")
+    shown = "the one that is kept" if name in SECRET else kept
+    hint = f" [Enter keeps {shown}]" if kept else ""
     ask = getpass.getpass if name in SECRET else input
-    answer = apart(lambda: Secret(ask(f"{label}: ").strip()))
+    answer = apart(lambda: Secret(str(ask(f"{label}{hint}: ")).strip())) or Secret(kept)
     if not answer or not apart(lambda: _is_text(answer)):
         found = "is empty" if not answer else "is no text that utf-8 can write"
         raise ValueError(f"submit: {label} {found}. Run the cell again and type it.")

@@ -15,10 +15,10 @@ from pathlib import Path
 from typing import Any, Callable
 
 from medkit import files
-from medkit.submission.answers import SubmitError
 from medkit.submission.client import quota_left, submit
 from medkit.submission.credentials import NAMES, SECRET, Credentials, Secret, kernel, known
 from medkit.submission.csv_files import TAKEN, check_submission, expected_path, read_expected
+from medkit.submission.errors import SubmitError
 from medkit.submission.quota import MAIC, Quota
 
 MOST = 50  # files in the list

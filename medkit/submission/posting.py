@@ -17,8 +17,9 @@ from typing import Any, Callable, Iterator
 from urllib.parse import quote, urlsplit
 
 from medkit.submission.addresses import LOCAL, host_of
-from medkit.submission.answers import LONGEST, SETTLE, Answer, SubmitError, decode
+from medkit.submission.answers import LONGEST, SETTLE, Answer, decode
 from medkit.submission.credentials import Credentials, apart
+from medkit.submission.errors import SubmitError
 
 OLDEST = (2, 32, 2)  # of requests; 2.32.0 and 2.32.1 were withdrawn
 CONNECT_S = 10.0
@@ -110,7 +111,7 @@ def _send(
 
 
 def _not_reached(url: str, failure: _Failure) -> SubmitError:
-    advice = "check the address with mk.save_credentials(), and the network."
+    advice = "check the address with mk.save_credentials(change=True), and the network."
     if "SSL" in failure.kind:
         advice = "name your network's own certificate in MEDKIT_CA if the server is the right one."
     return SubmitError(

@@ -12,8 +12,9 @@ from urllib.parse import quote
 import pandas as pd
 
 from medkit.submission.addresses import check_address, host_of, place
-from medkit.submission.answers import SEOUL, SubmitError
-from medkit.submission.credentials import load_credentials
+from medkit.submission.answers import SEOUL
+from medkit.submission.credentials import known
+from medkit.submission.errors import SubmitError
 from medkit.submission.ledger import Entry, Ledger, ledger_path, note, opened
 from medkit.submission.posting import get
 
@@ -32,9 +33,15 @@ def standing(url: str | None = None, *, timeout_s: float = 10.0) -> pd.DataFrame
     for `mk.submissions()`; elsewhere `mk.note_score` does so by hand.
 
     Args:
-        url: the server's address; None takes that of `load_credentials()`.
+        url: the server's address; None takes the one of `mk.save_credentials()` or `MEDKIT_URL`.
+
+    Raises:
+        SubmitError: no address is known, or none that is safe.
     """
-    address = (load_credentials().url if url is None else url).rstrip("/")
+    address = (known()["url"] if url is None else url).rstrip("/")
+    if not address:
+        words = "standing: no address is known. Run mk.save_credentials() once."
+        raise SubmitError(words, outcome="not sent")
     check_address(address)
     _note_scores(address)
     try:
