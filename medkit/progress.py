@@ -28,7 +28,7 @@ class Status:
         self.enabled, self.quiet_s, self.keep = enabled, quiet_s, keep
         self._lines: list[str] = []
         self._current, self._shown_at, self._printed = "", 0.0, ""
-        self._handle = new_output(_Text("")) if enabled else None
+        self._handle = new_output(Text("")) if enabled else None
 
     def line(self, text: str) -> None:
         """Add a line that stays."""
@@ -63,7 +63,7 @@ class Status:
     def _show(self) -> None:
         lines = self._lines[-self.keep :]  # all of them with 0
         text = "\n".join([*lines, *([self._current] if self._current else [])])
-        self._handle.update(_Text(text))
+        self._handle.update(Text(text))
 
 
 def track(
@@ -85,7 +85,7 @@ def track(
         status.line(f"{label}: {done:,} in {clock(time.monotonic() - began)}")
 
 
-class _Text:
+class Text:
     """Plain text in a notebook's output, without the quotes that a str would get."""
 
     def __init__(self, text: str):

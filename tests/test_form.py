@@ -37,9 +37,17 @@ def folder(tmp_path, monkeypatch):
     csv.write_text("id,x\na,1\nb,0\n")
     expected = {"task": "caries", "columns": ["id", "x"], "ids": ["a", "b"], "labels": [0, 1]}
     expected.update(filled=[], run=None, local_score={"f1_macro": 0.75})
+    expected["local_interval"] = [0.7, 0.8]
     expected["sha256"] = mk.files.sha256_file(csv)
     csv.with_suffix(".json").write_text(json.dumps(expected))
     return tmp_path / "runs"
+
+
+def choose(folder, quota=None, options=None):
+    """A form in which the sound file is chosen."""
+    form = Form(folder, quota or mk.Quota(10, zone="UTC"), options or {})
+    form.picker.value = folder / "a" / "submission.csv"
+    return form
 
 
 def type_in(form, url, **other):
@@ -50,8 +58,12 @@ def type_in(form, url, **other):
 
 def test_it_shows_check_score_and_quota(folder, monkeypatch):
     form = Form(folder, mk.Quota(3, zone="UTC"), {})
-    assert [label for label, _ in form.picker.options] == ["a/submission.csv", "broken.csv"]
-    assert "All 2 ids" in form.about.value and "f1_macro 0.7500" in form.about.value
+    score = "f1_macro 0.7500 held out, 95 % interval 0.7000 to 0.8000"
+    labels = [label for label, _ in form.picker.options]
+    assert labels == ["Choose a file", f"a/submission.csv ({score})", "broken.csv"]
+    assert form.picker.value is None and form.button.disabled  # never the newest by itself
+    form.picker.value = folder / "a" / "submission.csv"
+    assert "All 2 ids" in form.about.value and f"Local score: {score}" in form.about.value
     assert "no address or no team" in form.about.value and not form.button.disabled
     type_in(form, "https://host")
     assert "3 of 3 left (3 a calendar day in UTC)." in form.about.value
@@ -61,7 +73,7 @@ def test_it_shows_check_score_and_quota(folder, monkeypatch):
 
 def test_a_double_click_sends_once(folder):
     with serving(answer(200, said(MESSAGE + "<script>"))) as (who, got):
-        form = Form(folder, mk.Quota(10, zone="UTC"), {})
+        form = choose(folder)
         type_in(form, who.url)
         form.button.click()
         form.button.click()
@@ -77,7 +89,7 @@ def test_a_double_click_sends_once(folder):
 
 
 def test_boxes_are_emptied_as_soon_as_they_are_left(folder):
-    form = Form(folder, mk.Quota(10, zone="UTC"), {})
+    form = choose(folder)
     sent = []
     for box in form.boxes.values():
         box._send = lambda message, buffers=None: sent.append(message)
@@ -90,7 +102,7 @@ def test_boxes_are_emptied_as_soon_as_they_are_left(folder):
 
 
 def test_what_is_missing_is_said_and_nothing_sent(folder):
-    form = Form(folder, mk.Quota(10, zone="UTC"), {})
+    form = choose(folder)
     form.button.click()
     words = "Type url, team, email, password, contest password first; nothing was sent."
     assert form.result.value == words and not ledger_path().exists()
@@ -98,7 +110,7 @@ def test_what_is_missing_is_said_and_nothing_sent(folder):
 
 def test_secrets_are_forgotten_after_sending_and_asked_for_again(folder):
     with serving(answer(401, said("no"))) as (who, got):
-        form = Form(folder, mk.Quota(10, zone="UTC"), {})
+        form = choose(folder)
         type_in(form, who.url)
         form.button.click()
         assert "e-mail or password is wrong" in form.result.value
@@ -112,7 +124,7 @@ def test_only_what_is_not_known_is_asked_for(folder, monkeypatch):
     for name, value in {"url": "https://host", **TYPED}.items():
         monkeypatch.setenv(f"MEDKIT_{name.upper()}", value)
     monkeypatch.delenv("MEDKIT_CONTEST_PASSWORD")
-    form = Form(folder, mk.Quota(10, zone="UTC"), {})
+    form = choose(folder)
     assert list(form.boxes) == ["contest_password"] and "10 of 10 left" in form.about.value
 
 
@@ -123,10 +135,73 @@ def test_options_and_warnings_reach_the_form(folder, monkeypatch):
         return SimpleNamespace(_repr_html_=lambda: "<b>ok</b>")
 
     monkeypatch.setattr(module, "submit", send)
-    form = Form(folder, mk.Quota(10, zone="UTC"), {"success": "fine"})
+    form = choose(folder, options={"success": "fine"})
     type_in(form, "https://host")
     form.button.click()
     assert form.result.value.startswith("<b>ok</b><br>careful &lt;now&gt;<br>For another")
+
+
+def test_one_file_alone_is_chosen_and_what_was_chosen_stays(folder):
+    (folder / "broken.csv").unlink()
+    form = Form(folder, mk.Quota(10, zone="UTC"), {})
+    assert form.picker.value == folder / "a" / "submission.csv"
+    (folder / "newer.csv").write_text("id,x\na,1\nb,1\n")
+    form.again.click()
+    assert form.picker.value == folder / "a" / "submission.csv"
+
+
+def test_with_nothing_left_it_cannot_be_pressed(folder):
+    message = MESSAGE.replace("8회", "0회")
+    with serving(answer(200, said(message))) as (who, got):
+        form = choose(folder)
+        type_in(form, who.url)
+        form.note.value = "첫 번째"
+        assert not form.button.disabled
+        form.button.click()
+        assert "0 of 10 left" in form.about.value and "For another" not in form.result.value
+        form.again.click()
+        assert form.button.disabled and len(got) == 1
+    assert list(mk.submissions()["note"]) == ["첫 번째"]
+
+
+def test_an_address_is_completed_or_refused_as_it_is_typed(folder):
+    form = choose(folder)
+    type_in(form, "http://contest.kr")
+    assert "Passwords are not sent in the open" in form.result.value and "url" not in form.typed
+    form.boxes["url"].set_state({"value": "contest.kr"})
+    assert form.typed["url"] == "https://contest.kr"
+
+
+class Shown:
+    """Stands for IPython's outputs: what was displayed, and what each shows now."""
+
+    def __init__(self, monkeypatch):
+        import IPython.display
+
+        self.kept, self.bundles = [], []
+        monkeypatch.setattr(module, "new_output", self.keep)
+        monkeypatch.setattr(IPython.display, "display", lambda b, raw: self.bundles.append(b))
+
+    def keep(self, text):
+        self.kept.append(text)
+        return SimpleNamespace(update=self.kept.append)
+
+
+def test_a_server_without_widgets_and_a_saved_notebook_show_the_call(folder, monkeypatch):
+    shown = Shown(monkeypatch)
+    with serving(answer(200, said(MESSAGE))) as (who, _):
+        form = choose(folder)
+        form._ipython_display_()
+        (bundle,) = shown.bundles
+        assert bundle["application/vnd.jupyter.widget-view+json"]["model_id"] == form.box.model_id
+        assert "VBox(" not in bundle["text/plain"]
+        assert "this server shows no widgets" in bundle["text/plain"]
+        assert f"mk.submit({str(folder / 'a' / 'submission.csv')!r})" in bundle["text/plain"]
+        assert "the call that does the same: mk.submit(csv)" in repr(shown.kept[0])
+        type_in(form, who.url)
+        form.button.click()
+    assert repr(shown.kept[-1]).startswith("sent: ") and "제출이 완료" in repr(shown.kept[-1])
+    assert not any(secret in repr(shown.kept) for secret in list(TYPED.values())[1:])
 
 
 def test_without_a_notebook_it_tells_what_to_call(folder, capsys):

@@ -50,6 +50,8 @@ def test_what_the_server_said_outranks_the_count():
     assert (now.left, now.used) == (4, 6)
     now = room(MAIC, sent(*range(1, 11), left=2, limit=20), NOON)  # more than the rule knew
     assert (now.left, now.limit) == (2, 20)
+    words = "2 of 20 left by the server's count (the rule given here: 10 a calendar day in Asia/"
+    assert str(now).startswith(words)
     refused = sent(1, outcome="refused", left=0)
     assert room(MAIC, refused, NOON).left == 0
 

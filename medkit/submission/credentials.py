@@ -90,7 +90,8 @@ def apart(work: Callable[[], Any]) -> Any:
     """Do what holds plain secrets; what it raises comes anew, from here.
 
     Tracebacks may show the values of every frame (IPython's Verbose mode, rich), and errors hold
-    what they are about. A disk's, an interrupt and our own are told as they are, others by their kind.
+    what they are about. A disk's error, an interrupt and a SubmitError are told as they are, others
+    by their kind.
     """
     try:
         return work()

@@ -322,6 +322,17 @@ def read_expected(csv: Path) -> dict[str, Any] | None:
     return expected
 
 
+def scored(csv: Path) -> str:
+    """What the models of a CSV scored on held-out cases, in words; "" where nobody knows."""
+    made = read_expected(csv) or {}
+    if not made.get("local_score") or made["sha256"] != files.sha256_file(csv):
+        return ""
+    name, value = next(iter(made["local_score"].items()))
+    low, high = made.get("local_interval") or (None, None)
+    ends = "" if low is None else f", 95 % interval {low:.4f} to {high:.4f}"
+    return f"{name} {value:.4f} held out{ends}"
+
+
 def _run_folder(path: Path) -> list[str]:
     """The run that a CSV was made of: the folder it lies in, when that is one."""
     return [str(path.parent)] if (path.parent / "run.json").is_file() else []

@@ -15,35 +15,51 @@ from pathlib import Path
 from typing import Any, Callable
 
 from medkit import files
+from medkit.progress import Text, new_output
+from medkit.submission.addresses import whole_address
 from medkit.submission.client import quota_left, submit
 from medkit.submission.credentials import NAMES, SECRET, Credentials, Secret, kernel, known
-from medkit.submission.csv_files import TAKEN, check_submission, expected_path, read_expected
+from medkit.submission.csv_files import TAKEN, check_submission, expected_path, scored
 from medkit.submission.errors import SubmitError
-from medkit.submission.quota import MAIC, Quota
+from medkit.submission.quota import MAIC, Quota, Room
 
 MOST = 50  # files in the list
+WIDGET = "application/vnd.jupyter.widget-view+json"
+NAMED = 5  # of them in a sentence
+CHOOSE = "Choose a file"
 LABEL = "9em"
 FAILURES = (SubmitError, ValueError, RuntimeError, OSError)  # told in the form
 
 
-def submit_form(folder: Path | str = ".", *, quota: Quota = MAIC, **options: Any) -> Any:
-    """A form for the CSVs below a folder; without a notebook it tells how to do without it.
+def submit_form(folder: Path | str = ".", *, quota: Quota = MAIC, **options: Any) -> Form | None:
+    """A form for the CSVs below a folder, and above it a line that says how to do without.
 
-    Only what neither the environment nor `mk.save_credentials()` knows is asked for. Where a
-    notebook shows a line of text instead of a form, use `mk.submit(csv)`.
+    That line is what is left of it in a saved notebook, and on a server without widgets; once
+    something was sent, it is the receipt. Only what neither the environment nor
+    `mk.save_credentials()` knows is asked for.
 
     Args:
+        quota: the contest's rule.
         options: of `mk.submit`, such as `success`.
 
     Raises:
         FileNotFoundError: there is no CSV that could be sent.
+
+    Example:
+        >>> mk.submit_form("runs")  # doctest: +SKIP
     """
     csvs = find_csvs(folder)
     if kernel() is None:
-        print("submit_form: there is no notebook here. Send a file with:")
-        print("\n".join(f"  mk.submit({str(csv)!r})" for csv in csvs))
+        print(f"submit_form: there is no notebook here. {_by_call(csvs)}")
         return None
-    return Form(folder, quota, options).box
+    return Form(folder, quota, options)
+
+
+def _by_call(csvs: list[Path]) -> str:
+    """The calls that do what the form does."""
+    calls = "\n".join(f"  mk.submit({str(csv)!r})" for csv in csvs[:NAMED])
+    more = f"\n  ... and {len(csvs) - NAMED} more" if len(csvs) > NAMED else ""
+    return f"Send a file with:\n{calls}{more}"
 
 
 def find_csvs(folder: Path | str) -> list[Path]:
@@ -69,13 +85,19 @@ def find_csvs(folder: Path | str) -> list[Path]:
 
 
 class Form:
-    """The widgets, and what was typed until it is sent."""
+    """The widgets, and what was typed until it is sent.
+
+    Attributes:
+        box: the widget that holds all.
+        kept: an output of text, which a saved notebook keeps: the call instead, later the receipt.
+    """
 
     def __init__(self, folder: Path | str, quota: Quota, options: dict[str, Any]):
         import ipywidgets as widgets
 
         self.folder, self.quota, self.options = Path(folder), quota, options
         self.typed: dict[str, str] = {}
+        self.kept: Any = None
         self.lock = threading.Lock()
         wide = widgets.Layout(width="min(40em, 95%)")
         self.picker = widgets.Dropdown(description="CSV", layout=wide)
@@ -85,20 +107,38 @@ class Form:
         asked = [name for name in NAMES if not given[name]]
         self.boxes = {name: _box(widgets, wide, name, self._take) for name in asked}
         self.button = widgets.Button(description="Submit", button_style="primary", icon="upload")
+        self.note = widgets.Text(description="your note", layout=wide, placeholder="stays here")
+        self.note.style.description_width = LABEL
         self.again = widgets.Button(description="Look again", icon="refresh")
         self.picker.observe(lambda change: self._look(), "value")
         self.button.on_click(lambda button: self._press())
         self.again.on_click(lambda button: self._refresh())
         buttons = widgets.HBox([self.button, self.again])
-        parts = [self.picker, self.about, *self.boxes.values(), buttons, self.result]
+        parts = [self.picker, self.about, *self.boxes.values(), self.note, buttons, self.result]
         self.box = widgets.VBox(parts)
         _quiet_logs([box.comm.comm_id for name, box in self.boxes.items() if name in SECRET])
         self._refresh()
 
+    def __repr__(self) -> str:
+        return (
+            "Here would be a form; this server shows no widgets. "
+            f"{_by_call(find_csvs(self.folder))}"
+        )
+
+    def _ipython_display_(self) -> None:
+        """A line that stays, and below it the form, whose plain text is for servers without."""
+        from IPython.display import display
+
+        line = "A form, while this page is open; the call that does the same: mk.submit(csv)"
+        self.kept = new_output(Text(line))
+        view = {"version_major": 2, "version_minor": 0, "model_id": self.box.model_id}
+        display({WIDGET: view, "text/plain": repr(self)}, raw=True)
+
     def _refresh(self) -> None:
         chosen, csvs = self.picker.value, find_csvs(self.folder)
-        self.picker.options = [(str(path.relative_to(self.folder)), path) for path in csvs]
-        self.picker.value = chosen if chosen in csvs else csvs[0]
+        named = [(_label(path, self.folder), path) for path in csvs]
+        self.picker.options = named if len(csvs) == 1 else [(CHOOSE, None), *named]
+        self.picker.value = chosen if chosen in csvs else self.picker.options[0][1]
         self.result.value = ""
         self._look()
 
@@ -106,18 +146,27 @@ class Form:
         self.button.disabled = not self._show()
 
     def _show(self) -> bool:
-        """Show check, score and quota of the chosen CSV; returns whether it is sound."""
-        lines, is_sound = _describe(self.picker.value)
+        """Show check, score and quota of the chosen CSV; returns whether it may be sent."""
         url, team = (self.typed.get(name, "") for name in ("url", "team"))
-        left = _told(lambda: html.escape(str(quota_left(self.quota, url=url, team=team))))
+        room, left = _room(self.quota, url, team)
+        lines, is_sound = [CHOOSE + "."], False
+        if self.picker.value is not None:
+            lines, is_sound = _describe(self.picker.value)
         self.about.value = "<br>".join([*(html.escape(line) for line in lines), left])
-        return is_sound
+        return is_sound and (room is None or room.left > 0)
 
     def _take(self, name: str, change: Any) -> None:
         """Take what was typed; a secret leaves its box at once."""
         box, value = self.boxes[name], Secret(change["new"].strip())
         if not value:
             return
+        if name == "url":
+            try:
+                value = Secret(whole_address(value))
+            except SubmitError as error:
+                self.typed.pop(name, None)
+                self.result.value = html.escape(str(error))
+                return
         self.typed[name] = value if name in SECRET else str(value)
         if name in SECRET:
             box.value, box.placeholder = "", "typed; it is in memory until you submit"
@@ -128,8 +177,11 @@ class Form:
 
     def _send(self) -> str:
         who = Credentials(**{**known(), **self.typed})
-        options = {"credentials": who, "quota": self.quota, **self.options}
-        return submit(self.picker.value, **options)._repr_html_()
+        options = {"credentials": who, "quota": self.quota, "note": self.note.value}
+        receipt = submit(self.picker.value, **{**options, **self.options})
+        if self.kept is not None:
+            self.kept.update(Text(f"sent: {receipt}"))
+        return receipt._repr_html_()
 
     def _press(self) -> None:
         """Send once: a second click finds the button disabled, until something is changed."""
@@ -145,8 +197,8 @@ class Form:
             self.result.value = "sending ..."
             self.result.value = _told(self._send)
             self._forget()
-            self._show()
-            self.result.value += "<br>For another submission press Look again."
+            if self._show():
+                self.result.value += "<br>For another submission press Look again."
         finally:
             self.lock.release()
 
@@ -181,17 +233,34 @@ def _quiet_logs(ids: list[str]) -> None:
             log.addFilter(is_other)
 
 
+def _label(csv: Path, folder: Path) -> str:
+    """A CSV's place, with what its models scored on held-out cases."""
+    try:
+        found = scored(csv)
+    except ValueError:  # its JSON is damaged: the check says so
+        found = ""
+    return f"{csv.relative_to(folder)}{found and f' ({found})'}"
+
+
+def _room(quota: Quota, url: str, team: str) -> tuple[Room | None, str]:
+    """What is left, as HTML too; None while address or team is not known."""
+    found: list[Room] = []
+
+    def ask() -> str:
+        found.append(quota_left(quota, url=url, team=team))
+        return html.escape(str(found[0]))
+
+    text = _told(ask)
+    return (found[0] if found else None), text
+
+
 def _describe(csv: Path) -> tuple[list[str], bool]:
     """What the check says, the local score, and whether the file may be sent."""
     try:
-        lines = check_submission(csv)
-        expected = read_expected(csv) or {}
+        lines, found = check_submission(csv), scored(csv)
     except FAILURES as error:
         return [str(error)], False
-    if expected.get("local_score") and expected["sha256"] == files.sha256_file(csv):
-        name, value = next(iter(expected["local_score"].items()))
-        lines.append(f"Local score: {name} {value:.4f}")
-    return lines, True
+    return [*lines, *([f"Local score: {found}"] if found else [])], True
 
 
 def _told(call: Callable[[], str]) -> str:

@@ -96,7 +96,10 @@ class Room:
 
     def __str__(self) -> str:
         free = "" if self.left else f"; the next is free at {show_time(self.next_free, self.quota)}"
-        lines = [f"{self.left} of {self.limit} left ({self.quota}){free}.", *self.notes]
+        rule = f"({self.quota})"
+        if self.limit != self.quota.limit:  # the server outranks what was said here
+            rule = f"by the server's count (the rule given here: {self.quota})"
+        lines = [f"{self.left} of {self.limit} left {rule}{free}.", *self.notes]
         lines += [self._idle()] if self.quota.idle_days is not None and not self.used else []
         return "\n".join(lines)
 
