@@ -94,7 +94,9 @@ def test_a_run_is_watched_from_its_first_step_to_its_end(run, notebook, monkeypa
     texts = [shown.text for shown in text.shown]
     assert texts[9].endswith("\n줄 8\n줄 9\nrunning, before its first step")
     assert not any("줄 1\n" in shown for shown in texts) and max(map(_height, texts)) == 9
-    line = "running: epoch 3/9  step 5/12  loss 0.5123  321 images/s  1:15 left  "
+    line = (
+        "[#####...............]  27 %  epoch 3/9  step 5/12  loss 0.5123  321 images/s  1:15 left  "
+    )
     line += "8 of 16 images at once  GPU 21.0 of 51.0 GB (ours at most 9.0)"
     assert any(line in shown for shown in texts)
     assert texts[-1].endswith(f"epoch 2/9  끝\n{run.path}: finished")

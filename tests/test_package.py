@@ -124,7 +124,7 @@ def test_every_module_has_its_tests():
     told = {"serving", "refusing", "founding", "__main__"}  # test_leaderboard, test_contest
     told |= {"canvas", "fonts", "photos", "samples", "scores", "teeth"}  # test_figures
     told |= {"photos", "crowns", "mouths", "painting", "surfaces"}  # test_drawing
-    told |= {"answers", "posting"}  # test_client, test_hostile
+    told |= {"answers", "posting", "errors"}  # test_client, test_hostile
     told |= {"fitting"}  # test_loop, test_launching
     told |= {"__init__"}  # this file
     here = {path.stem for path in Path(__file__).parent.glob("test_*.py")}

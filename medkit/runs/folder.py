@@ -216,9 +216,11 @@ def list_runs(folder: Path | str) -> pd.DataFrame:
 
     Returns:
         `run` (path below the folder), `state` ("new", "running", "finished", "stopped", "failed",
-        "stale": its process died, or "unreadable"), `epoch` (done) of `epochs`, `left_s`,
-        `best_by`, `best`, `reason` of a failure or stop, `seen` (local time of its last sign of
-        life; of a run on another machine by that one's clock).
+        "stale": its process died, or "unreadable"), `model`, `image_size`, `epoch` (done) of
+        `epochs`, `left_s`, `metric` and `score` (the contest's own, of the best epoch), `best_by`
+        and `best` (what epochs were compared by), `reason` of a failure or stop, `seen` (local
+        time of its last sign of life; of a run on another machine by that one's clock).
+        Scores have four decimals.
     """
     folder = Path(folder)
     if not folder.is_dir():
@@ -229,7 +231,8 @@ def list_runs(folder: Path | str) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=_COLUMNS)
 
 
-_COLUMNS = ["run", "state", "epoch", "epochs", "left_s", "best_by", "best", "reason", "seen"]
+_COLUMNS = ["run", "state", "model", "image_size", "epoch", "epochs", "left_s", "metric", "score"]
+_COLUMNS += ["best_by", "best", "reason", "seen"]
 
 
 def _row(path: Path, folder: Path) -> dict[str, Any]:
@@ -237,18 +240,42 @@ def _row(path: Path, folder: Path) -> dict[str, Any]:
     try:
         row["seen"] = datetime.fromtimestamp(int(path.stat().st_mtime))
         run, status, state = Run(path), read_status(path), state_of(path)
-        facts = status.get("facts", {})
+        facts, config = status.get("facts", {}), run.config
         if "beat" in status:
             row["seen"] = datetime.fromtimestamp(int(status["beat"]))
         return {
             **row,
             "state": state,
+            "model": config.model,
+            "image_size": config.image_size,
             "epoch": facts.get("epochs_done", 0),
-            "epochs": run.config.epochs,
-            "left_s": facts.get("left_s") if state == "running" else None,
-            "best_by": run.config.best_by,
-            "best": facts.get("best"),
+            "epochs": config.epochs,
+            "left_s": _rounded(facts.get("left_s"), 0) if state == "running" else None,
+            **_score(run, facts.get("best")),
+            "best_by": config.best_by,
+            "best": _rounded(facts.get("best")),
             "reason": status.get("reason") or last_heard(path),
         }
     except Exception as error:  # whatever lies there, the other rows are told
         return {**row, "state": "unreadable", "reason": str(error) or type(error).__name__}
+
+
+def _score(run: Run, best: float | None) -> dict[str, Any]:
+    """The contest's own score of a run's best epoch, as its history tells it."""
+    if best is None or not (run.path / "history.csv").is_file():
+        return {}
+    history, measure = run.history, run.config.best_by
+    measure = "valid_loss" if measure == "loss" else measure
+    if measure not in history:  # trained on everything
+        return {}
+    distance = (history[measure] - best).abs()
+    if distance.isna().all():
+        return {}
+    row = history.loc[distance.idxmin()]
+    names = list(history.columns)
+    own = names[names.index("valid_loss") + 1]
+    return {"metric": own, "score": _rounded(row[own])}
+
+
+def _rounded(value: float | None, digits: int = 4) -> float | None:
+    return None if value is None else round(float(value), digits)

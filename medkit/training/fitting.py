@@ -22,6 +22,7 @@ from medkit.runs.pictures import data_folder, moved
 from medkit.training import launching
 from medkit.training.loop import Loop
 from medkit.training.ranks import Ranks
+from medkit.training.telling import title
 
 FUSED_ATTENTION = ("flash_sdp", "mem_efficient_sdp", "cudnn_sdp")  # as torch.backends.cuda has them
 
@@ -39,7 +40,7 @@ def fit(
     cache_folder: Path | str | None = None,
     data: Path | str | None = None,
     wait_s: float = 600.0,
-    progress: bool = True,
+    progress: bool | str = True,
 ) -> Run:
     """Train on all folds but one, and validate on that one after each epoch.
 
@@ -60,6 +61,7 @@ def fit(
         data: where the data folder is now, when `cases` say where it was: those of
             `run.cases()`, after it moved.
         wait_s: seconds to wait for GPU memory that neighbours use.
+        progress: False shows nothing; a text, such as "run 2 of 6", stands before the run's name.
 
     Raises:
         ValueError: before the first step, when settings, cases and folder do not fit together.
@@ -75,7 +77,7 @@ def fit(
     }
     run, loop, place = _open(config, cases, folder, fold, data)
     if state_of(run.path) == "finished":
-        Status(enabled=progress).line(_last_line(run))
+        Status(enabled=bool(progress)).line(f"{title(run, progress)}: {_last_line(run)}")
     elif devices > 1:
         launching.launch(run, {**options, "data": place}, devices=devices)
         launching.follow(run, progress=progress)
@@ -159,7 +161,7 @@ def train(
     device: str | None,
     cache_folder: Any,
     wait_s: float,
-    progress: bool = False,
+    progress: bool | str = False,
 ) -> None:
     """Train in this process: alone, or as one rank of those that torchrun started."""
     ranks = Ranks()

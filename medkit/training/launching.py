@@ -15,9 +15,10 @@ import time
 from pathlib import Path
 from typing import Any, Mapping, Sequence
 
-from medkit.progress import Status, clock
+from medkit.progress import Status
 from medkit.runs.folder import Run
 from medkit.runs.holding import Stopped, ask_to_stop, read_status, state_of
+from medkit.training.telling import describe, title
 
 FIRST_STEP_S = 60.0  # to wait for it, before `start` leaves the run alone
 LOOK_EVERY_S = 0.2
@@ -103,14 +104,15 @@ def stop(run: Run | Path | str, *, wait_s: float = 120.0) -> str:
     return state_of(run.path)
 
 
-def follow(run: Run, *, progress: bool = True) -> None:
+def follow(run: Run, *, progress: bool | str = True) -> None:
     """Show the log of a run until it ends; an interrupt stops the run, too.
 
     Raises:
         Stopped: when somebody stopped it.
         RuntimeError: when the run failed, with its reason and the end of its log.
     """
-    status, shown = Status(enabled=progress), len(log_lines(run))
+    status, shown = Status(enabled=bool(progress)), len(log_lines(run))
+    status.line(title(run, progress))
     try:
         while is_going(run):
             shown = show_news(run, status, shown)
@@ -172,26 +174,10 @@ def show_news(run: Run, status: Status, shown: int) -> int:
         status.line(line.split("  ", 1)[-1])
     facts = read_status(run.path).get("facts", {})
     if "step" in facts and state_of(run.path) == "running":
-        status.update(f"running: {describe(run, facts)}")
+        status.update(describe(run, facts))
     elif is_going(run):
         status.update("running, before its first step")
     return len(lines)
-
-
-def describe(run: Run, facts: Mapping[str, Any]) -> str:
-    """How far a run is, in a line."""
-    parts = gpu = ""
-    if facts["micro_batch"] < run.config.batch_size:
-        parts = f"  {facts['micro_batch']} of {run.config.batch_size} images at once"
-    if "gpu_total" in facts:
-        used = (facts["gpu_total"] - facts["gpu_free"]) / 1e9
-        gpu = f"  GPU {used:.1f} of {facts['gpu_total'] / 1e9:.1f} GB"
-        gpu += f" (ours at most {facts['gpu_peak_own'] / 1e9:.1f})"
-    return (
-        f"epoch {facts['epoch']}/{facts['epochs']}  step {facts['step']}/{facts['steps']}  "
-        f"loss {facts['loss']:.4f}  {facts['images_per_s']:.0f} images/s  "
-        f"{clock(facts['left_s'])} left{parts}{gpu}"
-    )
 
 
 def log_lines(run: Run) -> list[str]:

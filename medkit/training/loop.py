@@ -41,6 +41,7 @@ from medkit.training.ranks import Ranks
 from medkit.training.schedules import learning_rate
 from medkit.training.splitting import split
 from medkit.training.stepping import Stepper
+from medkit.training.telling import describe, title
 from medkit.training.validating import Validation
 
 LOG_EVERY_S = 10.0
@@ -107,12 +108,13 @@ class Loop:
         device: torch.device,
         cache_folder: Any,
         wait_s: float,
-        progress: bool,
+        progress: bool | str,
     ) -> None:
         """Load pictures and weights, and what an earlier call has left."""
         config, self.run, self.held, self.ranks = self.config, run, held, ranks
         self.place = machine.describe_shape()
-        self.device, self.status = device, Status(enabled=progress and ranks.is_first)
+        self.device, self.status = device, Status(enabled=bool(progress) and ranks.is_first)
+        self.status.line(title(run, progress))
         valid = len(self.valid_rows) or len(self.train_rows)
         least = min(config.batch_size, len(self.train_rows), valid)
         if least < ranks.size:
@@ -304,7 +306,7 @@ class Loop:
             free, total = torch.cuda.mem_get_info(self.device)
             own = torch.cuda.max_memory_allocated(self.device)
             self.held.facts.update(gpu_free=free, gpu_total=total, gpu_peak_own=own)
-        self.status.update(f"epoch {self.epoch + 1}/{self.config.epochs}  {text}")
+        self.status.update(describe(self.run, self.held.facts))
         if now - self.logged_at > LOG_EVERY_S:
             self.log(f"epoch {self.epoch + 1}  {text}", show=False)
             self.logged_at = now
