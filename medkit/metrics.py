@@ -114,6 +114,11 @@ class Comparison(NamedTuple):
     high: float
     share_better: float
 
+    @property
+    def is_sure(self) -> bool:
+        """Whether the second is better all over the interval; False where it holds 0."""
+        return self.low * self.high > 0 and self.share_better > 0.5
+
     def __str__(self) -> str:
         share = f"better in {self.share_better:.0%} of resamples"
         return f"{self.difference:+.4f} ({self.low:+.4f} to {self.high:+.4f}), {share}"

@@ -191,3 +191,18 @@ def test_gaps_are_refused_before_they_become_a_score():
         METRICS["auc"]([0, 1], [0.2, math.nan])
     with pytest.raises(ValueError, match="best_threshold: 1 of 3 values of y_prob are missing"):
         best_threshold([0, 1, 1], [0.2, math.nan, 0.9])
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "better", "sure"),
+    [
+        (0.01, 0.05, 0.99, True),
+        (-0.05, -0.01, 0.99, True),  # of an error, less is better
+        (-0.05, -0.01, 0.01, False),
+        (-0.01, 0.05, 0.9, False),
+        (0.0, 0.05, 0.98, False),
+        (float("nan"), float("nan"), 0.5, False),
+    ],
+)
+def test_a_gain_is_sure_when_its_interval_holds_no_zero(low, high, better, sure):
+    assert mk.metrics.Comparison((low + high) / 2, low, high, better).is_sure is sure
