@@ -6,7 +6,15 @@ import numpy as np
 import pytest
 from sklearn import metrics as sk
 
-from medkit.metrics import METRICS, best_cut, best_threshold, bootstrap_interval, compare, decide
+from medkit.metrics import (
+    METRICS,
+    Comparison,
+    best_cut,
+    best_threshold,
+    bootstrap_interval,
+    compare,
+    decide,
+)
 
 RNG = np.random.default_rng(0)
 Y = RNG.integers(0, 2, 300)
@@ -205,4 +213,4 @@ def test_gaps_are_refused_before_they_become_a_score():
     ],
 )
 def test_a_gain_is_sure_when_its_interval_holds_no_zero(low, high, better, sure):
-    assert mk.metrics.Comparison((low + high) / 2, low, high, better).is_sure is sure
+    assert Comparison((low + high) / 2, low, high, better).is_sure is sure
