@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 import medkit as mk
-from medkit.inference.calibrating import calibration_error, reliability
+from medkit.inference.calibrating import calibration_error, reliability, share_interval
 
 KINDS = mk.Task("kinds", "Kinds", "a test", (mk.Head("kind", ("a", "b", "c")),))
 CARIES = mk.get_task("caries")
@@ -50,6 +50,24 @@ def test_reliability_counts_as_by_hand():
     assert list(table["right"]) == [0, 0, 0.75]
     wanted = (0.05 + 0.15 + 4 * (0.9625 - 0.75)) / 6
     assert calibration_error(table) == pytest.approx(wanted)
+
+
+def test_the_interval_of_a_share_is_wilsons():
+    """The numbers of Newcombe, Statistics in Medicine 17 (1998) 857, table I, method 3."""
+    told = {(81, 263): (0.2553, 0.3662), (15, 148): (0.0624, 0.1605), (0, 20): (0, 0.1611)}
+    told[(1, 29)] = (0.0061, 0.1718)
+    for (so, count), wanted in told.items():
+        found = share_interval(pd.Series([so / count]), pd.Series([count]))
+        assert [end[0] for end in found] == pytest.approx(wanted, abs=5e-5), (so, count)
+
+
+def test_each_bin_has_an_interval_that_is_wide_where_cases_are_few():
+    cases, predictions = drawn(1.0)
+    table = reliability(KINDS, KINDS.to_units(cases, predictions))
+    assert (table["right_low"] <= table["right"]).all()
+    assert (table["right"] <= table["right_high"]).all()
+    width = table["right_high"] - table["right_low"]
+    assert width[table["cases"].idxmin()] > 2 * width[table["cases"].idxmax()]
 
 
 def test_a_label_column_of_a_class_name_is_no_trouble():

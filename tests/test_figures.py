@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+import re
 import sys
 
 import matplotlib
@@ -15,6 +16,8 @@ from PIL import Image
 from medkit.datasets import get_task
 from medkit.datasets.drawing.photos import draw_caries
 from medkit.datasets.task import Head, Task
+from medkit.inference.calibrating import reliability
+from medkit.metrics import Comparison
 from medkit.show import canvas, fonts
 from medkit.show.answers import (
     show_agreement,
@@ -94,6 +97,10 @@ FIGURES = {
         np.zeros((7, 9, 9, 3), np.uint8), np.ones((7, 9, 9)), ["충치"] * 7
     ),
     "intervals": lambda c, p, u: show_intervals(_intervals()),
+    "differences": lambda c, p, u: show_intervals(
+        pd.DataFrame([Comparison(0.02, -0.01, 0.05, 0.9)], index=["소프트 투표"]), metric="auc"
+    ),
+    "reliability": lambda c, p, u: show_reliability(TASK, u),
 }
 
 
@@ -261,6 +268,45 @@ def test_the_best_epoch_is_marked():
     assert marked(show_history(run)) == ["best epoch, 2"]
 
 
+def test_no_legend_lies_on_a_curve():
+    names = ("f1_macro", "auc", "sensitivity", "specificity", "accuracy")
+    page = show_history(_history().assign(**{name: np.linspace(0, 1, 6) for name in names}))
+    page._repr_png_()  # lays it out
+    for axes in page.axes[:2]:
+        legend = axes.get_legend().get_window_extent()
+        assert not any(legend.overlaps(other.get_window_extent()) for other in page.axes)
+    assert len(page.axes[1].get_legend().get_texts()) == 5
+
+
+def test_intervals_name_the_score_and_what_it_is(predictions):
+    (axes,) = show_intervals(_intervals(), metric="auc").axes
+    assert axes.get_xlabel() == "auc" and axes.get_title("left") == "score and 95 % interval"
+    gains = pd.DataFrame([Comparison(0.02, -0.01, 0.05, 0.9)], index=["소프트 투표"])
+    (axes,) = show_intervals(gains, metric="auc").axes  # a table of mk.compare as it is
+    assert axes.get_xlabel() == "difference in auc (above 0 is better)"
+    assert axes.get_title("left") == "difference and 95 % interval"
+    assert axes.texts[0].get_text() == "+0.020  (-0.010 to +0.050)"
+    assert [text.get_text() for text in axes.get_yticklabels()] == ["소프트 투표"]
+    (axes,) = show_intervals(gains, metric="mae").axes
+    assert axes.get_xlabel() == "difference in mae (below 0 is better)"
+    (axes,) = show_intervals(gains, metric="our own").axes
+    assert axes.get_xlabel() == "difference in our own"
+
+
+def test_reliability_speaks_plainly(cases, predictions):
+    units = TASK.to_units(cases, predictions)
+    above, below = show_reliability(TASK, units, bins=4).axes
+    assert below.get_xlabel() == "probability of decayed, as the model says"
+    assert above.get_ylabel() == "of these, really decayed"
+    assert re.search(r"points off on average \(8 scored\)", above.get_title("left"))
+    assert sum(int(text.get_text()) for text in below.texts) == 8
+    (bars,) = above.containers  # a point a bin, and an interval around each
+    table = reliability(TASK, units, bins=4)
+    segments = bars[2][0].get_segments()
+    ends = [(segment[0][1], segment[1][1]) for segment in segments]
+    assert np.allclose(ends, table[["right_low", "right_high"]])
+
+
 def test_unreadable_pictures_are_counted(cases, tmp_path):
     (tmp_path / "bad.png").write_bytes(b"no picture")
     bad = pd.DataFrame({"path": [str(tmp_path / "bad.png")]})
@@ -333,7 +379,9 @@ def test_many_classes_have_their_figures(task):
     limits = {name: 1.0 + (k == 0) for k, name in enumerate(classes)}
     left, right = show_threshold(task, units, limits).axes
     assert len(left.patches) == len(classes) and len(right.patches) == 2 * len(classes)
-    assert "error" in show_reliability(task, units).axes[0].get_legend().get_texts()[1].get_text()
+    above, below = show_reliability(task, units).axes
+    assert "probability of the class that it chooses" in below.get_xlabel()
+    assert above.get_ylabel() == "of these, right"
 
 
 def test_a_number_has_its_figure_and_no_confusion():

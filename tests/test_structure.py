@@ -67,11 +67,30 @@ def test_halves_are_framed_where_they_are(tmp_path):
 
 
 def test_groups_of_one_class_are_counted():
-    cases = pd.DataFrame({"id": list("123456"), "group": list("aabbcc"), "kind": list("ababaa")})
+    cases = pd.DataFrame({"id": list("123456"), "group": list("aabbbc"), "kind": list("abbbba")})
     left, right = show_groups(ONE, cases).axes
-    assert [text.get_text() for text in right.texts] == ["1", "0", "2"]
+    assert left.get_title("left") == "3 groups, median 2 cases"
+    assert [text.get_text() for text in right.texts] == ["1", "1", "1"]
     ages = mk.Task("age", "a", "a", (mk.Head("age"),))
     assert len(show_groups(ages, cases.assign(age=np.arange(6.0))).axes) == 2
+
+
+@pytest.mark.parametrize("size, told", [(2, "3 groups, of 2 cases"), (1, "6 groups, of 1 case")])
+def test_groups_of_one_size_are_told_in_words(size, told):
+    groups = [f"환자{k // size}" for k in range(6)]
+    cases = pd.DataFrame({"id": list("123456"), "group": groups, "kind": list("ababaa")})
+    page = show_groups(ONE, cases)
+    assert len(page.axes) == 1 and page.axes[0].get_ylabel() == "groups"
+    assert page._suptitle.get_text() == f"{told} each"
+
+
+def test_one_view_is_no_panel(cases):
+    task = mk.get_task("caries")
+    for seen in (cases, cases.assign(tooth_number=None)):
+        assert len(mk.show_teeth(task, seen).axes) == 2
+        (axes,) = mk.show_teeth(task, seen.assign(view="정면")).axes
+        assert "by view" not in axes.get_title("left")
+        assert len(mk.show_teeth(task, seen.drop(columns="view")).axes) == 1
 
 
 def test_each_contest_gets_the_figure_that_suits_it(cases):

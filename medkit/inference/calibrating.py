@@ -13,6 +13,7 @@ from medkit.tables import match
 
 HOTTEST = 20.0  # a temperature outside 1/20 to 20 says that the labels are not of these cases
 TINY = 1e-12
+Z95 = 1.959964  # standard deviations on either side that hold 95 % of a normal distribution
 
 
 def fit_temperature(task: Task, cases: pd.DataFrame, predictions: pd.DataFrame) -> dict[str, float]:
@@ -71,9 +72,10 @@ def reliability(task: Task, units: pd.DataFrame, *, bins: int = 10) -> pd.DataFr
         units: of `task.to_units`, labelled.
 
     Returns:
-        `low, high` (ends of a bin of confidence), `cases`, `confidence` (its mean) and `right` (the
-        share that is so), for bins that hold a case. Of two classes the confidence is the
-        probability of the last one, of more that of the largest.
+        `low, high` (ends of a bin of confidence), `cases`, `confidence` (its mean), `right` (the
+        share that is so) with its 95 % interval `right_low, right_high`, for bins that hold a case.
+        Of two classes the confidence is the probability of the last one, of more that of the
+        largest.
     """
     rows = judged(task, units)
     values, y_true = rows[list(task.scored.classes)].to_numpy(float), truth(task, rows)
@@ -88,7 +90,20 @@ def reliability(task: Task, units: pd.DataFrame, *, bins: int = 10) -> pd.DataFr
     found = by_bin.mean().assign(cases=by_bin.size()).reset_index()
     found.insert(0, "low", ends[found["place"]])
     found.insert(1, "high", ends[found["place"] + 1])
-    return found[["low", "high", "cases", "confidence", "right"]]
+    found["right_low"], found["right_high"] = share_interval(found["right"], found["cases"])
+    return found[["low", "high", "cases", "confidence", "right", "right_low", "right_high"]]
+
+
+def share_interval(share: pd.Series, count: pd.Series) -> tuple[pd.Series, pd.Series]:
+    """The 95 % interval of shares of `count` cases, sound for few cases and for shares of 0 and 1.
+
+    Source: Wilson, J. Am. Stat. Assoc. 22 (1927) 209; for small counts advised by Brown, Cai and
+    DasGupta, Statistical Science 16 (2001) 101, section 3.1.1.
+    """
+    weight = Z95**2 / count
+    middle = (share + weight / 2) / (1 + weight)
+    half = Z95 / (1 + weight) * np.sqrt(share * (1 - share) / count + weight / (4 * count))
+    return (middle - half).clip(lower=0), (middle + half).clip(upper=1)
 
 
 def calibration_error(table: pd.DataFrame) -> float:

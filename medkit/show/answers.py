@@ -19,9 +19,12 @@ from medkit.show.canvas import (
     MARKERS,
     Picture,
     class_colour,
+    headroom,
     new_picture,
+    percent,
     scored_rows,
     styled,
+    write_above,
 )
 
 
@@ -164,25 +167,45 @@ def _two_histograms(
 
 @styled
 def show_reliability(task: Task, units: pd.DataFrame, *, bins: int = 10) -> Picture:
-    """Share of what is so over the confidence with which it was predicted, and cases by it."""
+    """Of the cases that were given some probability, how many are so; and how many cases these are.
+
+    Each point has its 95 % interval, wide where cases are few (see `share_interval`). The "points
+    off" are the expected calibration error.
+    """
     classes = task.scored.classes
     scored_rows(units, classes, "show_reliability")
     table = reliability(task, units, bins=bins)
-    page = new_picture(3.8, width=6.5)
-    axes = page.subplots(1, 1)
-    axes.plot([0, 1], [0, 1], color=GREY, ls=":", lw=1.2, label="as it says")
-    axes.plot(
-        table["confidence"], table["right"], "o-", color=COLOURS[0], lw=1.6,
-        label=f"error {calibration_error(table):.3f} of {int(table['cases'].sum()):,} scored",
-    )  # fmt: skip
-    shares = table["cases"] / table["cases"].sum()
+    page = new_picture(5.0, width=6.5)
+    above, below = page.subplots(2, 1, height_ratios=(4, 1), sharex=True)
+    two = len(classes) == 2
+    _said_and_so(above, table, f"really {classes[-1]}" if two else "right")
+    off, count = 100 * calibration_error(table), int(table["cases"].sum())
+    above.set_title(
+        f"Does 70% mean 70 of 100? Here it is {off:.0f} points off on average ({count:,} scored).\n"
+        "Above the dotted line the model says too little, below it too much.",
+        fontsize=10,
+    )
     middle = (table["low"] + table["high"]) / 2
-    axes.bar(middle, shares, 0.9 / bins, color=COLOURS[4], alpha=0.35, label="share of the cases")
-    axes.set(xlim=(0, 1), ylim=(0, 1.03))
-    two = f"probability of {classes[-1]}" if len(classes) == 2 else "largest probability"
-    axes.set_xlabel(f"predicted {two}")
-    axes.set_ylabel("share that is so")
-    axes.grid(color="#EEEEEE")
-    axes.legend(fontsize=9, loc="upper left")
-    axes.set_title("do probabilities mean what they say?")
+    below.bar(middle, table["cases"], 0.9 / bins, color=COLOURS[4])
+    for x, cases in zip(middle, table["cases"]):
+        write_above(below, x, cases, f"{cases:,}")
+    headroom(below, 0.45)
+    below.set_ylabel("cases")
+    what = classes[-1] if two else "the class that it chooses"
+    below.set_xlabel(f"probability of {what}, as the model says")
+    below.xaxis.set_major_formatter(percent)
+    page.legend(*above.get_legend_handles_labels(), loc="outside lower center", ncols=2, fontsize=9)
     return page
+
+
+def _said_and_so(axes: Axes, table: pd.DataFrame, so: str) -> None:
+    """What is so over what was said, with the line on which both are alike."""
+    axes.plot([0, 1], [0, 1], color=GREY, ls=":", lw=1.4, label="ideal: so as often as it says")
+    ends = table["right"] - table["right_low"], table["right_high"] - table["right"]
+    axes.errorbar(
+        table["confidence"], table["right"], np.clip(ends, 0, None), fmt="o-", color=COLOURS[0],
+        lw=1.4, elinewidth=1.6, capsize=4, label="this model (long bars: few cases, 95% interval)",
+    )  # fmt: skip
+    axes.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), ylabel=f"of these, {so}")
+    axes.yaxis.set_major_formatter(percent)
+    axes.grid(color="#EEEEEE")

@@ -15,6 +15,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.patches import Polygon
+from matplotlib.transforms import ScaledTranslation
 
 from medkit.datasets.task import Task
 from medkit.naming import did_you_mean
@@ -24,8 +25,9 @@ WIDTH = 9.5  # inches: the width of a notebook's output
 TALLEST = 4.6  # inches, of a picture on a page
 DPI = 110
 REAL, PREDICTED = "#E3001B", "#0050FF"  # red solid, blue dashed: the contest team's convention
-# Okabe and Ito, Color Universal Design, 2008: told apart with any kind of colour vision.
-COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442", "#000000")
+# The hues of Okabe and Ito (Color Universal Design, 2008), told apart with any kind of colour
+# vision, each dark enough for a thin line on white: a contrast of 3 or more (WCAG 2.1, 1.4.11).
+COLOURS = ("#0072B2", "#C37E06", "#105C4B", "#BF7AA4", "#3097F5", "#A04A07", "#4C009E", "#000000")
 HATCHES = ("", "///", "...", "xxx", "\\\\\\", "++", "oo", "--")
 MARKERS = "osD^vP*X"
 LINES = ("-", "--", "-.", ":")
@@ -44,7 +46,7 @@ LOOK = {
     "hatch.linewidth": 0.6,
     "figure.dpi": DPI,
 }
-PREFERRED_CLASS_COLOURS = {"sound": "#56B4E9", "decayed": "#D55E00"}
+PREFERRED_CLASS_COLOURS = {"sound": COLOURS[4], "decayed": COLOURS[5]}
 
 Made = TypeVar("Made", bound=Callable[..., Any])
 
@@ -89,17 +91,22 @@ def new_picture(height: float, width: float = WIDTH) -> Picture:
     return picture
 
 
-def grid_of(shapes: Sequence[float], *, columns: int) -> tuple[Picture, list[Axes]]:
+def grid_of(
+    shapes: Sequence[float], *, columns: int, title: str = ""
+) -> tuple[Picture, list[Axes]]:
     """A page with a cell for each picture, without ticks, rows as high as their pictures.
 
     Args:
         shapes: width / height of each picture.
+        title: of the whole page.
     """
     columns = max(1, min(columns, len(shapes)))
     rows = [shapes[k : k + columns] for k in range(0, len(shapes), columns)]
     cell_width = WIDTH / columns
     heights = [min(TALLEST, cell_width / min(row)) + 0.45 for row in rows]  # and two lines of title
-    page = new_picture(sum(heights) + 0.4)
+    page = new_picture(sum(heights) + 0.4 + 0.3 * bool(title))
+    if title:
+        page.suptitle(title, x=0.01, ha="left", fontsize=11)
     grid = page.subplots(len(rows), columns, squeeze=False, height_ratios=heights)
     cells = list(grid.flat)
     for cell in cells:
@@ -115,10 +122,24 @@ def write_above(axes: Axes, x: float, y: float, text: str) -> None:
     axes.annotate(text, (x, y), xytext=(0, 3), textcoords="offset points", ha="center", fontsize=9)
 
 
+def legend_below(axes: Axes, *, columns: int = 2) -> None:
+    """The legend under the axes, where it covers no curve."""
+    axes.legend(
+        fontsize=9, ncols=columns, loc="upper left", bbox_to_anchor=(0, 0),
+        bbox_transform=axes.transAxes + ScaledTranslation(-0.1, -0.42, axes.figure.dpi_scale_trans),
+        borderaxespad=0,
+    )  # fmt: skip
+
+
 def headroom(axes: Axes, share: float = 0.12) -> None:
     """Room above the bars for their numbers."""
     low, high = axes.get_ylim()
     axes.set_ylim(low, high + share * (high - low))
+
+
+def percent(value: float, _: int) -> str:
+    """A share as an axis tells it."""
+    return f"{100 * value:.3g}%"
 
 
 def short(text: str, most: int = 26) -> str:

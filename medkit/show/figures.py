@@ -21,6 +21,7 @@ from medkit.show.canvas import (
     class_colour,
     headroom,
     new_picture,
+    percent,
     styled,
     write_above,
 )
@@ -148,7 +149,7 @@ def show_folds(cases: pd.DataFrame, *, label: str | None = None) -> Picture:
     overall = target.sum() / labelled.sum()
     right.axhline(overall, color=GREY, ls="--", lw=1, label="all folds")
     right.set_ylim(0, max(0.02, share.max() * 1.35))
-    right.yaxis.set_major_formatter(lambda value, _: f"{100 * value:.3g}%")
+    right.yaxis.set_major_formatter(percent)
     right.legend(loc="lower right")
     right.set_title(f"share of {classes[-1]}")
     for axes in (left, middle, right):

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
+from medkit.metrics import METRICS
 from medkit.show.canvas import (
     COLOURS,
     GREY,
@@ -16,6 +17,7 @@ from medkit.show.canvas import (
     REAL,
     Picture,
     check_rows,
+    legend_below,
     new_picture,
     styled,
 )
@@ -42,7 +44,7 @@ def show_history(
         by = "loss" if isinstance(run, pd.DataFrame) else run.config.best_by
         is_error = by == "loss" or not run.task.greater_is_better(by)
         best_epoch = _best_epoch(history, by, is_error=is_error)
-    page = new_picture(3.6)
+    page = new_picture(4.0)
     left, middle, right = page.subplots(1, 3, width_ratios=(4, 4, 3))
     for k, (column, text) in enumerate((("train_loss", "training"), ("valid_loss", "validation"))):
         if column in history:
@@ -65,7 +67,7 @@ def show_history(
         axes.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
         axes.grid(axis="y", color="#EEEEEE")
         if axes.get_legend_handles_labels()[0]:
-            axes.legend(fontsize=9)
+            legend_below(axes)
     return page
 
 
@@ -119,35 +121,51 @@ def _best_epoch(history: pd.DataFrame, by: str, *, is_error: bool) -> int | None
 
 
 @styled
-def show_intervals(table: pd.DataFrame) -> Picture:
-    """Values with their 95 % intervals, one row each.
+def show_intervals(table: pd.DataFrame, *, metric: str | None = None) -> Picture:
+    """Scores, or differences of scores, with their 95 % intervals, one row each.
 
     Args:
-        table: `value, low, high` and the rows' names in the first text column or the index.
+        table: `value` (of `score_interval`) or `difference` (of `compare`), with `low, high`, and
+            the rows' names in the first text column or the index.
+        metric: the score that all rows tell; named on the axis.
     """
-    check_rows(table, "show_intervals", ["value", "low", "high"])
+    column = "difference" if "difference" in table and "value" not in table else "value"
+    check_rows(table, "show_intervals", [column, "low", "high"])
     texts = [c for c in table.columns if not pd.api.types.is_numeric_dtype(table[c])]
     names = table[texts[0]] if texts else table.index
     page = new_picture(1.0 + 0.36 * len(table))
     axes = page.subplots(1, 1)
-    value, low, high = (table[c].to_numpy(float) for c in ("value", "low", "high"))
+    value, low, high = (table[c].to_numpy(float) for c in (column, "low", "high"))
     at = np.arange(len(table))[::-1]
     axes.errorbar(
         value, at, xerr=np.nan_to_num([value - low, high - value]), fmt="o", color=COLOURS[0],
         ecolor=COLOURS[0], elinewidth=2, capsize=5, ms=7,
     )  # fmt: skip
+    sign = "+" if column == "difference" else ""
     for y, (v, a, b) in zip(at, zip(value, low, high)):
+        ends = "" if np.isnan(a) else f"  ({a:{sign}.3f} to {b:{sign}.3f})"
         axes.annotate(
-            f"{v:.3f}" + ("" if np.isnan(a) else f"  ({a:.3f} to {b:.3f})"), (1.01, y),
+            f"{v:{sign}.3f}{ends}", (1.01, y),
             xycoords=("axes fraction", "data"), va="center", fontsize=9,
         )  # fmt: skip
-    if np.nanmin([0.1, *low]) < 0 < np.nanmax([-0.1, *high]):  # differences: is zero inside?
+    if sign or np.nanmin([0.1, *low]) < 0 < np.nanmax([-0.1, *high]):  # is zero inside?
         axes.axvline(0, color=REAL, ls="--", lw=1)
     axes.set_yticks(at, [str(name) for name in names])
     axes.set_ylim(-0.7, len(table) - 0.3)
     axes.grid(axis="x", color="#EEEEEE")
-    axes.set_title("value and 95 % interval")
+    axes.set_xlabel(_told(column, metric))
+    axes.set_title(f"{'difference' if sign else 'score'} and 95 % interval")
     return page
+
+
+def _told(column: str, metric: str | None) -> str:
+    """The words under an axis of scores or of differences."""
+    if column != "difference":
+        return metric or "score"
+    if metric not in METRICS:
+        return f"difference in {metric or 'the score'}"
+    side = "above" if METRICS[metric].greater_is_better else "below"
+    return f"difference in {metric} ({side} 0 is better)"
 
 
 @styled

@@ -151,16 +151,24 @@ def show_heads(task: Task, cases: pd.DataFrame) -> Picture:
 
 @styled
 def show_groups(task: Task, cases: pd.DataFrame) -> Picture:
-    """How many cases a group (a patient, a record) has, and how its classes are mixed."""
+    """How many cases a group (a patient, a record) has, and how its classes are mixed.
+
+    Groups that are all of one size are told in words: their one bar would say no more.
+    """
     head = task.heads[0]
     check_rows(cases, "show_groups", ["group", head.name])
     sizes = cases["group"].value_counts()
     page = new_picture(3.4)
-    left, right = page.subplots(1, 2)
+    *others, right = page.subplots(1, min(2, sizes.nunique()), squeeze=False)[0]
     bins = min(30, max(3, sizes.nunique()))
-    left.hist(sizes, bins=bins, color=COLOURS[2], edgecolor="white")
-    left.set(xlabel="cases of a group", ylabel="groups")
-    left.set_title(f"{len(sizes):,} groups, median {sizes.median():.0f} cases")
+    for left in others:
+        left.hist(sizes, bins=bins, color=COLOURS[2], edgecolor="white")
+        left.set(xlabel="cases of a group", ylabel="groups")
+        left.set_title(f"{len(sizes):,} groups, median {sizes.median():.0f} cases")
+    if not others:
+        noun = "case" if sizes.iloc[0] == 1 else "cases"
+        text = f"{len(sizes):,} groups, of {sizes.iloc[0]:,} {noun} each"
+        page.suptitle(text, x=0.01, ha="left", fontsize=11)
     if not head.classes:
         right.hist(cases.groupby("group")[head.name].mean(), bins=bins, color=COLOURS[0])
         right.set(xlabel=f"mean {head.name} of a group", ylabel="groups")

@@ -18,6 +18,7 @@ from medkit.show.canvas import (
     class_colour,
     headroom,
     new_picture,
+    percent,
     positive,
     styled,
     write_above,
@@ -33,7 +34,10 @@ UNKNOWN = "unknown"
 
 @styled
 def show_teeth(task: Task, cases: pd.DataFrame) -> Picture:
-    """Teeth of the looked-for class by FDI number, laid out as a dental chart, and by view."""
+    """Teeth of the looked-for class by FDI number, laid out as a dental chart, and by view.
+
+    One view alone is left out: its one bar would say no more than `show_balance`.
+    """
     name, target = positive(task)
     check_rows(cases, "show_teeth", [name])
     rows = cases[cases["region"].notna()] if "region" in cases else cases
@@ -43,24 +47,31 @@ def show_teeth(task: Task, cases: pd.DataFrame) -> Picture:
         rows["tooth_number"] if "tooth_number" in rows else pd.Series(None, rows.index, object)
     )
     numbered = rows[numbers.isin(TOOTH_NUMBERS)]
+    views = rows["view"] if "view" in rows else pd.Series("all", rows.index)
+    views = views.where(views.notna(), UNKNOWN)
+    has_views = views.nunique() > 1
     if numbered.empty:
         page = new_picture(3.4)
-        left, right = page.subplots(1, 2)
+        left, *others = page.subplots(1, 1 + has_views, squeeze=False)[0]
         more = ""
         if {"photo", "region"} <= set(cases):
             unmarked = set(cases["photo"]) - set(cases["photo"][cases["region"].notna()])
-            more = f" with marked teeth ({len(unmarked):,} more have none)" if unmarked else ""
+            verb = "has" if len(unmarked) == 1 else "have"
+            more = f" with marked teeth ({len(unmarked):,} more {verb} none)" if unmarked else ""
         _per_photo(left, rows, name, target, more)
-        _by_view(right, rows, name, target)
+        for axes in others:
+            _by_view(axes, rows, views, name, target)
         page.suptitle(
             f"None of {len(rows):,} teeth has an FDI number, so there is no dental chart.",
             x=0.01, ha="left", fontsize=11,
         )  # fmt: skip
         return page
-    page = new_picture(5.4)
-    above, below = page.subplots(2, 1, height_ratios=(3, 2))
+    page = new_picture(5.4 if has_views else 3.3)
+    heights = (3, 2)[: 1 + has_views]
+    above, *others = page.subplots(len(heights), 1, height_ratios=heights, squeeze=False)[:, 0]
     _chart(page, above, numbered, name, target)
-    _by_view(below, rows, name, target)
+    for axes in others:
+        _by_view(axes, rows, views, name, target)
     gone = len(rows) - len(numbered)
     more = f" ({gone:,} more teeth have no number)" if gone else ""
     above.set_title(f"Share of {target} teeth by FDI number, from {len(numbered):,} teeth{more}")
@@ -103,10 +114,9 @@ def _chart(page: Picture, axes: Axes, rows: pd.DataFrame, name: str, target: str
     axes.text(16.3, 2.55, "patient's left", color=GREY, ha="right", va="center")
 
 
-def _by_view(axes: Axes, rows: pd.DataFrame, name: str, target: str) -> None:
+def _by_view(axes: Axes, rows: pd.DataFrame, views: pd.Series, name: str, target: str) -> None:
     """Share of the looked-for class in each view."""
-    views = rows["view"] if "view" in rows else pd.Series("all", rows.index)
-    by_view = (rows[name] == target).groupby(views.where(views.notna(), UNKNOWN))
+    by_view = (rows[name] == target).groupby(views)
     counts, totals = by_view.sum(), by_view.size()
     for k, view in enumerate(counts.index):
         share = counts[view] / totals[view]
@@ -115,7 +125,7 @@ def _by_view(axes: Axes, rows: pd.DataFrame, name: str, target: str) -> None:
         write_above(axes, k, share, f"{share:.1%}\n{counts[view]:,} of {totals[view]:,}")
     axes.set_xticks(range(len(counts)), list(counts.index))
     axes.set_xlim(-0.8, max(len(counts), 2) - 0.2)
-    axes.yaxis.set_major_formatter(lambda value, _: f"{100 * value:.3g}%")
+    axes.yaxis.set_major_formatter(percent)
     axes.set_title(f"Share of {target} teeth by view")
     headroom(axes, 0.35)
 
@@ -129,7 +139,8 @@ def _per_photo(axes: Axes, rows: pd.DataFrame, name: str, target: str, more: str
     axes.set_xlabel(f"{target} teeth in a photo")
     axes.set_ylabel("photos")
     axes.set_title(f"{len(counts):,} photos{more}")
-    axes.xaxis.get_major_locator().set_params(integer=True)
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.get_major_locator().set_params(integer=True)
 
 
 def tooth_table(
