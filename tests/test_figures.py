@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+import itertools
 import re
 import sys
 
@@ -8,6 +9,7 @@ import matplotlib
 import numpy as np
 import pandas as pd
 import pytest
+from colour_vision import VISIONS, contrast_with_white, distance
 from matplotlib import pyplot
 from matplotlib.colors import to_hex
 from matplotlib.patches import Polygon
@@ -196,6 +198,69 @@ def test_real_decay_is_red_and_solid_predicted_decay_blue_dashed_and_beside_it(t
     assert [round(a.get_xy()[0][0]) for a in called] == [-1, 49]
     assert {a.get_linestyle() for a in real} == {"-"}
     assert all(a.get_linestyle() != "-" for a in called)
+
+
+def _marks(page):
+    """(symbol, x, y) on the photos."""
+    lines = [line for axes in page.axes for line in axes.lines]
+    return [(line.get_marker(), *np.ravel(line.get_data()).tolist()) for line in lines]
+
+
+def test_a_miss_and_a_false_alarm_have_a_shape_of_their_own(tmp_path):
+    labels = ["decayed", "sound", "decayed", "sound", None, "decayed"]
+    cases = _photo(tmp_path, "앞니", [(30 * k, label) for k, label in enumerate(labels)])
+    predictions = _predictions(cases["id"][:5], [0.1, 0.9, 0.9, 0.1, 0.9])
+    page = show_photos(TASK, cases, predictions)
+    assert _marks(page) == [("v", 15, 10), ("X", 45, 10)]  # over the first and the second tooth
+    (legend,) = page.legends
+    told = {text.get_text(): handle for text, handle in zip(legend.texts, legend.legend_handles)}
+    assert [told[name].get_marker() for name in ("missed", "false alarm")] == ["v", "X"]
+    assert "thin white: no label or sound" in told
+    assert not _marks(show_photos(TASK, cases))  # nothing is predicted, so nothing is missed
+    decayed = cases[cases["decayed"] == "decayed"]
+    words = [text.get_text() for text in show_photos(TASK, decayed).legends[0].texts]
+    assert words == ["really decayed"]
+
+
+@pytest.mark.parametrize("colour", ["#E3001B", "white", "black", "#8A7A5A"])
+def test_a_miss_shows_on_any_picture_without_its_colour(tmp_path, colour):
+    cases = _photo(tmp_path, "front_1", [(0, "decayed")])
+    Image.new("RGB", (200, 100), colour).save(cases["path"].iloc[0])
+    page = show_photos(TASK, cases, _predictions(cases["id"], [0.1]))
+    with Image.open(io.BytesIO(page._repr_png_())) as image:
+        grey = np.asarray(image.convert("L"))
+    x, y = page.axes[0].transData.transform((15, 10)).round().astype(int)
+    mark = grey[len(grey) - y - 10 : len(grey) - y + 10, x - 10 : x + 10]
+    assert (mark > 240).sum() > 10 and (mark < 60).sum() > 10
+
+
+@pytest.mark.parametrize("vision", VISIONS)
+def test_colours_are_told_apart_with_any_kind_of_vision(vision):
+    assert distance(canvas.REAL, canvas.PREDICTED, vision) > 100
+    pairs = itertools.combinations(canvas.COLOURS, 2)
+    assert min(distance(one, other, vision) for one, other in pairs) > 15
+
+
+def test_no_colour_is_pale_on_white():
+    for colour in (*canvas.COLOURS, canvas.REAL, canvas.PREDICTED, canvas.GREY):
+        assert contrast_with_white(colour) >= 3, colour
+
+
+def test_how_many_of_how_many_mistakes_are_shown(tmp_path):
+    labels = {"a": "sound", "b": "sound", "c": "decayed", "라": "decayed", "마": "sound"}
+    cases = pd.concat([_photo(tmp_path, name, [(0, label)]) for name, label in labels.items()])
+    predictions = _predictions(cases["id"], [0.1, 0.7, 0.2, 0.9, 0.8])
+
+    def told(**options):
+        return show_photos(TASK, cases, predictions, **options)._suptitle.get_text()
+
+    assert told(n=2) == "2 of 3 mistakes, the surest first (5 photos in all)"
+    assert told(n=4) == "all 3 mistakes, then 1 of 2 other photos"
+    assert told(n=4, threshold=0.75) == "all 2 mistakes, then 2 of 3 other photos"
+    assert told(n=6, threshold=0.85) == "the only mistake, then 4 of 4 other photos"
+    assert told(n=2, order="as given") == "2 of 5 photos"
+    assert told(n=3, order="probability") == "3 of 5 photos, the highest probability first"
+    assert show_photos(TASK, cases, n=2)._suptitle.get_text() == "2 of 5 photos"
 
 
 def test_outlines_fit_a_picture_that_is_shown_smaller(tmp_path):

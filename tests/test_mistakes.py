@@ -39,6 +39,8 @@ def test_the_surest_mistakes_come_first(pictures):
     assert shown[0] == "환자_3\nWRONGLY c (0.95)\ntruth: b"
     assert [text[3] for text in shown] == ["3", "1", "5", "0"]
     assert "rightly a (0.90)" in shown[3]
+    page = mk.show_mistakes(KINDS, pictures, predicted(pictures), n=2)
+    assert page._suptitle.get_text() == "2 of 3 mistakes, the surest first (6 cases in all)"
     given = titles(mk.show_mistakes(KINDS, pictures, predicted(pictures), n=2, order="as given"))
     assert [text[3] for text in given] == ["0", "1"]
 
@@ -52,7 +54,9 @@ def test_a_threshold_of_each_class_decides(pictures):
 def test_numbers_are_shown_by_how_far_they_are_off(pictures):
     cases = pictures.assign(age=[20.0, 30, 40, 50, 60, 70])
     guess = pd.DataFrame({"id": cases["id"], "age": [21.0, 30, 70, 55, 60, 71]})
-    shown = titles(mk.show_mistakes(AGES, cases, guess, n=2))
+    page = mk.show_mistakes(AGES, cases, guess, n=2)
+    assert page._suptitle.get_text() == "2 of 6 cases, the farthest off first"
+    shown = titles(page)
     assert shown[0] == "환자_2\npredicted 70\ntruth: 40" and shown[1].startswith("환자_3")
     table = mk.mistake_table(AGES, cases, guess)
     assert list(table) == ["low", "high", "cases", "error"] and table["cases"].sum() == 6

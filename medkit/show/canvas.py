@@ -159,6 +159,26 @@ def draw_outline(axes: Axes, points: np.ndarray, colour: str, style: Any) -> Non
     axes.add_patch(line)
 
 
+def draw_mark(axes: Axes, x: float, y: float, marker: str, colour: str) -> None:
+    """A symbol that shows on any picture, to whom colours are alike, too."""
+    axes.plot(x, y, **mark_look(marker, colour))
+
+
+def mark_look(marker: str, colour: str) -> dict[str, Any]:
+    """How matplotlib draws such a symbol: filled, with a white edge in a black one."""
+    edge = patheffects.withStroke(linewidth=3.0, foreground="black")
+    fill = {"mfc": colour, "mec": "white", "mew": 1.3, "ls": "none"}
+    return {"marker": marker, "ms": 9, **fill, "path_effects": [edge, patheffects.Normal()]}
+
+
+def count_mistakes(shown: int, wrong: int, total: int, noun: str) -> str:
+    """What the first `shown` of the mistakes and, behind them, of all others amount to."""
+    if 0 < shown <= wrong:
+        return f"{shown:,} of {wrong:,} mistakes, the surest first ({total:,} {noun} in all)"
+    all_wrong = {0: "no mistake", 1: "the only mistake"}.get(wrong, f"all {wrong:,} mistakes")
+    return f"{all_wrong}, then {shown - wrong:,} of {total - wrong:,} other {noun}"
+
+
 def positive(task: Task) -> tuple[str, str]:
     """The first head and the class that is looked for: its last."""
     return task.heads[0].name, task.heads[0].classes[-1]

@@ -12,7 +12,7 @@ from medkit.datasets.task import Task, Threshold, chosen, judged, truth
 from medkit.images.decode import read_image
 from medkit.inference.judging import choose_threshold
 from medkit.naming import did_you_mean
-from medkit.show.canvas import Picture, check_rows, grid_of, short, styled
+from medkit.show.canvas import Picture, check_rows, count_mistakes, grid_of, short, styled
 from medkit.show.photos import SIZE, show_photos, shrink
 from medkit.show.structure import show_hypnogram
 from medkit.show.teeth import tooth_table
@@ -75,7 +75,15 @@ def _grid(
     shown = units.head(n)
     by_id = cases.set_index("id")
     pictures = [_picture(by_id.loc[name]) for name in shown["id"]]
-    page, cells = grid_of([i.shape[1] / i.shape[0] for i in pictures], columns=4)
+    title = f"{len(shown):,} of {len(units):,} cases"
+    if order == "errors first":
+        wrong = int((guess != y_true).sum())
+        title = (
+            count_mistakes(len(shown), wrong, len(units), "cases")
+            if classes
+            else (f"{title}, the farthest off first")
+        )
+    page, cells = grid_of([i.shape[1] / i.shape[0] for i in pictures], columns=4, title=title)
     for cell, image, (row, unit) in zip(cells, pictures, shown.iterrows()):
         cell.imshow(image)
         if classes:

@@ -7,6 +7,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pandas as pd
+from matplotlib import patheffects
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.patches import Polygon
@@ -19,14 +20,19 @@ from medkit.show.canvas import (
     REAL,
     Picture,
     check_rows,
+    count_mistakes,
+    draw_mark,
     draw_outline,
     grid_of,
+    mark_look,
     positive,
     styled,
 )
 
 SIZE = 640  # pixels of a shown picture's longer side
 DASHES = (0, (3, 1.5))
+MISSED, FALSE_ALARM = "v", "X"  # a triangle points at what was missed, a cross is over too much
+WRONG, UNSCORED = ("false alarm", "missed"), ("not predicted", "no label")
 ORDERS = ("errors first", "probability", "as given")
 
 
@@ -41,6 +47,9 @@ def show_photos(
     order: str = "errors first",
 ) -> Picture:
     """Whole photos with the real decay in red and the predicted decay in blue and dashed.
+
+    A triangle marks what was missed, a cross a false alarm: red and blue are not alike to everyone,
+    and on teeth red is dull to the colour-blind.
 
     Args:
         predictions: of these cases; those that are missing are shown as not predicted.
@@ -61,27 +70,54 @@ def show_photos(
     if predictions is not None:
         known = predictions.set_index("id")[target]
         seen["prob"] = seen["id"].map(known).astype(float)
-    photos = _ordered(_verdicts(task, seen, predictions, threshold), order).head(n)
+    verdicts = _verdicts(task, seen, predictions, threshold)
+    photos = _ordered(verdicts, order).head(n)
     if "photo" not in seen:
         seen["photo"] = seen["id"]
     paths = seen.drop_duplicates("photo").set_index("photo")["path"]
     shapes = [np.divide(*probe(paths[name])) for name in photos["id"]]
-    page, cells = grid_of(shapes, columns=2)
+    page, cells = grid_of(shapes, columns=2, title=_how_many(verdicts, len(photos), order))
     for cell, (_, photo) in zip(cells, photos.iterrows()):
         teeth = seen[seen["photo"] == photo["id"]]
         _draw_photo(cell, teeth, head, target, threshold)
         cell.set_title(_caption(photo, target), fontsize=10)
-    _legend(page, target, with_predictions=predictions is not None)
+    drawn = seen[seen["photo"].isin(photos["id"])]
+    drawn = drawn[drawn["region"].notna()] if "region" in drawn else drawn.head(0)
+    labels = drawn[head] if head in drawn else pd.Series(None, drawn.index, object)
+    _legend(page, target, labels, with_predictions=predictions is not None)
     return page
 
 
-def _legend(page: Picture, target: str, *, with_predictions: bool) -> None:
+def _how_many(verdicts: pd.DataFrame, shown: int, order: str) -> str:
+    """How many photos are shown, of how many."""
+    if order == "errors first" and not verdicts["verdict"].isin(UNSCORED).all():
+        wrong = int(verdicts["verdict"].isin(WRONG).sum())
+        return count_mistakes(shown, wrong, len(verdicts), "photos")
+    how = {"probability": ", the highest probability first"}.get(order, "")
+    return f"{shown:,} of {len(verdicts):,} photos{how}"
+
+
+def _legend(page: Picture, target: str, marked: pd.Series, *, with_predictions: bool) -> None:
+    """What the lines and symbols mean.
+
+    Args:
+        marked: labels of the parts that are outlined; those that are not `target` thin and white.
+    """
     lines = [Line2D([], [], color=REAL, lw=2.4, label=f"really {target}")]
     if with_predictions:
-        lines.append(
-            Line2D([], [], color=PREDICTED, lw=2.4, ls=DASHES, label=f"predicted {target}")
-        )
-    page.legend(handles=lines, loc="outside lower center", ncols=2, fontsize=11)
+        lines += [
+            Line2D([], [], color=PREDICTED, lw=2.4, ls=DASHES, label=f"predicted {target}"),
+            Line2D([], [], **mark_look(MISSED, REAL), label="missed"),
+            Line2D([], [], **mark_look(FALSE_ALARM, PREDICTED), label="false alarm"),
+        ]
+    others = set(marked[marked != target].fillna("no label"))
+    if others:
+        shade = [
+            patheffects.withStroke(linewidth=9, foreground="#888888")
+        ]  # white is the page, too
+        text = f"thin white: {' or '.join(sorted(others))}"
+        lines.append(Line2D([], [], color="white", lw=1, path_effects=shade, label=text))
+    page.legend(handles=lines, loc="outside lower center", ncols=5, fontsize=10)
 
 
 def _verdicts(
@@ -98,7 +134,7 @@ def _verdicts(
     real, called, known = units["y_true"] == target, prob >= threshold, units["y_true"].notna()
     units["verdict"] = np.select(
         [prob.isna(), ~known, ~real & called, real & ~called, real & called],
-        ["not predicted", "no label", "false alarm", "missed", "found"],
+        [*UNSCORED, *WRONG, "found"],
         "rightly sound",
     )
     return units
@@ -112,7 +148,7 @@ def _ordered(photos: pd.DataFrame, order: str) -> pd.DataFrame:
     prob = photos["prob"].fillna(0.0)
     surest = np.where(photos["verdict"] == "missed", 1 - prob, prob)
     photos = photos.iloc[np.argsort(-surest, kind="stable")]
-    wrong = photos["verdict"].isin(["false alarm", "missed"]).to_numpy()
+    wrong = photos["verdict"].isin(WRONG).to_numpy()
     turn = photos.groupby("verdict").cumcount().to_numpy()
     return photos.iloc[np.lexsort((turn, ~wrong))]
 
@@ -138,8 +174,20 @@ def _draw_photo(cell: Axes, teeth: pd.DataFrame, head: str, target: str, thresho
         if tooth["prob"] >= threshold:
             outward = gap if isinstance(region, (list, np.ndarray)) else -2 * gap
             draw_outline(cell, _grown(points, outward), PREDICTED, DASHES)
+        _mark_mistake(cell, tooth, points, head, target, threshold)
     cell.set_xlim(-0.5, width - 0.5)
     cell.set_ylim(height - 0.5, -0.5)
+
+
+def _mark_mistake(
+    cell: Axes, tooth: pd.Series, points: np.ndarray, head: str, target: str, threshold: float
+) -> None:
+    """A symbol on the upper edge of what was missed, or called without being so."""
+    real, called = tooth.get(head) == target, tooth["prob"] >= threshold
+    if pd.isna(tooth["prob"]) or pd.isna(tooth.get(head)) or real == called:
+        return
+    x, y = (points[:, 0].min() + points[:, 0].max()) / 2, points[:, 1].min()
+    draw_mark(cell, x, y, *((MISSED, REAL) if real else (FALSE_ALARM, PREDICTED)))
 
 
 def _grown(points: np.ndarray, gap: float) -> np.ndarray:
