@@ -53,6 +53,7 @@ _HOMES = {  # public name: the module that holds it
     "soup": "inference.ensembling",
     "make_model": "models.factory",
     "show_balance": "show.figures",
+    "show_batch": "show.batches",
     "show_cases": "show.samples",
     "show_confusion": "show.answers",
     "show_folds": "show.figures",

@@ -137,6 +137,18 @@ def visible(cases: pd.DataFrame) -> pd.DataFrame:
     return cases[keep & cases[part].notna()] if part else cases[keep]
 
 
+def by_turns(cases: pd.DataFrame, column: str = "group") -> pd.DataFrame:
+    """All rows, the values of a column taking turns: the first few are of as many as there are.
+
+    Example:
+        >>> mouths = pd.DataFrame({"id": [1, 2, 3, 4], "group": ["a", "a", "a", "b"]})
+        >>> list(by_turns(mouths)["id"])
+        [1, 4, 2, 3]
+    """
+    turn = cases.groupby(column, sort=False, dropna=False).cumcount()
+    return cases.iloc[np.argsort(turn.to_numpy(), kind="stable")]
+
+
 def counted(cases: pd.DataFrame) -> str:
     """How many cases there are, in words that explain what else is counted.
 

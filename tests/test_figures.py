@@ -98,6 +98,9 @@ FIGURES = {
     "saliency": lambda c, p, u: show_saliency(
         np.zeros((7, 9, 9, 3), np.uint8), np.ones((7, 9, 9)), ["충치"] * 7
     ),
+    "saliency with probabilities": lambda c, p, u: show_saliency(
+        np.zeros((6, 9, 9, 3), np.uint8), np.ones((6, 9, 9)), list(c["id"][:6]), predictions=p
+    ),
     "intervals": lambda c, p, u: show_intervals(_intervals()),
     "differences": lambda c, p, u: show_intervals(
         pd.DataFrame([Comparison(0.02, -0.01, 0.05, 0.9)], index=["소프트 투표"]), metric="auc"
@@ -301,6 +304,22 @@ def test_a_sample_holds_every_class(cases):
     again = [cell.get_title(loc="left") for cell in show_cases(TASK, cases, n=6).axes]
     other = [cell.get_title(loc="left") for cell in show_cases(TASK, cases, n=6, seed=1).axes]
     assert titles == again != other
+
+
+def test_saliency_tells_the_probability_of_the_class():
+    images, heat = np.zeros((3, 9, 9, 3), np.uint8), np.zeros((3, 9, 9))
+    predictions = _predictions(["가", "나"], [0.83, 0.2])
+    given = {"predictions": predictions, "class_name": "decayed"}
+    page = show_saliency(images, heat, ["나", "가", "다"], **given)
+    titles = [cell.get_title(loc="left") for cell in page.axes]
+    assert titles == ["나\ndecayed 0.20", "가\ndecayed 0.83", "다\nnot predicted"]
+    assert "the probability of decayed" in page._suptitle.get_text()
+    page = show_saliency(images, heat, ["나", "가", "다"], predictions=predictions)
+    assert page.axes[0].get_title(loc="left") == "나\ndecayed 0.20"  # the last class
+    with pytest.raises(ValueError, match=r"no titles .found \['id', 'sound', 'decayed'\]"):
+        show_saliency(images, heat, **given)
+    with pytest.raises(ValueError, match="no column 'gold'.*class_name that mk.explain"):
+        show_saliency(images, heat, list("abc"), predictions=predictions, class_name="gold")
 
 
 def test_the_tooth_table_counts_by_number(tmp_path):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -129,8 +130,10 @@ def test_every_figure_is_one_picture(executed):
     for path in NOTEBOOKS:
         for cell in nbformat.read(folder / path.name, as_version=4).cells:
             if cell.cell_type == "code" and cell.source.startswith("mk.show_"):
-                pictures = [o for o in cell.outputs if "image/png" in o.get("data", {})]
-                assert len(pictures) == 1 == len(cell.outputs), cell.source
+                shown = [o["data"] for o in cell.outputs]  # on a busy machine, progress too
+                others = [data["text/plain"] for data in shown if "image/png" not in data]
+                assert len(shown) - len(others) == 1, cell.source
+                assert all(re.match(r"(decoding|looking)\b.* in \d", text) for text in others)
 
 
 def test_nothing_is_printed_to_stderr(executed):

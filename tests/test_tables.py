@@ -56,6 +56,12 @@ def test_what_cannot_be_looked_at_is_not_visible():
     assert len(tables.visible(cases.drop(columns="region"))) == 3
 
 
+def test_groups_take_turns():
+    cases = pd.DataFrame({"id": list("abcdef"), "group": ["1", "1", None, "2", "1", "2"]})
+    assert "".join(tables.by_turns(cases)["id"]) == "acdbfe"
+    assert "".join(tables.by_turns(cases.assign(other=list("xyxyxy")), "other")["id"]) == "abcdef"
+
+
 def test_rows_are_matched_by_id():
     cases = make(4)
     predictions = pd.DataFrame({"id": cases["id"][::-1], "p": [3.0, 2.0, 1.0, 0.0]})

@@ -92,19 +92,27 @@ def new_picture(height: float, width: float = WIDTH) -> Picture:
 
 
 def grid_of(
-    shapes: Sequence[float], *, columns: int, title: str = ""
+    shapes: Sequence[float],
+    *,
+    columns: int,
+    lines: int = 3,
+    title: str = "",
+    has_legend: bool = False,
 ) -> tuple[Picture, list[Axes]]:
     """A page with a cell for each picture, without ticks, rows as high as their pictures.
 
     Args:
         shapes: width / height of each picture.
+        lines: of text above each, at most.
         title: of the whole page.
+        has_legend: leaves room for it at the foot.
     """
     columns = max(1, min(columns, len(shapes)))
     rows = [shapes[k : k + columns] for k in range(0, len(shapes), columns)]
     cell_width = WIDTH / columns
-    heights = [min(TALLEST, cell_width / min(row)) + 0.45 for row in rows]  # and two lines of title
-    page = new_picture(sum(heights) + 0.4 + 0.3 * bool(title))
+    above = 0.15 * lines
+    heights = [min(TALLEST, cell_width / min(row)) + above for row in rows]
+    page = new_picture(sum(heights) + 0.05 + 0.3 * bool(title) + 0.35 * has_legend)
     if title:
         page.suptitle(title, x=0.01, ha="left", fontsize=11)
     grid = page.subplots(len(rows), columns, squeeze=False, height_ratios=heights)

@@ -76,7 +76,8 @@ def show_photos(
         seen["photo"] = seen["id"]
     paths = seen.drop_duplicates("photo").set_index("photo")["path"]
     shapes = [np.divide(*probe(paths[name])) for name in photos["id"]]
-    page, cells = grid_of(shapes, columns=2, title=_how_many(verdicts, len(photos), order))
+    title = _how_many(verdicts, len(photos), order)
+    page, cells = grid_of(shapes, columns=2, title=title, has_legend=True)
     for cell, (_, photo) in zip(cells, photos.iterrows()):
         teeth = seen[seen["photo"] == photo["id"]]
         _draw_photo(cell, teeth, head, target, threshold)

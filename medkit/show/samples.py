@@ -23,7 +23,7 @@ from medkit.show.canvas import (
     styled,
 )
 from medkit.show.photos import SIZE, shrink
-from medkit.tables import visible
+from medkit.tables import by_turns, visible
 
 CROP = 300  # pixels of a shown region
 CONTEXT = 0.35  # around it, as a share of its longer side
@@ -57,9 +57,7 @@ def show_cases(task: Task, cases: pd.DataFrame, *, n: int = 12, seed: int = 0) -
 
 def _by_turns(rows: pd.DataFrame, name: str, rng: np.random.Generator) -> pd.DataFrame:
     """All rows shuffled, the classes taking turns, so that a few show them all."""
-    rows = rows.iloc[rng.permutation(len(rows))]
-    turn = rows.groupby(rows[name].fillna(""), sort=False).cumcount()
-    return rows.iloc[np.argsort(turn.to_numpy(), kind="stable")]
+    return by_turns(rows.iloc[rng.permutation(len(rows))], name)
 
 
 def _case_picture(row: pd.Series) -> tuple[np.ndarray, np.ndarray | None]:
@@ -108,14 +106,21 @@ def show_leaks(leaks: pd.DataFrame, *, n: int = 6) -> Picture:
 
 @styled
 def show_saliency(
-    images: np.ndarray, heatmaps: np.ndarray, titles: Sequence[str] | None = None
+    images: np.ndarray,
+    heatmaps: np.ndarray,
+    titles: Sequence[str] | None = None,
+    *,
+    predictions: pd.DataFrame | None = None,
+    class_name: str | None = None,
 ) -> Picture:
     """Pictures, and below each where the model looked: bright is where it mattered.
 
     Args:
         images: (N, H, W, 3) uint8.
         heatmaps: (N, H, W), 0 to 1.
-        titles: one a picture.
+        titles: one a picture; with predictions, the ids of the cases.
+        predictions: the model's, whose probability of the class stands above each picture.
+        class_name: the class that `explain` was asked for; None takes the last, as it does.
     """
     if len(images) == 0 or np.shape(images)[:3] != np.shape(heatmaps):
         raise ValueError(
@@ -123,6 +128,12 @@ def show_saliency(
             f"{np.shape(heatmaps)} (expected (N, H, W, 3) and (N, H, W), N from 1). "
             "Pass as many heatmaps as images, of the same size."
         )
+    title, told = "", [""] * len(images)
+    if predictions is not None:
+        check_rows(predictions, "show_saliency: predictions", ["id"])
+        name = predictions.columns[-1] if class_name is None else class_name
+        title = f"Bright: what spoke for {name}. Above each picture: the probability of {name}."
+        told = _probabilities(titles, predictions, name)
     images = np.asarray(images) / 255
     heat = np.clip(np.asarray(heatmaps, float), 0, 1)[..., None]
     share = 0.15 + 0.55 * heat
@@ -130,9 +141,21 @@ def show_saliency(
     gap = np.ones_like(images[:, : 1 + images.shape[1] // 24])
     stacked = np.concatenate([images, gap, looked], axis=1)
     shape = stacked.shape[2] / stacked.shape[1]
-    page, cells = grid_of([shape] * len(stacked), columns=min(6, len(stacked)))
+    page, cells = grid_of([shape] * len(stacked), columns=min(6, len(stacked)), title=title)
     for k, cell in enumerate(cells):
         cell.imshow(stacked[k])
         if titles is not None:
-            cell.set_title(short(titles[k], 20), fontsize=9)
+            cell.set_title(f"{short(titles[k], 20)}{told[k]}", fontsize=9)
     return page
+
+
+def _probabilities(ids: Sequence[str] | None, predictions: pd.DataFrame, name: str) -> list[str]:
+    """A second line for each title: the class and its probability."""
+    if ids is None or name not in predictions:
+        what = "no titles" if ids is None else f"no column {name!r}"
+        raise ValueError(
+            f"show_saliency: predictions were given, and {what} (found {list(predictions.columns)})"
+            '. Pass titles=list(cases["id"]) and the class_name that mk.explain was asked for.'
+        )
+    probs = predictions.set_index("id")[name].reindex(list(ids))
+    return ["\nnot predicted" if np.isnan(p) else f"\n{short(name, 14)} {p:.2f}" for p in probs]

@@ -21,6 +21,7 @@ from medkit.inference.predicting import make_dataset
 from medkit.loading import augment
 from medkit.loading.loader import (
     Batch,
+    CaseDataset,
     KeyedSampler,
     class_weights,
     encode_labels,
@@ -67,7 +68,7 @@ class Loop:
     """
 
     def __init__(self, task: Task, config: Config, cases: pd.DataFrame, fold: int | None):
-        self.task, self.config = task, config
+        self.task, self.config, self.ranks = task, config, Ranks()
         self.seen, held_out = split(task, cases, fold)
         self.valid_rows, self.train_rows = np.flatnonzero(held_out), np.flatnonzero(~held_out)
         self.steps = max(1, len(self.train_rows) // config.batch_size)  # of an epoch
@@ -177,9 +178,7 @@ class Loop:
         A mistake shows in seconds here, and not after an epoch.
         """
         buffers = {name: value.clone() for name, value in self.model.named_buffers()}
-        sampler = self._sampler()
-        keys = [key for _, key in zip(range(sampler.share), sampler)]
-        batch = next(iter(make_loader(self.train_set, keys, batch_size=len(keys))))
+        batch = self.batch(self.train_set)
         self.model.train()
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
@@ -193,7 +192,7 @@ class Loop:
         for name, value in self.model.named_buffers():
             value.copy_(buffers[name])
         self.optimizer.zero_grad(set_to_none=True)
-        rows = self.valid_rows[self.ranks.share(len(self.valid_rows))][: 2 * len(keys)]
+        rows = self.valid_rows[self.ranks.share(len(self.valid_rows))][: 2 * len(batch.rows)]
         if len(rows):
             first = students(self.model)[0]
             self.objective.plain(*self.validation.predict(first, self.valid_set, rows))
@@ -214,6 +213,12 @@ class Loop:
                 warnings.warn_explicit(
                     warning.message, warning.category, warning.filename, warning.lineno
                 )
+
+    def batch(self, data: CaseDataset, epoch: int = 0, step: int = 0) -> Batch:
+        """One step's cases of this process, as its loader gives them: augmented, not yet mixed."""
+        sampler = self._sampler()
+        sampler.epoch, sampler.first = epoch, step
+        return next(iter(make_loader(data, sampler, batch_size=sampler.share)))
 
     # training
 

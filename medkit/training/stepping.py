@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import Callable
+from typing import Callable, NamedTuple
 
 import torch
 from torch.nn.modules.batchnorm import _BatchNorm
@@ -19,6 +19,25 @@ from medkit.training.ranks import Ranks
 
 TRIES = 3  # that may fail at one size, over the whole run, before the micro-batch is halved
 WAIT_S = 10.0  # for a neighbour on the GPU, before the same step is tried again
+
+
+class Mixed(NamedTuple):
+    """A batch as the model is shown it; N cases, S pixels a side."""
+
+    images: torch.Tensor  # (N, 3, S, S), 0 to 255: uint8, or float32 where pictures are blended
+    facts: torch.Tensor  # (N, F)
+    share: float  # of a picture's own, the rest is its partner's
+    order: torch.Tensor | None  # (N,) the partners; None where nothing is mixed
+
+
+def mix(config: Config, batch: Batch, epoch: int, step: int) -> Mixed:
+    """MixUp or CutMix of a step's batch, as the config says; a function of seed, epoch and step."""
+    count, size = len(batch.images), batch.images.shape[-1]
+    drawn = augment.draw_mix(config.mixup, config.cutmix, count, size, config.seed, epoch, step)
+    if drawn is None:
+        return Mixed(batch.images, batch.facts, 1.0, None)
+    share, order, images, facts = augment.blend(batch.images, batch.facts, drawn)
+    return Mixed(images, facts, share, order)
 
 
 class Stepper:
@@ -120,13 +139,11 @@ class Stepper:
         for parameter in self.parameters:
             parameter.grad = None
         config, key, count = self.config, (self.config.seed, epoch, step), len(batch.images)
-        images, facts, mixed = batch.images, batch.facts, None
+        images, facts, share, order = mix(config, batch, epoch, step)
+        mixed = None if order is None else (share, batch.labels[order])
         soft = None if self.soft is None else self.soft[batch.rows]
-        mix = augment.draw_mix(config.mixup, config.cutmix, count, images.shape[-1], *key)
-        if mix is not None:
-            share, order, images, facts = augment.blend(images, facts, mix)
-            mixed = share, batch.labels[order]
-            soft = soft if soft is None else share * soft + (1 - share) * soft[order]
+        if soft is not None and order is not None:
+            soft = share * soft + (1 - share) * soft[order]
         total = torch.zeros((), device=self.device)
         parts = torch.arange(count).tensor_split(-(-count // self.micro_batch))
         for number, rows in enumerate(parts):

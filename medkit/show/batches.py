@@ -1,0 +1,121 @@
+"""What a model is shown while it trains: one batch, augmented and mixed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from medkit.datasets import get_task
+from medkit.datasets.task import Head, Task
+from medkit.inference.predicting import make_dataset
+from medkit.loading.loader import Batch, fact_list
+from medkit.runs.config import Config
+from medkit.show.canvas import Picture, grid_of, short, styled
+from medkit.training.loop import Loop
+from medkit.training.stepping import Mixed, mix
+
+
+@styled
+def show_batch(
+    config: Config,
+    cases: pd.DataFrame,
+    *,
+    n: int = 8,
+    fold: int | None = 0,
+    epoch: int = 0,
+    step: int = 0,
+    cache_folder: Path | str | None = None,
+    progress: bool = True,
+) -> Picture:
+    """What the model really sees: pictures of one step of `fit`, to the last bit, and their labels.
+
+    They are augmented, and mixed where the config says so; a label is then soft, as "0.7 sound +
+    0.3 decayed". Below it stands what the model is told of a case, if anything (`Config.facts`). Of
+    several devices each mixes its own part; here one has the whole batch.
+
+    Args:
+        n: the first pictures of the batch.
+        fold: that is held out; None trains on all cases.
+        epoch, step: from 0.
+
+    Raises:
+        ValueError: for what `fit` refuses, and an epoch or step that this training does not have.
+
+    Example:
+        >>> mk.show_batch(dataclasses.replace(config, mixup=0.4), cases)  # doctest: +SKIP
+    """
+    task = get_task(config.task)
+    loop = Loop(task, config, cases, fold)
+    _check("n", n, range(1, 1 + max(n, config.batch_size)))
+    _check("epoch", epoch, range(config.epochs))
+    _check("step", step, range(loop.steps))
+    data = make_dataset(task, config, loop.seen, cache_folder=cache_folder, progress=progress)
+    batch = loop.batch(data.augmented(config.augment), epoch, step)
+    mixed = mix(config, batch, epoch, step)
+    pictures = mixed.images[:n].float().round().byte().permute(0, 2, 3, 1).numpy()
+    ids = loop.seen["id"].iloc[batch.rows[:n].numpy()]
+    captions = [short(name) + words for name, words in zip(ids, _words(task, config, batch, mixed))]
+    page, cells = grid_of(
+        [1.0] * len(pictures),
+        columns=4,
+        lines=1 + captions[0].count("\n"),
+        title=f"step {step + 1} of {loop.steps} in epoch {epoch + 1} of {config.epochs}: "
+        f"{len(pictures)} of {len(batch.rows)} pictures, {_how(config)}",
+    )
+    for cell, picture, text in zip(cells, pictures, captions):
+        cell.imshow(picture)
+        cell.set_title(text, fontsize=9)
+    return page
+
+
+def _check(name: str, value: int, allowed: range) -> None:
+    if value not in allowed:
+        raise ValueError(
+            f"show_batch: {name}={value} (expected {allowed[0]} to {allowed[-1]}). "
+            "Leave it out to see the first pictures of the training."
+        )
+
+
+def _how(config: Config) -> str:
+    """The settings that change what is seen."""
+    mixing = {name: getattr(config, name) for name in ("mixup", "cutmix")}
+    settings = [f"{name}={alpha:g}" for name, alpha in mixing.items() if alpha]
+    return ", ".join([f"augment={config.augment!r}", *settings])
+
+
+def _words(task: Task, config: Config, batch: Batch, mixed: Mixed) -> list[str]:
+    """Below each case's name: its labels, and the facts that the model is told."""
+    labels = [
+        [_label(head, value) for value in batch.labels[:, number].tolist()]
+        for number, head in enumerate(task.heads)
+    ]
+    facts, first = [], 0
+    for fact in fact_list(task, config.facts):
+        part = batch.facts[:, first : first + len(fact.values)].numpy()
+        facts.append([fact.values[row.argmax()] if row.any() else "unknown" for row in part])
+        first += len(fact.values)
+    comma = ", " if mixed.order is None else "\n"  # what is mixed takes a line of its own
+    columns = [[_soft(words, mixed) for words in group] for group in (labels, facts) if group]
+    told = [[comma.join(row) for row in zip(*group)] for group in columns]
+    begin = ("\n", "\ntold: ")
+    return ["".join(map("".join, zip(begin, texts))) for texts in zip(*told)]
+
+
+def _label(head: Head, value: float) -> str:
+    if np.isnan(value):
+        return "no label"
+    return short(head.classes[int(value)], 14) if head.classes else f"{value:.4g}"
+
+
+def _soft(words: list[str], mixed: Mixed) -> list[str]:
+    """Each word with that of its partner in the mixture, by their shares."""
+    if mixed.order is None or mixed.share > 0.995:
+        return words
+    partners = [words[partner] for partner in mixed.order.tolist()]
+    shares = f"{mixed.share:.2f}", f"{1 - mixed.share:.2f}"
+    return [
+        own if own == other else f"{shares[0]} {own} + {shares[1]} {other}"
+        for own, other in zip(words, partners)
+    ]
