@@ -2,6 +2,7 @@
 #   make run     notebooks 01 to 05, from photos to an accepted submission, on a drawn contest
 #   make run DATA=path/to/Dataset     the same on photos in the contest's layout
 #   make test    the tests, without the long ones; TESTS=tests/test_x.py runs one file
+#   make zip     medkit.zip, what you upload to a server without a terminal
 #   make mutate  which of 100 planted mistakes the tests do not see; half an hour
 #   make soak    200 kills of a training run, each of which must not change a bit (KILLS=200)
 # PYTHON=python3.8 takes another Python (its version decides the lane), VENV=folder another place.
@@ -13,7 +14,7 @@ BESIDE := -n logical --maxprocesses 4 --dist loadfile
 RUN := $(VENV)/bin/python
 export NO_ALBUMENTATIONS_UPDATE = 1
 
-.PHONY: help install run test slow soak mutate test-all check clean
+.PHONY: help install run zip test slow soak mutate test-all check clean
 
 help:
 	@sed -n 's/^# //p' Makefile
@@ -23,6 +24,9 @@ install:
 
 run: install
 	@$(RUN) tools/run_notebooks.py $(if $(DATA),--data "$(DATA)")
+
+zip:
+	@$(PYTHON) tools/make_zip.py medkit.zip
 
 test: install
 	@$(RUN) -m pytest -q -m "not slow" $(if $(TESTS),$(TESTS),$(BESIDE))
@@ -44,5 +48,5 @@ check: install
 	@$(RUN) -m ruff check .
 
 clean:
-	rm -rf .venv .venv-py38 .pytest_cache .ruff_cache build dist *.egg-info
+	rm -rf .venv .venv-py38 .pytest_cache .ruff_cache build dist medkit.zip *.egg-info
 	find medkit tests tools benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
