@@ -72,6 +72,15 @@ def test_one_folder_that_does_not_shadow_the_package_holds_what_a_contestant_nee
     assert (tmp_path / "medkit.zip").stat().st_size < 0.7e6
 
 
+def test_beside_the_unpacked_folder_nothing_passes_for_an_installed_package(tmp_path, source):
+    make_zip(str(tmp_path / "medkit.zip"), str(source))
+    with zipfile.ZipFile(str(tmp_path / "medkit.zip")) as archive:
+        archive.extractall(str(tmp_path / "here"))
+    tried = [sys.executable, "-S", "-c", "import medkit"]  # -S: without what is installed
+    ran = subprocess.run(tried, cwd=tmp_path / "here", env={}, stderr=subprocess.PIPE)
+    assert b"No module named 'medkit'" in ran.stderr
+
+
 def test_what_lies_about_is_left_out_without_git(tmp_path, source):
     make_zip(str(tmp_path / "medkit.zip"), str(source))
     inside = "\n".join(names(tmp_path / "medkit.zip"))

@@ -9,58 +9,18 @@ import subprocess
 import sys
 import threading
 import time
-from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
+from fake_servers import CELLS, GIB, NO_GPU, NO_TORCH, SOURCES, gpu, load, server
 
 from medkit import machine
 
-NOTEBOOK = Path(__file__).resolve().parent.parent / "version_check.ipynb"
-CELLS = json.loads(NOTEBOOK.read_text(encoding="utf-8"))["cells"]
-SOURCES = ["".join(cell["source"]) for cell in CELLS if cell["cell_type"] == "code"]
-GIB = 2**30
 HEADER = "| NVIDIA-SMI {0}    Driver Version: {0}    CUDA Version: {1}     |"
 
 
 @pytest.fixture
-def check() -> SimpleNamespace:
-    """The names that the notebook's cells make, all but the last cell, which looks around."""
-    space = {"__name__": "version_check"}
-    for source in SOURCES[:-1]:
-        exec(compile(source, NOTEBOOK.name, "exec"), space)
-    return SimpleNamespace(space=space, **{k: v for k, v in space.items() if not k.startswith("_")})
-
-
-def gpu(driver="525.60.13", cuda="12.0", name="NVIDIA RTX A6000", capability="8.6", free=40 * GIB):
-    card = {"name": name, "total": 48 * GIB, "free": free, "capability": capability}
-    return {"driver": driver, "cuda": cuda, "gpus": [card]}
-
-
-NO_GPU = {"driver": None, "cuda": None, "gpus": []}
-NO_TORCH = {"error": "ModuleNotFoundError: No module named 'torch'"}
-
-
-def server(check, **changes):
-    """The contest's server of 2022: Python 3.8, torch 1.13 that works, no network."""
-    torch = {"version": "1.13.0+cu117", "cuda": "11.7", "gpu": "NVIDIA RTX A6000", "error": ""}
-    packages = dict.fromkeys(check.TESTED)
-    packages.update(torch="1.13.0+cu117", torchvision="0.14.0+cu117", numpy="1.24.1")
-    data = {"path": "dataset", "is_readable": True, "is_writable": False, "inside": "1_Train_Val"}
-    facts = {
-        "python": "3.8.10",
-        "torch": torch,
-        "gpu": gpu(),
-        "memory": (100 * GIB, 503 * GIB),
-        "cores": (10, 64),
-        "disk": 200 * GIB,
-        "is_writable": True,
-        "shm": 64 * 2**20,
-        "data": data,
-        "network": False,
-        "packages": packages,
-    }
-    return {**facts, **changes}
+def check():
+    return load()
 
 
 def marks(check, facts):
@@ -77,20 +37,27 @@ def test_notebook_is_written_for_python_3_6_and_the_standard_library():
         if isinstance(node, ast.ImportFrom):
             modules.add(node.module)
     known = (
-        "ctypes html importlib json os pathlib platform re shutil socket subprocess sys threading"
+        "ctypes html importlib json os pathlib platform re shutil socket subprocess sys threading "
+        "zipfile"
     )
     assert modules == set(known.split())
 
 
 def test_cells_are_short_and_one_holds_the_parameters():
-    assert max(source.count("\n") + 1 for source in SOURCES) <= 20
+    written = [source for source in SOURCES if not source.startswith(("FLOOR =", "CURRENT ="))]
+    assert max(source.count("\n") + 1 for source in written) <= 20 and len(written) + 2 == len(
+        SOURCES
+    )
     tagged = [cell for cell in CELLS if "parameters" in cell["metadata"].get("tags", [])]
     assert ["".join(cell["source"]) for cell in tagged] == ['DATA = "dataset"']
 
 
 def test_it_runs_from_top_to_bottom_and_looks_at_this_machine(tmp_path):
     script = tmp_path / "check.py"
-    script.write_text("\n\n".join(SOURCES[:-1]) + "\n\nprint(repr(Report(look(DATA))))\n", "utf-8")
+    last = SOURCES[-1].replace(
+        "Report(facts, save(facts))", "print(repr(Report(facts, save(facts))))"
+    )
+    script.write_text("\n\n".join([*SOURCES[:-1], last]), "utf-8")
     environment = {**os.environ, "PYTHONIOENCODING": "utf-8"}
     ran = subprocess.run(
         [sys.executable, str(script)], stdout=subprocess.PIPE, cwd=tmp_path, env=environment
@@ -99,6 +66,10 @@ def test_it_runs_from_top_to_bottom_and_looks_at_this_machine(tmp_path):
     assert ran.returncode == 0
     assert "folder dataset" in text and "no such file or directory; set DATA above" in text
     assert f"lane fits Python {sys.version.split()[0]}" in text
+    assert text.splitlines()[-1] == "What was found is saved as medkit_check.json."
+    facts = json.loads((tmp_path / "medkit_check.json").read_text(encoding="utf-8"))
+    assert facts["python"] == sys.version.split()[0] and facts["kit"]["error"] == "not uploaded yet"
+    assert sorted(os.listdir(tmp_path)) == ["check.py", "medkit_check.json"]  # and nothing else
 
 
 # memory and cores: the notebook and medkit.machine read the same files alike
@@ -347,16 +318,27 @@ def test_python_decides_the_lane(check, python, lane):
     assert check.lane_of(python) == lane
 
 
+def cells_of(lines):
+    return [line for line in lines if line.startswith("import zipfile")]
+
+
 def test_contest_server_keeps_its_torch_and_is_told_the_rest(check):
     facts = server(check)
     lines = check.verdict(facts)
     assert lines[0] == "✓ The floor lane fits Python 3.8.10."
-    command = next(line for line in lines if line.startswith("%pip"))
-    assert "torch==1.13.0 torchvision==0.14.0 timm==1.0.30 albumentations==1.4.18" in command
-    assert "numpy" not in command and command.endswith("'./medkit[notebooks,leaderboard]'")
-    assert lines[-1].splitlines() == [
+    without, with_network = cells_of(lines)
+    command = next(line for line in with_network.splitlines() if "torch" in line)
+    assert command.startswith("%pip install torch==1.13.0 torchvision==0.14.0 albucore==0.0.17 ")
+    assert " timm==1.0.30 " in command and " numpy==1.24.4 " in command  # 1.24.1 is not enough
+    assert command.endswith(f' "./medkit-{check.VERSION}[notebooks,leaderboard]"')
+    assert without.splitlines() == [
+        "import zipfile",
+        'zipfile.ZipFile("medkit.zip").extractall()',
+        'zipfile.ZipFile("wheels.zip").extractall()',
         "%pip install --no-index --find-links wheels --upgrade pip",
-        "%pip install --no-index --find-links wheels 'medkit[notebooks,leaderboard]'",
+        "%pip install --no-index --find-links wheels numpy==1.24.4 "
+        f'"./medkit-{check.VERSION}[notebooks,leaderboard]"',
+        f"%run medkit-{check.VERSION}/tools/copy_notebooks.py",
     ]
     found = marks(check, facts)
     assert found["torch"] == ("✓", "1.13.0+cu117, CUDA 11.7, uses the GPU")
@@ -368,17 +350,22 @@ def test_contest_server_keeps_its_torch_and_is_told_the_rest(check):
 
 
 def test_bare_server_with_network_gets_the_lanes_constraints(check):
-    facts = server(check, torch=NO_TORCH, python="3.12.1", network=True, gpu=NO_GPU)
+    kit = {"folder": None, "error": "not uploaded yet"}
+    facts = server(check, torch=NO_TORCH, python="3.12.1", network=True, gpu=NO_GPU, kit=kit)
+    folder = f"medkit-{check.VERSION}"
     assert check.verdict(facts) == [
         "✓ The current lane fits Python 3.12.1.",
         "! There is no GPU: keep images small and epochs few.",
-        "Upload the kit as a folder medkit, run this in a cell, then restart the kernel:",
-        "%pip install --upgrade pip\n"
-        "%pip install -c medkit/constraints.txt './medkit[notebooks,leaderboard]'",
+        "Upload medkit.zip beside this notebook and run this in a new cell; "
+        "its last line says what to do next:",
+        'import zipfile\nzipfile.ZipFile("medkit.zip").extractall()\n%pip install --upgrade pip\n'
+        f'%pip install -c {folder}/constraints.txt "./{folder}[notebooks,leaderboard]"\n'
+        f"%run {folder}/tools/copy_notebooks.py",
     ]
     found = marks(check, facts)
     assert found["torch"] == ("✗", "not installed")
     assert found["GPU"] == ("!", "none found") and found["network"] == ("✓", "reachable")
+    assert found["medkit.zip"] == ("!", "not uploaded yet")
 
 
 def test_old_python_is_told_to_choose_another_kernel(check):
@@ -428,15 +415,19 @@ def test_torch_that_does_not_see_the_gpu_is_replaced(check):
     torch = {"version": "2.10.0+cpu", "cuda": None, "gpu": "", "error": ""}
     facts = server(check, python="3.11.7", torch=torch)
     assert marks(check, facts)["torch"] == ("!", "2.10.0+cpu, without CUDA, sees no GPU")
-    assert check.what_to_install(facts, "current").startswith("-c medkit/constraints.txt")
+    assert "\n%pip install -c medkit-" in check.cell_with_network(facts, "current")
+    assert check.lacking(facts, "current")["torch"] == "2.10.0"
 
 
 def test_packages_outside_their_range_are_pinned_to_the_lane(check):
     packages = {name: pins[0] for name, pins in check.TESTED.items()}
     packages.update(pandas="1.5.3", timm="1.1.0", torch="1.13.1+cu117")
     facts = server(check, packages=packages)
-    wanted = check.what_to_install(facts, "floor").split()
-    assert wanted[:-1] == ["torch==1.13.1", "torchvision==0.14.1", "timm==1.0.30", "pandas==2.0.3"]
+    wanted = check.lacking(facts, "floor")
+    assert {"timm": "1.0.30", "pandas": "2.0.3"}.items() <= wanted.items()
+    assert not {"torch", "torchvision", "numpy", "pillow"} & set(wanted)
+    offline = check.cell_without_network(facts, "floor")
+    assert "wheels pandas==2.0.3 timm==1.0.30 " in offline
     found = marks(check, facts)
     assert found["pandas"] == ("!", "1.5.3 (older than tested)")
     assert found["timm"] == ("!", "1.1.0 (newer than tested)")

@@ -116,6 +116,10 @@ def test_version_check_names_the_same_lanes(notebook):
         assert facts["constraints"] == FILES[lane]
 
 
+def test_version_check_is_of_this_version(notebook):
+    assert notebook["VERSION"] == medkit.__version__
+
+
 def test_version_check_names_the_cuda_of_the_torch_that_is_here(notebook):
     import torch
 
