@@ -77,12 +77,9 @@ def _grid(
     pictures = [_picture(by_id.loc[name]) for name in shown["id"]]
     title = f"{len(shown):,} of {len(units):,} cases"
     if order == "errors first":
-        wrong = int((guess != y_true).sum())
-        title = (
-            count_mistakes(len(shown), wrong, len(units), "cases")
-            if classes
-            else (f"{title}, the farthest off first")
-        )
+        title += ", the farthest off first"
+        if classes:
+            title = count_mistakes(len(shown), int((guess != y_true).sum()), len(units), "cases")
     page, cells = grid_of([i.shape[1] / i.shape[0] for i in pictures], columns=4, title=title)
     for cell, image, (row, unit) in zip(cells, pictures, shown.iterrows()):
         cell.imshow(image)

@@ -83,9 +83,7 @@ def show_photos(
         _draw_photo(cell, teeth, head, target, threshold)
         cell.set_title(_caption(photo, target), fontsize=10)
     drawn = seen[seen["photo"].isin(photos["id"])]
-    drawn = drawn[drawn["region"].notna()] if "region" in drawn else drawn.head(0)
-    labels = drawn[head] if head in drawn else pd.Series(None, drawn.index, object)
-    _legend(page, target, labels, with_predictions=predictions is not None)
+    _legend(page, drawn, head, target, with_predictions=predictions is not None)
     return page
 
 
@@ -94,16 +92,14 @@ def _how_many(verdicts: pd.DataFrame, shown: int, order: str) -> str:
     if order == "errors first" and not verdicts["verdict"].isin(UNSCORED).all():
         wrong = int(verdicts["verdict"].isin(WRONG).sum())
         return count_mistakes(shown, wrong, len(verdicts), "photos")
-    how = {"probability": ", the highest probability first"}.get(order, "")
+    how = ", the highest probability first" if order == "probability" else ""
     return f"{shown:,} of {len(verdicts):,} photos{how}"
 
 
-def _legend(page: Picture, target: str, marked: pd.Series, *, with_predictions: bool) -> None:
-    """What the lines and symbols mean.
-
-    Args:
-        marked: labels of the parts that are outlined; those that are not `target` thin and white.
-    """
+def _legend(
+    page: Picture, drawn: pd.DataFrame, head: str, target: str, *, with_predictions: bool
+) -> None:
+    """What the lines and symbols mean; parts that are not `target` have thin white lines."""
     lines = [Line2D([], [], color=REAL, lw=2.4, label=f"really {target}")]
     if with_predictions:
         lines += [
@@ -111,7 +107,9 @@ def _legend(page: Picture, target: str, marked: pd.Series, *, with_predictions: 
             Line2D([], [], **mark_look(MISSED, REAL), label="missed"),
             Line2D([], [], **mark_look(FALSE_ALARM, PREDICTED), label="false alarm"),
         ]
-    others = set(marked[marked != target].fillna("no label"))
+    parts = drawn[drawn["region"].notna()] if "region" in drawn else drawn.head(0)
+    labels = parts[head] if head in parts else pd.Series(None, parts.index, object)
+    others = set(labels[labels != target].fillna("no label"))
     if others:
         shade = [
             patheffects.withStroke(linewidth=9, foreground="#888888")
