@@ -12,6 +12,8 @@ picture a step is left in FOLDER. It needs, on the PATH, `jupyterhub` with jupyt
             It is copied, the copy is installed into
 --data      photos in the contest's layout, best on a read-only mount; without it they are drawn
 --notebooks where README.md says they are opened: medkit/notebooks for the first versions
+--place     an empty folder, emptied again at the end, below which home, hub and copy are made,
+            when pictures should show a path of your choice; by default a temporary one
 """
 
 from __future__ import annotations
@@ -19,7 +21,6 @@ from __future__ import annotations
 import argparse
 import re
 import shutil
-import tempfile
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -27,7 +28,10 @@ from html import unescape
 from pathlib import Path
 from typing import Any, Iterator
 
-from hub import Person, check_programs, hub
+from hub import check_programs, empty_place, hub, practice
+from person import Person
+
+import medkit as mk
 
 ROOT = Path(__file__).resolve().parent.parent
 UNZIP = 'import zipfile\nzipfile.ZipFile("{}").extractall()\n'  # as README.md says
@@ -94,8 +98,8 @@ class Diary:
             total.training_s += step.training_s
             total.typed += step.typed
         total.stumbles = [f"{sum(len(step.stumbles) for step in self.steps)} stumbles"]
-        head = "| step | seconds | training, apart | typed | stumbles |\n| --- | --- | --- | --- | --- |"
-        return "\n".join([head, *(self.line(step) for step in [*self.steps, total])])
+        head = ["| step | seconds | training, apart | typed | stumbles |", "| --- " * 5 + "|"]
+        return "\n".join([*head, *(self.line(step) for step in [*self.steps, total])])
 
 
 def walk(diary: Diary, url: str, board: str, asked: argparse.Namespace) -> None:
@@ -110,15 +114,68 @@ def walk(diary: Diary, url: str, board: str, asked: argparse.Namespace) -> None:
     with diary.step("run it, read the verdict") as step:
         who.open("version_check.ipynb")
         step.stumbles += who.run_all()
-        who.show("Report(look(DATA))")
-    cell = install_cell(who.state()["cells"], asked.zip.name, step)
-    with diary.step(f"upload {asked.zip.name}"):
+        who.show("Report(look(DATA))", "end")
+    with diary.step(f"upload {asked.zip.name}") as step:
+        cell = install_cell(who.state()["cells"], asked.zip.name, step)
         who.upload(asked.zip)
-    with diary.step("install") as step:
+    with diary.step("install, restart") as step:
         who.new_notebook()
         step.stumbles += who.run_cell(cell, below=False)
         who.restart()
         who.show(cell[:20])
+    run_notebooks(diary, asked.notebooks)
+    submit(diary)
+    with diary.step("the leaderboard shows it"):
+        who.page.goto(board)
+
+
+def run_notebooks(diary: Diary, folder: str) -> None:
+    """01 to 04 as they are, but for what an error asks to be set."""
+    who = diary.person
+    to_show = {
+        "01_eda": "mk.show_cases(task, cases",
+        "02_training": "mk.show_history(",
+        "03_visualization": "mk.show_mistakes(",
+        "04_submission": "mk.check_submission(",
+    }
+    for name, cell in to_show.items():
+        with diary.step(f"{name[:2]}, Run All") as step:
+            who.open(f"{folder}/{name}.ipynb")
+            for _ in range(3):
+                errors = who.run_all()
+                step.stumbles += errors
+                if not errors:
+                    break
+                mend(who, errors[0], folder)
+            who.show(cell)
+
+
+def mend(who: Person, error: str, folder: str) -> None:
+    """What somebody does who believes the error message; stop where it helps nobody.
+
+    Raises:
+        SystemExit: no way is known to go on.
+    """
+    if "DATA" not in error and "dataset" not in error:
+        raise SystemExit(f"newcomer: stuck at {error}")
+    who.set("DATA", repr("../" * len(Path(folder).parts) + "dataset"))
+
+
+def submit(diary: Diary) -> None:
+    """In 04: the passwords, then SEND = True, and everything again."""
+    who = diary.person
+    with diary.step("save_credentials") as step:
+        step.stumbles += who.run_cell("mk.save_credentials()")
+    with diary.step("SEND = True, Run All") as step:
+        who.set("SEND", "True")
+        answered = who.answered
+        step.stumbles += who.run_all()
+        if who.answered > answered:
+            step.stumbles.append(f"waited at {who.answered - answered} boxes, answered before")
+        sent = [cell["outputs"] for cell in who.state()["cells"] if "mk.submit(" in cell["source"]]
+        who.show("mk.submit(csv)")
+        if "Receipt(" not in str(sent):
+            raise SystemExit(f"newcomer: not accepted: {str(sent)[:300]}")
 
 
 def install_cell(cells: list[dict[str, Any]], zip_name: str, step: Step) -> str:
@@ -136,23 +193,34 @@ def install_cell(cells: list[dict[str, Any]], zip_name: str, step: Step) -> str:
     return UNZIP.format(zip_name) + printed
 
 
-@contextmanager
-def practice(data: Path, folder: Path) -> Iterator[Any]:
-    """A practice leaderboard for the photos in `data`, and what its team types."""
-    import json
+def prepared(place: Path, asked: argparse.Namespace) -> Path:
+    """Home, hub, board and the server's Python in `place`; the folder of the photos."""
+    for name in ("home", "hub", "board"):
+        (place / name).mkdir()
+    shutil.copytree(asked.server, place / "python", symlinks=True)
+    data = asked.data.resolve() if asked.data else place / "photos"
+    if not asked.data:
+        mk.get_task("caries").draw(data, seed=0, n_train=120, n_test=50)
+    (place / "home" / "dataset").symlink_to(data)
+    return data
 
-    import medkit as mk
 
-    task = mk.get_task("caries")
-    answers = mk.write_answers(task, task.read(data, "test"), folder / "answers.csv")
-    board = mk.start_leaderboard(answers, folder, task="caries")
-    try:
-        who = json.loads((folder / "credentials.json").read_text(encoding="utf-8"))
-        who["contest password"] = who.pop("contest_password")
-        longest_first = sorted(who, key=len, reverse=True)
-        yield board, {name: who[name] for name in longest_first}
-    finally:
-        board.stop()
+def go(place: Path, asked: argparse.Namespace, playwright: Any) -> None:
+    """Start everything, walk, and leave the table in `--out`, also of a walk that got stuck."""
+    data = prepared(place, asked)
+    browser = playwright.chromium.launch(
+        executable_path=shutil.which("chromium"), args=["--no-sandbox"]
+    )
+    with practice(data, place / "board") as (board, answers):
+        with hub(place / "hub", place / "home", place / "python") as url:
+            diary = Diary(Person(browser.new_page(viewport=SIZE), answers), asked.out)
+            try:
+                walk(diary, url, board, asked)
+            finally:
+                browser.close()
+                shutil.copy(place / "hub" / "hub.log", asked.out)
+                (asked.out / "steps.md").write_text(diary.table() + "\n", encoding="utf-8")
+    print("\n" + diary.table())
 
 
 def main() -> None:
@@ -162,42 +230,16 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--data", type=Path)
     parser.add_argument("--notebooks", default="work")
+    parser.add_argument("--place", type=Path)
     asked = parser.parse_args()
     check_programs()
     try:
         from playwright.sync_api import sync_playwright
     except ImportError:
-        raise SystemExit("newcomer: needs playwright: pip install playwright") from None
+        raise SystemExit("newcomer: playwright is missing. pip install playwright") from None
     asked.out.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name).resolve()
-        home, kernel = folder / "home", folder / "kernel"
-        for each in (home, folder / "hub", folder / "board"):
-            each.mkdir()
-        shutil.copytree(asked.server, kernel, symlinks=True)
-        data = asked.data.resolve() if asked.data else drawn(folder / "drawn")
-        (home / "dataset").symlink_to(data)
-        with practice(data, folder / "board") as (board, answers), sync_playwright() as play:
-            with hub(folder / "hub", home, kernel) as url:
-                browser = play.chromium.launch(
-                    executable_path=shutil.which("chromium"), args=["--no-sandbox"]
-                )
-                diary = Diary(Person(browser.new_page(viewport=SIZE), answers), asked.out)
-                try:
-                    walk(diary, url, board.url, asked)
-                finally:
-                    browser.close()
-                    shutil.copy(folder / "hub" / "hub.log", asked.out)
-                    (asked.out / "steps.md").write_text(diary.table() + "\n", encoding="utf-8")
-    print(diary.table())
-
-
-def drawn(folder: Path) -> Path:
-    """Drawn photos, for pictures that may be shown."""
-    import medkit as mk
-
-    mk.get_task("caries").draw(folder, seed=0, n_train=120, n_test=50)
-    return folder
+    with empty_place(asked.place) as place, sync_playwright() as playwright:
+        go(place, asked, playwright)
 
 
 if __name__ == "__main__":
