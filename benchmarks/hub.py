@@ -94,13 +94,17 @@ def _wait_for(url: str, process: subprocess.Popen, log: Path) -> None:
 
 @contextmanager
 def practice(data: Path, folder: Path) -> Iterator[tuple[str, dict[str, str]]]:
-    """A practice leaderboard for the photos in `data`: its address, and what its team types."""
+    """A practice leaderboard for the photos in `data`: its address, and what its team types.
+
+    The latter by words that a box may ask with, the longest first.
+    """
     task = mk.get_task("caries")
     answers = mk.write_answers(task, task.read(data, "test"), folder / "answers.csv")
     board = mk.start_leaderboard(answers, folder, task="caries")
     try:
         who = json.loads((folder / "credentials.json").read_text(encoding="utf-8"))
-        longest_first = sorted(who, key=len, reverse=True)  # "contest password" before "password"
+        who.update({"address": who["url"], "e-mail": who["email"]})  # other words for them
+        longest_first = sorted(who, key=len, reverse=True)
         yield board.url, {name.replace("_", " "): who[name] for name in longest_first}
     finally:
         board.stop()

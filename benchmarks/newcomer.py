@@ -10,7 +10,8 @@ picture a step is left in FOLDER. It needs, on the PATH, `jupyterhub` with jupyt
 --zip       what is uploaded: what `make zip` makes
 --server    the server's own Python: a virtual environment with ipykernel, and torch if it has one.
             It is copied, the copy is installed into
---data      photos in the contest's layout, best on a read-only mount; without it they are drawn
+--data      photos in the contest's layout, best on a read-only mount; without it they are drawn.
+            Pictures for a document need drawn ones
 --notebooks where README.md says they are opened: medkit/notebooks for the first versions
 --place     an empty folder, emptied again at the end, below which home, hub and copy are made,
             when pictures should show a path of your choice; by default a temporary one
@@ -179,18 +180,15 @@ def submit(diary: Diary) -> None:
 
 
 def install_cell(cells: list[dict[str, Any]], zip_name: str, step: Step) -> str:
-    """The first cell that the verdict prints; what unzips comes from README.md if it lacks it."""
-    pages = [
-        o["data"].get("text/html", "") for cell in cells for o in cell["outputs"] if "data" in o
-    ]
-    pages = ["".join(page) for page in pages]
-    printed = unescape(re.search(r"<pre[^>]*>(.*?)</pre>", pages[-1], re.DOTALL).group(1))
-    if "zipfile" in printed:
-        return printed
-    step.stumbles.append(
-        "the verdict's cell does not unzip: its lines and README's are put together"
-    )
-    return UNZIP.format(zip_name) + printed
+    """The cell that the verdict prints; what unzips comes from README.md where it lacks that."""
+    outputs = [output.get("data", {}) for cell in cells for output in cell["outputs"]]
+    page = "".join("".join(data.get("text/html", "")) for data in outputs)
+    printed = [unescape(text) for text in re.findall(r"<pre[^>]*>(.*?)</pre>", page, re.DOTALL)]
+    cell = next(text for text in printed if "%pip" in text and "--no-index" not in text)
+    if "zipfile" in cell:
+        return cell
+    step.stumbles.append("the verdict's cell does not unzip: put together with README's")
+    return UNZIP.format(zip_name) + cell
 
 
 def prepared(place: Path, asked: argparse.Namespace) -> Path:

@@ -70,6 +70,7 @@ class Person:
     def open(self, path: str) -> None:
         """Double-click one's way from the home to a notebook, and wait for its kernel."""
         self.page.click(".jp-BreadCrumbs-home")
+        self.page.click('[data-command="filebrowser:refresh"], [title^="Refresh"]')
         for part in path.split("/"):
             self.item(part).dblclick()
         self.page.locator(PANEL + ".jp-Cell").first.wait_for(timeout=HANGS_S * 1000)
@@ -145,7 +146,10 @@ class Person:
         box = self.page.locator(PANEL + ".jp-Stdin-input:visible:not([disabled])")
         if box.count():
             asked = self.page.locator(PANEL + ".jp-Stdin-prompt:visible").last.inner_text().lower()
-            box.last.fill(next((self.answers[key] for key in self.answers if key in asked), ""))
+            known = [self.answers[key] for key in self.answers if key in asked]
+            if not known:
+                raise SystemExit(f"newcomer: a box asks for {asked!r}, and nobody knows it")
+            box.last.fill(known[0])
             self.page.keyboard.press("Enter")
             self.typed += 1
             self.answered += 1
