@@ -70,7 +70,8 @@ class Person:
     def open(self, path: str) -> None:
         """Double-click one's way from the home to a notebook, and wait for its kernel."""
         self.page.click(".jp-BreadCrumbs-home")
-        self.page.click('[data-command="filebrowser:refresh"], [title^="Refresh"]')
+        refresh = '[data-command="filebrowser:refresh"], [title^="Refresh"]'
+        self.page.locator(f":is({refresh}):visible").first.click()
         for part in path.split("/"):
             self.item(part).dblclick()
         self.page.locator(PANEL + ".jp-Cell").first.wait_for(timeout=HANGS_S * 1000)
@@ -114,7 +115,8 @@ class Person:
             self.page.evaluate(SCROLL, [self.state()["cells"][-1]["source"], "end"])
             self.page.locator(PANEL + ".jp-mod-active .jp-InputPrompt").click()
             self.page.keyboard.press("b")
-        self.page.keyboard.press("Enter")
+        for key in ("Escape", "Enter"):  # a new notebook's cell may be open for typing already
+            self.page.keyboard.press(key)
         self.page.keyboard.insert_text(text)
         self.page.keyboard.press("Control+Home")  # long lines are shown from their beginning
         self.page.keyboard.press("Shift+Enter")
