@@ -22,6 +22,7 @@ from __future__ import annotations
 import argparse
 import re
 import shutil
+import textwrap
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -81,7 +82,7 @@ class Diary:
 
     @staticmethod
     def line(step: Step) -> str:
-        stumbled = "; ".join(step.stumbles)
+        stumbled = "; ".join(textwrap.shorten(each, 100) for each in step.stumbles)
         row = [
             step.name,
             f"{step.seconds:.0f}",

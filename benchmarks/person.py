@@ -158,7 +158,8 @@ class Person:
 
     def errors(self) -> list[str]:
         outputs = [each for cell in self.state()["cells"] for each in cell["outputs"]]
-        return [f"{o['ename']}: {o['evalue']}" for o in outputs if o["output_type"] == "error"]
+        errors = [o for o in outputs if o["output_type"] == "error"]
+        return [f"{error['ename']}: {error['evalue']}" for error in errors]
 
     def show(self, text: str, to: str = "start") -> None:
         """Scroll the cell whose source holds `text` so that its start or its end is seen."""
