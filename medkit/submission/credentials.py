@@ -185,7 +185,7 @@ def known() -> dict[str, str]:
     return {**given, "team": str(given["team"])}
 
 
-def save_credentials(*, change: bool = False) -> Path:
+def save_credentials(*, change: bool = False) -> None:
     """Ask for what is not known yet, secrets in boxes that show nothing, and keep it in a file.
 
     The file is yours alone (mode 0600). When all is known nothing is asked.
@@ -193,9 +193,6 @@ def save_credentials(*, change: bool = False) -> Path:
     Args:
         change: ask for everything; Enter alone keeps what was there. Of another server nothing is
             kept.
-
-    Returns:
-        The file.
 
     Raises:
         SubmitError: an address that is none, or that would show the passwords.
@@ -210,7 +207,7 @@ def save_credentials(*, change: bool = False) -> Path:
     if not missing and not change:
         where = f"{urlsplit(given['url']).netloc.rpartition('@')[2]}, team {given['team']}"
         print(f"All is known already ({where}); mk.save_credentials(change=True) changes it.")
-        return path
+        return
     if not _can_ask():
         raise RuntimeError(
             "save_credentials: nobody can be asked here. Call it in a notebook that you run by "
@@ -230,7 +227,6 @@ def save_credentials(*, change: bool = False) -> Path:
     apart(lambda: files.write_json(path, answers, mode=0o600))
     files.clear_leftovers(path)
     print(f"Kept for you alone in {path}. mk.forget_credentials() removes it.")
-    return path
 
 
 def _kept() -> dict[str, str]:
