@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import runpy
+import zipfile
 from pathlib import Path
 
 import nbformat
