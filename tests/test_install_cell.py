@@ -66,7 +66,7 @@ def test_the_whole_cell_runs_and_a_second_time_leaves_my_notebooks_alone(place, 
     told = run(cells[0], place).rstrip().splitlines()
     assert told[-1] == "Now restart the kernel (menu Kernel) and open work/01_eda.ipynb"
     upgrade, install = asked(place)
-    assert upgrade[-2:] == ["--upgrade", "pip"]
+    assert upgrade[-2:] == ["--upgrade", "pip==25.0.1"]
     assert install[-1] == f"./{FOLDER}[notebooks,leaderboard]" and (place / FOLDER).is_dir()
     if kind == "bare":
         assert install[1:3] == ["-c", f"{FOLDER}/constraints-py38.txt"]

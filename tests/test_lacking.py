@@ -125,6 +125,16 @@ def test_the_other_computer_is_told_whose_wheels_to_fetch(check):
     assert "--platform manylinux2014_aarch64 --python-version" in fetch and "2_28" not in fetch
 
 
+@pytest.mark.parametrize("pip, is_brought", [("20.0.2", True), ("25.0.1", False), ("25.3", False)])
+def test_pip_is_brought_first_where_it_is_old_and_left_alone_where_not(check, pip, is_brought):
+    facts = installed(check, "floor", ["torch", "torchvision", *JUPYTER], pip=pip)
+    assert ("pip==25.0.1" in check.commands_elsewhere(facts, "floor")[1]) == is_brought
+    for cell in (check.cell_with_network, check.cell_without_network):
+        lines = [line for line in cell(facts, "floor").splitlines() if line.startswith("%pip")]
+        assert len(lines) == 1 + is_brought
+        assert lines[0].endswith("--upgrade pip==25.0.1") == is_brought
+
+
 def test_other_machines_get_no_cuda_of_an_intel_machine(check):
     facts = server(check, python="3.11.7", torch=NO_TORCH, packages={})
     facts["system"] = {"machine": "aarch64", "glibc": "2.35"}

@@ -335,7 +335,7 @@ def test_contest_server_keeps_its_torch_and_is_told_the_rest(check):
         "import zipfile",
         'zipfile.ZipFile("medkit.zip").extractall()',
         'zipfile.ZipFile("wheels.zip").extractall()',
-        "%pip install --no-index --find-links wheels --upgrade pip",
+        "%pip install --no-index --find-links wheels --upgrade pip==25.0.1",
         "%pip install --no-index --find-links wheels numpy==1.24.4 "
         f'"./medkit-{check.VERSION}[notebooks,leaderboard]"',
         f"%run medkit-{check.VERSION}/tools/copy_notebooks.py",
@@ -358,7 +358,8 @@ def test_bare_server_with_network_gets_the_lanes_constraints(check):
         "! There is no GPU: keep images small and epochs few.",
         "Upload medkit.zip beside this notebook and run this in a new cell; "
         "its last line says what to do next:",
-        'import zipfile\nzipfile.ZipFile("medkit.zip").extractall()\n%pip install --upgrade pip\n'
+        'import zipfile\nzipfile.ZipFile("medkit.zip").extractall()\n'
+        "%pip install --upgrade pip==26.3\n"
         f'%pip install -c {folder}/constraints.txt "./{folder}[notebooks,leaderboard]"\n'
         f"%run {folder}/tools/copy_notebooks.py",
     ]
