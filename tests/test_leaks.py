@@ -79,6 +79,11 @@ class Browser:
         self.widgets[widget]["value"] = value  # the browser has it before the kernel
         self.tell(widget, {"method": "update", "state": {"value": value}, "buffer_paths": []})
 
+    def choose(self, name, label):
+        widget = self.find(description=name)
+        index = self.widgets[widget]["_options_labels"].index(label)
+        self.tell(widget, {"method": "update", "state": {"index": index}, "buffer_paths": []})
+
     def click(self, name):
         self.tell(self.find(description=name), {"method": "custom", "content": {"event": "click"}})
 
@@ -159,6 +164,7 @@ def browser(tmp_path_factory):
             seen.shown += [seen.run(SUBMIT) for _ in range(12)]
             seen.run(f"os.environ.update(MEDKIT_CREDENTIALS='/none', MEDKIT_URL={str(who.url)!r})")
             seen.run("os.environ['MEDKIT_TEAM'] = '42'; form = mk.submit_form('run'); form")
+            seen.choose("CSV", "second.csv")
             for name, value in TYPED.items():
                 seen.type(name.replace("_", " "), value)
             seen.click("Submit")

@@ -27,8 +27,11 @@ def source(tmp_path) -> Path:
     root = tmp_path / "source"
     for part in KEPT:
         (root / part).parent.mkdir(parents=True, exist_ok=True)
-        copy = shutil.copytree if (ROOT / part).is_dir() else shutil.copy
-        copy(ROOT / part, root / part)
+        if (ROOT / part).is_dir():
+            made = shutil.ignore_patterns("__pycache__", ".*")  # by whoever worked here
+            shutil.copytree(ROOT / part, root / part, ignore=made)
+        else:
+            shutil.copy(ROOT / part, root / part)
     for name in (
         *("runs/quick/log.txt", ".venv/bin/python", "dataset/photo.jpg", "notes.txt"),
         *("medkit/__pycache__/x.cpython-38.pyc", "notebooks/.ipynb_checkpoints/01_eda.ipynb"),
