@@ -11,7 +11,7 @@ import threading
 import time
 
 import pytest
-from fake_servers import CELLS, GIB, NO_GPU, NO_TORCH, SOURCES, gpu, load, server
+from fake_servers import CELLS, GIB, NO_GPU, NO_TORCH, NOTEBOOK, SOURCES, gpu, load, server
 
 from medkit import machine
 
@@ -367,6 +367,13 @@ def test_bare_server_with_network_gets_the_lanes_constraints(check):
     assert found["torch"] == ("✗", "not installed")
     assert found["GPU"] == ("!", "none found") and found["network"] == ("✓", "reachable")
     assert found["medkit.zip"] == ("!", "not uploaded yet")
+
+
+@pytest.mark.parametrize("name", ["README.md", "README.ko.md"])
+def test_the_readme_shows_the_cell_of_a_server_without_torch(check, name):
+    cell = check.verdict(server(check, torch=NO_TORCH, network=True))[-1]
+    text = (NOTEBOOK.parent / name).read_text(encoding="utf-8")
+    assert cell in text.replace("\n   ", "\n")
 
 
 def test_old_python_is_told_to_choose_another_kernel(check):
