@@ -60,8 +60,10 @@ def test_it_shows_check_score_and_quota(folder, monkeypatch):
     form = Form(folder, mk.Quota(3, zone="UTC"), {})
     score = "f1_macro 0.7500 held out, 95 % interval 0.7000 to 0.8000"
     labels = [label for label, _ in form.picker.options]
-    assert labels == ["Choose a file", f"a/submission.csv ({score})", "broken.csv"]
-    assert form.picker.value is None and form.button.disabled  # never the newest by itself
+    assert labels == ["Choose a file", "a/submission.csv (f1_macro 0.7500)", "broken.csv"]
+    assert (
+        form.picker.label == "Choose a file" and form.button.disabled
+    )  # never the newest by itself
     form.picker.value = folder / "a" / "submission.csv"
     assert "All 2 ids" in form.about.value and f"Local score: {score}" in form.about.value
     assert "no address or no team" in form.about.value and not form.button.disabled
@@ -196,8 +198,10 @@ def test_a_server_without_widgets_and_a_saved_notebook_show_the_call(folder, mon
         assert bundle["application/vnd.jupyter.widget-view+json"]["model_id"] == form.box.model_id
         assert "VBox(" not in bundle["text/plain"]
         assert "this server shows no widgets" in bundle["text/plain"]
-        assert f"mk.submit({str(folder / 'a' / 'submission.csv')!r})" in bundle["text/plain"]
-        assert "the call that does the same: mk.submit(csv)" in repr(shown.kept[0])
+        call = f"mk.submit({str(folder / 'a' / 'submission.csv')!r})  # f1_macro 0.7500 held out"
+        assert call in bundle["text/plain"]
+        assert bundle["text/plain"].endswith("broken.csv')")
+        assert repr(shown.kept[0]) == "The same without a form: mk.submit(csv)"
         type_in(form, who.url)
         form.button.click()
     assert repr(shown.kept[-1]).startswith("sent: ") and "제출이 완료" in repr(shown.kept[-1])

@@ -226,7 +226,8 @@ def save_credentials(*, change: bool = False) -> None:
     files.make_private(path.parent)
     apart(lambda: files.write_json(path, answers, mode=0o600))
     files.clear_leftovers(path)
-    print(f"Kept for you alone in {path}. mk.forget_credentials() removes it.")
+    short = str(path).replace(str(Path.home()), "~", 1)
+    print(f"Kept for you alone in {short}; mk.forget_credentials() removes it.")
 
 
 def _kept() -> dict[str, str]:

@@ -56,10 +56,19 @@ def submit_form(folder: Path | str = ".", *, quota: Quota = MAIC, **options: Any
 
 
 def _by_call(csvs: list[Path]) -> str:
-    """The calls that do what the form does."""
-    calls = "\n".join(f"  mk.submit({str(csv)!r})" for csv in csvs[:NAMED])
-    more = f"\n  ... and {len(csvs) - NAMED} more" if len(csvs) > NAMED else ""
-    return f"Send a file with:\n{calls}{more}"
+    """The calls that do what the form does, each with what its file promises."""
+    calls = [f"  mk.submit({str(csv)!r})" for csv in csvs[:NAMED]]
+    lines = [f"{call}  # {_promise(csv)}".rstrip(" #") for call, csv in zip(calls, csvs)]
+    lines += [f"  ... and {len(csvs) - NAMED} more"] if len(csvs) > NAMED else []
+    return "\n".join(["Send a file with:", *lines])
+
+
+def _promise(csv: Path) -> str:
+    """What a CSV's models scored on held-out cases; "" where nobody knows."""
+    try:
+        return scored(csv)
+    except ValueError:  # its JSON is damaged: the check says so
+        return ""
 
 
 def find_csvs(folder: Path | str) -> list[Path]:
@@ -129,15 +138,14 @@ class Form:
         """A line that stays, and below it the form, whose plain text is for servers without."""
         from IPython.display import display
 
-        line = "A form, while this page is open; the call that does the same: mk.submit(csv)"
-        self.kept = new_output(Text(line))
+        self.kept = new_output(Text("The same without a form: mk.submit(csv)"))
         view = {"version_major": 2, "version_minor": 0, "model_id": self.box.model_id}
         display({WIDGET: view, "text/plain": repr(self)}, raw=True)
 
     def _refresh(self) -> None:
         chosen, csvs = self.picker.value, find_csvs(self.folder)
         named = [(_label(path, self.folder), path) for path in csvs]
-        self.picker.options = named if len(csvs) == 1 else [(CHOOSE, None), *named]
+        self.picker.options = named if len(csvs) == 1 else [(CHOOSE, ""), *named]
         self.picker.value = chosen if chosen in csvs else self.picker.options[0][1]
         self.result.value = ""
         self._look()
@@ -150,7 +158,7 @@ class Form:
         url, team = (self.typed.get(name, "") for name in ("url", "team"))
         room, left = _room(self.quota, url, team)
         lines, is_sound = [CHOOSE + "."], False
-        if self.picker.value is not None:
+        if self.picker.value:
             lines, is_sound = _describe(self.picker.value)
         self.about.value = "<br>".join([*(html.escape(line) for line in lines), left])
         return is_sound and (room is None or room.left > 0)
@@ -234,11 +242,8 @@ def _quiet_logs(ids: list[str]) -> None:
 
 
 def _label(csv: Path, folder: Path) -> str:
-    """A CSV's place, with what its models scored on held-out cases."""
-    try:
-        found = scored(csv)
-    except ValueError:  # its JSON is damaged: the check says so
-        found = ""
+    """A CSV's place, with the score that it promises: a list is narrow."""
+    found = _promise(csv).partition(" held out")[0]
     return f"{csv.relative_to(folder)}{found and f' ({found})'}"
 
 
