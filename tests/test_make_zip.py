@@ -99,6 +99,7 @@ def test_what_lies_about_is_left_out_without_git(tmp_path, source):
     ):
         assert word not in inside
     assert "/tests/" not in inside and "/benchmarks/" not in inside
+    assert (source / "docs/pictures/hub").is_dir() and "/pictures/hub/" not in inside
 
 
 def test_git_says_what_belongs_to_it_and_the_same_files_give_the_same_bytes(tmp_path, source):
