@@ -168,9 +168,12 @@ def walk(folder: Path) -> Iterator[Path]:
 def listing(folder: Path, most: int = 8) -> str:
     """The first names in a folder, for messages; hidden ones (".cache") are left out."""
     folder = Path(folder)
-    if not folder.is_dir():
+    if not os.path.isdir(folder):
         return f"no folder {str(folder)!r}"
-    names = sorted(entry.name + "/" * entry.is_dir() for entry in folder.iterdir())
+    try:
+        names = sorted(name + "/" * os.path.isdir(folder / name) for name in os.listdir(folder))
+    except OSError as error:
+        return f"a folder that cannot be read ({error.strerror})"
     names = [name for name in names if not name.startswith(".")]
     more = f" and {len(names) - most} more" if len(names) > most else ""
     return (", ".join(names[:most]) + more) or "nothing"

@@ -202,21 +202,25 @@ def find_leaks(
     return pd.DataFrame(rows, columns=["kind", "id_a", "id_b", "path_a", "path_b"])
 
 
-def join_groups(cases: pd.DataFrame, leaks: pd.DataFrame) -> pd.DataFrame:
+def join_groups(cases: pd.DataFrame, leaks: pd.DataFrame | Path | str) -> pd.DataFrame:
     """A copy in which twins are of one group, so that no split parts them.
 
     Pairs are known by their pictures' paths; the groups of both become the one that stands first.
     Join before `assign_folds`, with the same pairs for each split.
 
     Args:
-        leaks: pairs as `find_leaks(cases)` returns them.
+        leaks: pairs as `find_leaks(cases)` returns them, or the CSV that notebook 01 keeps.
 
     Raises:
-        ValueError: when none of the pairs' pictures is among the cases, or a column is missing.
+        ValueError: when none of the pairs' pictures is among the cases, a column is missing, or a
+            case of a pair has no group.
+        FileNotFoundError: there is no such CSV.
 
     Example:
         >>> cases = mk.join_groups(cases, mk.find_leaks(cases, near=False))
     """
+    if not isinstance(leaks, pd.DataFrame):
+        leaks = _kept_leaks(Path(leaks))
     _check_columns("join_groups", cases, ["path", "group"])
     _check_columns("join_groups: leaks", leaks, PAIR)
     known = set(cases["path"].dropna())
@@ -225,16 +229,34 @@ def join_groups(cases: pd.DataFrame, leaks: pd.DataFrame) -> pd.DataFrame:
             f"join_groups: none of {len(leaks)} pairs is of these cases (e.g. "
             f"{leaks['path_a'].iloc[0]}). Pass the pairs that mk.find_leaks(cases) finds in them."
         )
-    group_of = dict(zip(cases["path"], cases["group"]))
-    ends = [leaks[name].map(lambda path: group_of.get(path, path)) for name in PAIR]
-    codes, names = pd.factorize(pd.concat([cases["group"], *ends], ignore_index=True))
-    own, a, b = np.split(codes, [len(cases), len(cases) + len(leaks)])
-    graph = coo_matrix((np.ones(len(leaks)), (a, b)), shape=(len(names), len(names)))
-    part = connected_components(graph, directed=False)[1]
-    first = pd.Series(names).groupby(part).first()  # cases stand before the pairs
+    own, groups = pd.factorize(cases["group"])
+    paths = pd.Index(pd.unique(pd.concat([leaks[name] for name in PAIR])))
+    place = paths.get_indexer(cases["path"])  # a path may stand in several groups
+    if ((place >= 0) & (own < 0)).any():
+        lost = list(cases["id"][(place >= 0) & (own < 0)])
+        raise ValueError(
+            f"join_groups: {len(lost)} cases of the pairs have no group, e.g. {lost[:3]}. Give "
+            "each a group; its own id, if nothing is known."
+        )
+    a = np.concatenate([own[place >= 0], len(groups) + paths.get_indexer(leaks[PAIR[0]])])
+    b = len(groups) + np.concatenate([place[place >= 0], paths.get_indexer(leaks[PAIR[1]])])
+    size = len(groups) + len(paths)
+    graph = coo_matrix((np.ones(len(a)), (a, b)), shape=(size, size))
+    part = connected_components(graph, directed=False)[1][: len(groups)]
+    first = pd.Series(groups).groupby(part).first()
     joined = cases["group"].where(own < 0, first[part[own]].to_numpy())
     _tell_giants(cases, joined)
     return cases.assign(group=joined)
+
+
+def _kept_leaks(path: Path) -> pd.DataFrame:
+    """The pairs that notebook 01 keeps beside the runs."""
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"{path}: not there (found {files.listing(path.parent)}). Run 01_eda.ipynb to its end, "
+            "which writes it."
+        )
+    return tables.read_csv(path)
 
 
 def _tell_giants(cases: pd.DataFrame, joined: pd.Series) -> None:

@@ -290,8 +290,9 @@ def best_cut(score: Callable[[float], float], y_prob: np.ndarray, *, most: int =
     middles, widths = (cuts[1:] + cuts[:-1]) / 2, np.diff(cuts)
     values = np.array([score(cut) for cut in middles])
     best = np.flatnonzero(values >= values.max() - 1e-12)
-    at = best[np.argmax(widths[best])]
-    return _short(middles[at], cuts[at], cuts[at + 1])
+    cut = float(middles[best[np.argmax(widths[best])]])
+    below, above = y_prob[y_prob < cut], y_prob[y_prob >= cut]
+    return _short(cut, below.max(initial=0.0), above.min(initial=1.0))
 
 
 def _short(middle: float, low: float, high: float) -> float:

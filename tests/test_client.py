@@ -416,6 +416,12 @@ def test_the_ledger_knows_run_and_local_score(csv):
     assert list(table["run"].fillna("")) == ["runs/a", ""]
 
 
+def test_no_note_is_no_word(csv):
+    with serving(answer(200, said(MESSAGE))) as (who, _):
+        mk.submit(csv, credentials=who, note=None)
+    assert list(mk.submissions()["note"]) == [""]
+
+
 def test_a_file_that_changes_meanwhile_is_not_sent(csv, monkeypatch):
     check = client.check_submission
 

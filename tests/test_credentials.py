@@ -149,13 +149,44 @@ def test_the_address_is_completed_as_it_is_typed(monkeypatch, typed, kept):
     assert load_credentials().url == kept
 
 
-@pytest.mark.parametrize("typed", ["http://contest.kr", "me:hunter2@host", "https://", "x]["])
+@pytest.mark.parametrize(
+    "typed",
+    [
+        "http://contest.kr",
+        "me:hunter2@host",
+        "https://",
+        "x][",
+        "hunter2 my",
+        "https//contest.kr",
+        "https:/contest.kr",
+        "contest.kr/#hunter2",
+        "contest.kr\\\\hunter2",
+    ],
+)
 def test_an_address_that_cannot_be_is_refused_at_once(monkeypatch, typed):
     answer(monkeypatch, [typed])  # no other question comes
     with pytest.raises(mk.SubmitError, match="the address") as caught:
         save_credentials()
     assert "hunter2" not in values_of(caught.value, __file__)
     assert not module.credentials_path().exists()
+
+
+@pytest.mark.parametrize("kept", ["127.0.0.1:8765", "https://u:hunter2@host", "http://host"])
+def test_a_kept_address_that_is_none_is_asked_for_again_and_not_shown(monkeypatch, kept):
+    path = module.credentials_path()
+    mk.files.write_json(path, {**WHO, "url": kept}, mode=0o600)
+    labels = []
+    monkeypatch.setattr(module, "_can_ask", lambda: True)
+    monkeypatch.setattr("builtins.input", lambda label: labels.append(label) or "https://host")
+    save_credentials()
+    assert labels == ["url: "] and load_credentials() == Credentials(**WHO)
+
+
+def test_an_environment_that_outranks_the_file_is_told(monkeypatch, capsys):
+    monkeypatch.setenv("MEDKIT_URL", "https://third")
+    answer(monkeypatch, ["https://host", *list(WHO.values())[1:]])
+    save_credentials(change=True)
+    assert "MEDKIT_URL is set to another address" in capsys.readouterr().out
 
 
 def test_a_damaged_file_is_written_anew(monkeypatch, capsys):

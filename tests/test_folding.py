@@ -157,7 +157,7 @@ def test_twins_are_joined_and_no_split_parts_them(twins, tmp_path):
         folds = mk.assign_folds(TASK, joined.assign(decayed=list("010101")), n_folds=3, seed=seed)
         assert mk.find_leaks(folds).empty
     mk.tables.write_csv(leaks, tmp_path / "leaks.csv")  # as the notebooks hand them on
-    again = mk.join_groups(cases, mk.tables.read_csv(tmp_path / "leaks.csv"))
+    again = mk.join_groups(cases, tmp_path / "leaks.csv")
     pd.testing.assert_frame_equal(again, joined)
     one = leaks[(leaks["id_a"] == "a") & (leaks["id_b"] == "c")]  # a person took the others out
     assert list(mk.join_groups(cases, one)["group"]) == ["g0", "g1", "g0", "g3", "g4", "g4"]
@@ -175,6 +175,28 @@ def test_joining_goes_through_pictures_that_are_not_among_the_cases(twins):
     pd.testing.assert_frame_equal(mk.join_groups(cases, leaks[:0]), cases)
     with pytest.raises(ValueError, match="join_groups: leaks: no column 'path_a'"):
         mk.join_groups(cases, leaks.drop(columns="path_a"))
+
+
+def test_one_picture_in_two_groups_joins_them(twins):
+    cases = twins.drop(columns="fold").iloc[[0, 0, 3, 4]].assign(id=list("abcd"))
+    cases = cases.assign(group=["u", "v", "w", "x"])  # one X-ray listed under two patients
+    leaks = mk.find_leaks(cases)
+    assert len(leaks) == 1 and leaks["path_a"][0] == leaks["path_b"][0]
+    joined = mk.join_groups(cases, leaks)
+    assert list(joined["group"]) == ["u", "u", "w", "x"] and mk.find_leaks(joined).empty
+
+
+def test_groups_may_be_numbers_and_a_twin_without_one_is_named(twins):
+    cases = twins.drop(columns="fold").assign(group=[7, 3, 5, 1, 2, 2])
+    leaks = mk.find_leaks(cases)
+    assert list(mk.join_groups(cases, leaks)["group"]) == [7, 7, 7, 1, 2, 2]
+    with pytest.raises(ValueError, match=r"join_groups: 1 cases of the pairs have no group, e\.g"):
+        mk.join_groups(cases.assign(group=[None, *"bcdef"]), leaks)
+
+
+def test_pairs_that_notebook_01_did_not_keep_are_told(twins, tmp_path):
+    with pytest.raises(FileNotFoundError, match="Run 01_eda.ipynb to its end, which writes it"):
+        mk.join_groups(twins, tmp_path / "leaks.csv")
 
 
 def test_cases_without_picture_or_group_are_left_as_they_are(twins):

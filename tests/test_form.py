@@ -152,6 +152,17 @@ def test_one_file_alone_is_chosen_and_what_was_chosen_stays(folder):
     assert form.picker.value == folder / "a" / "submission.csv"
 
 
+def test_what_write_submission_did_not_write_is_never_chosen_by_itself(folder):
+    for path in folder.rglob("*.csv"):
+        path.unlink()
+    (folder / "leaks.csv").write_text("kind,id_a,id_b,path_a,path_b\nsame file,a,b,c,d\n")
+    with pytest.raises(FileNotFoundError, match="no CSV below"):
+        find_csvs(folder)  # notebook 01 keeps it there
+    (folder / "mine.csv").write_text("id,x\na,1\nb,0\n")
+    form = Form(folder, mk.Quota(10, zone="UTC"), {})
+    assert form.picker.label == "Choose a file" and form.button.disabled
+
+
 def test_with_nothing_left_it_cannot_be_pressed(folder):
     message = MESSAGE.replace("8회", "0회")
     with serving(answer(200, said(message))) as (who, got):

@@ -41,6 +41,7 @@ def run_of(name, fold, seed, count=40):
     return SimpleNamespace(
         path=Path("runs") / name / f"fold{fold}",
         fold=fold,
+        task=TASK,
         cases=lambda: cases,
         predictions=predictions,
     )
@@ -110,3 +111,12 @@ def test_a_run_on_everything_and_one_group_have_no_interval(tmp_path):
     run.cases = lambda: cases
     found = written(tmp_path, run=run)
     assert found["local_interval"] == [None, None] and found["local_score"]["f1_macro"] > 0.5
+
+
+def test_what_is_no_run_of_this_contest_is_refused(tmp_path):
+    with pytest.raises(ValueError, match=r"run='runs/a/fold0' .* Pass run=mk\.Run\(folder\)"):
+        written(tmp_path, run="runs/a/fold0")
+    other = run_of("a", 0, 1)
+    other.task = mk.get_task("mask")
+    with pytest.raises(ValueError, match="runs/a/fold0 is a run of mask, and this table is for x"):
+        written(tmp_path, run=[run_of("a", 1, 2), other])

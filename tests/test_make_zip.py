@@ -116,6 +116,7 @@ def test_git_says_what_belongs_to_it_and_the_same_files_give_the_same_bytes(tmp_
 
 def test_folder_that_git_does_not_know_is_walked(tmp_path, source):
     git("init", "-q", root=tmp_path)  # the kit was unpacked inside somebody's own repository
+    git("add", "source/README.md", root=tmp_path)  # which knows a part of it
     make_zip(str(tmp_path / "medkit.zip"), str(source))
     assert f"{FOLDER}/pyproject.toml" in names(tmp_path / "medkit.zip")
 

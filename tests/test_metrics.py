@@ -214,3 +214,22 @@ def test_gaps_are_refused_before_they_become_a_score():
 )
 def test_a_gain_is_sure_when_its_interval_holds_no_zero(low, high, better, sure):
     assert Comparison((low + high) / 2, low, high, better).is_sure is sure
+
+
+def test_a_threshold_is_as_short_as_it_parts_the_same_probabilities():
+    y_true = np.array([0, 0, 1, 1])
+    assert best_threshold(y_true, np.array([0.1, 0.2, 0.71234567, 0.9])) == 0.4562
+    near = np.array([0.1, 0.700001, 0.700003, 0.9])
+    assert best_threshold(y_true, near) == 0.700002
+    rng = np.random.default_rng(0)
+    for _ in range(20):
+        y_true, y_prob = rng.integers(0, 2, 400), rng.random(400) ** 4 / 100
+
+        def f1(cut, y_true=y_true, y_prob=y_prob):
+            return METRICS["f1_macro"](y_true, (y_prob >= cut).astype(int))
+
+        found = best_cut(f1, y_prob, most=100)
+        cuts = np.unique(np.concatenate([[0.0], y_prob, [1.0]]))
+        cuts = np.unique(np.quantile(cuts, np.linspace(0, 1, 101)))
+        middles = [f1(cut) for cut in (cuts[1:] + cuts[:-1]) / 2]
+        assert f1(found) == max(middles)  # rounding changes no case

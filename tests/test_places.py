@@ -56,6 +56,8 @@ def test_nothing_above_the_home_is_taken(work, monkeypatch, tmp_path):
     with pytest.raises(FileNotFoundError, match="no such folder .in "):
         find_folder("dataset")
     assert find_folder("../../dataset") == tmp_path / "dataset"
+    (tmp_path / "a" / "dataset").mkdir()  # beside the notebook's folder: as the kit lies
+    assert find_folder("dataset") == tmp_path / "a" / "dataset"
     (Path.home().parent / "dataset").rmdir()
 
 
@@ -88,3 +90,14 @@ def test_contests_and_tables_of_ones_own_look_upwards(work, drawn, tmp_path):
     with pytest.raises(ValueError, match="not the layout of the sinus contest"):
         mk.get_task("sinus").read("dataset", "train")
     assert mk.read_folders("dataset/train_data/image")["path"].notna().all()
+
+
+def test_odd_names_and_places_are_told(work, monkeypatch, tmp_path):
+    with pytest.raises(ValueError, match="an empty name of a folder. Set DATA"):
+        find_folder(" ", "Set DATA.")
+    (work / "dataset").write_text("a file")
+    with pytest.raises(FileNotFoundError, match=r"no such folder \(in .*: dataset;"):
+        find_folder("dataset")
+    monkeypatch.setattr("os.listdir", lambda path: (_ for _ in ()).throw(PermissionError(13, "no")))
+    with pytest.raises(FileNotFoundError, match=r"a folder that cannot be read \(no\)"):
+        find_folder(tmp_path / "x")

@@ -39,6 +39,8 @@ def test_runs_elsewhere_are_remembered_too(work, tmp_path):
     assert first[2] == str(tmp_path / "big disk") and mk.recall() == first
     assert mk.recall(runs=tmp_path / "big disk") == first
     assert mk.remember("caries", "dataset", "runs") == mk.recall()  # and back
+    mk.remember("caries", "dataset", "~/all runs")
+    assert (Path.home() / "all runs" / "contest.json").is_file() and not (work / "~").exists()
 
 
 def test_what_cannot_be_is_not_remembered(work):
@@ -48,7 +50,8 @@ def test_what_cannot_be_is_not_remembered(work):
         mk.remember("caries", "dataset", "runs")
     assert not (work / "runs").exists()
     (work / "runs").mkdir()
-    for text in ("{}", "[]", "{", "[" * 100_000):
+    nulls = '{"task": null, "data": null, "runs": null}'
+    for text in ("{}", "[]", "{", "[" * 100_000, nulls):
         (work / "runs" / "contest.json").write_text(text)
         with pytest.raises(ValueError, match=r"contest\.json: damaged\. Run 01_eda\.ipynb again"):
             mk.recall()

@@ -94,7 +94,7 @@ def test_only_a_board_that_says_that_it_is_ours_is_asked_for_scores(monkeypatch)
     for says in (None, "<html>", "[]", '{"leaderboard": "other"}', "[" * 60_000):
         asked = answering(monkeypatch, {**score, "/api/medkit": says} if says else score)
         mk.standing("https://host")
-        assert asked == ["/api/medkit", "/api/ranking"]
+        assert asked == ["/api/ranking", "/api/medkit"]
         assert mk.submissions()["leaderboard_score"].isna().all()
     answering(monkeypatch, {**score, "/api/medkit": IS_OURS})
     mk.standing("https://host")
@@ -132,3 +132,24 @@ def test_another_kind_of_page_is_a_warning(monkeypatch, text):
     monkeypatch.setattr(standing, "get", lambda *a, **b: Answer(200, text))
     with pytest.warns(UserWarning, match=r"tells no ranking \(not the JSON of one\)"):
         assert mk.standing("https://host").empty
+
+
+def test_after_one_answer_that_does_not_come_nothing_more_is_asked(monkeypatch):
+    for name in "abcd":
+        sent(name * 2)
+    answers = {"/api/medkit": IS_OURS, "/api/ranking": "[]"}
+    answers.update({f"/api/medkit/scores/1/{name * 64}": '{"score": 0.5}' for name in "abcd"})
+    asked = answering(monkeypatch, answers)
+    reply, limits = standing.get, []
+
+    def get(url, **options):
+        limits.append(options["timeout_s"])
+        if url.endswith("c" * 64):
+            raise mk.SubmitError("no answer", outcome="not sent")
+        return reply(url, **options)
+
+    monkeypatch.setattr(standing, "get", get)
+    mk.standing("https://host", timeout_s=0.5)
+    assert asked == ["/api/ranking", "/api/medkit", f"/api/medkit/scores/1/{'d' * 64}"]
+    assert set(limits) == {0.5} and len(limits) == 4
+    assert list(mk.submissions()["leaderboard_score"].fillna(-1)) == [-1, -1, -1, 0.5]

@@ -41,6 +41,9 @@ def test_a_table_of_runs_tells_models_and_scores(cases, tmp_path):
     best = history.loc[history["tooth_auc"].idxmax()]
     assert row["metric"] == "f1_macro" and row["score"] == round(best["f1_macro"], 4)
     assert row["best"] == round(best["tooth_auc"], 4)
+    for text in ("", "epoch,train_loss\n1,2\n", "epoch,valid_loss,tooth_auc\n1,x,y\n"):
+        (run.path / "history.csv").write_text(text)  # by somebody's hand
+        assert mk.list_runs(tmp_path).iloc[0]["state"] == "finished"
     history.assign(tooth_auc=np.nan).to_csv(run.path / "history.csv", index=False)
     assert mk.list_runs(tmp_path).iloc[0]["state"] == "finished"
     whole = mk.fit(TWO_EPOCHS, cases, tmp_path / "whole", **{**QUIET, "fold": None})

@@ -43,9 +43,16 @@ def files_of(root=ROOT):
         ).stdout.decode("utf-8")
     except (OSError, subprocess.CalledProcessError):
         said = ""
-    names = said.split("\0")[:-1] if said else walk(root)
+    names = said.split("\0")[:-1]
+    if lacking(names):  # not a repository of the kit's own
+        names = walk(root)
     names = [name for name in names if not name.startswith(LEFT)]
     return sorted(name for name in names if os.path.isfile(os.path.join(root, name)))
+
+
+def lacking(names):
+    """The parts that are kept of which no file is among `names`."""
+    return [part for part in KEPT if not any((n + "/").startswith(part + "/") for n in names)]
 
 
 def walk(root):
@@ -68,7 +75,7 @@ def make_zip(path, root=ROOT):
         SystemExit: when a part of the kit is missing, or `path` cannot be written.
     """
     names, folder = files_of(root), "medkit-" + version_of(root)
-    missing = [part for part in KEPT if not any((n + "/").startswith(part + "/") for n in names)]
+    missing = lacking(names)
     if missing:
         raise SystemExit(
             "make zip: {} is not there (expected {} in {}). Fetch the kit again.".format(

@@ -35,6 +35,7 @@ def remember(task: str, data: Path | str, runs: Path | str = RUNS) -> tuple[str,
         >>> TASK, DATA, RUNS = mk.remember("caries", "dataset", "runs")  # doctest: +SKIP
     """
     get_task(task)
+    runs = Path(runs).expanduser()
     folder = find_folder(data, "Set DATA to the contest's folder.")
     known = {"task": task, "data": str(folder), "runs": str(runs)}
     path = Path(runs) / MEMORY
@@ -61,6 +62,7 @@ def recall(
         >>> TASK, DATA, RUNS = mk.recall(None, None, None)  # doctest: +SKIP
     """
     known: dict[str, str] = {}
+    runs = None if runs is None else Path(runs).expanduser()
     if task is None or data is None or runs is None:
         known = _read(Path(RUNS if runs is None else runs) / MEMORY)
     if data is not None:
@@ -80,6 +82,9 @@ def _read(path: Path) -> dict[str, str]:
         )
     try:
         known = json.loads(path.read_text(encoding="utf-8"))
-        return {name: str(known[name]) for name in ("task", "data", "runs")}
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
-        raise ValueError(f"{path}: damaged. Run 01_eda.ipynb again, which writes it.") from error
+    except (ValueError, RecursionError):
+        known = None
+    wanted = ("task", "data", "runs")
+    if not isinstance(known, dict) or not all(isinstance(known.get(n), str) for n in wanted):
+        raise ValueError(f"{path}: damaged. Run 01_eda.ipynb again, which writes it.")
+    return {name: known[name] for name in wanted}

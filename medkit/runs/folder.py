@@ -262,19 +262,16 @@ def _row(path: Path, folder: Path) -> dict[str, Any]:
 
 def _score(run: Run, best: float | None) -> dict[str, Any]:
     """The contest's own score of a run's best epoch, as its history tells it."""
-    if best is None or not (run.path / "history.csv").is_file():
-        return {}
-    history, measure = run.history, run.config.best_by
+    measure = run.config.best_by
     measure = "valid_loss" if measure == "loss" else measure
-    if measure not in history:  # trained on everything
+    try:
+        history = run.history
+        row = history.loc[(history[measure] - best).abs().dropna().idxmin()]
+        names = list(history.columns)
+        own = names[names.index("valid_loss") + 1]
+        return {"metric": own, "score": _rounded(row[own])}
+    except Exception:  # trained on everything, not yet an epoch, a history that somebody edited
         return {}
-    distance = (history[measure] - best).abs()
-    if distance.isna().all():
-        return {}
-    row = history.loc[distance.idxmin()]
-    names = list(history.columns)
-    own = names[names.index("valid_loss") + 1]
-    return {"metric": own, "score": _rounded(row[own])}
 
 
 def _rounded(value: float | None, digits: int = 4) -> float | None:

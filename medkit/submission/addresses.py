@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import os
+import re
 import unicodedata
 import warnings
 from contextlib import suppress
@@ -51,7 +52,7 @@ def whole_address(text: str) -> str:
         ('http://127.0.0.1:8765', 'https://contest.kr')
     """
     url = text.strip()
-    if "://" not in url:
+    if "://" not in url and not re.match("https?:?/", url, re.IGNORECASE):  # half a scheme
         host = _parts(f"https://{url}")[1]
         url = f"http{'' if host in LOCAL else 's'}://{url}"
     check_address(url)
@@ -65,7 +66,7 @@ def _parts(url: str) -> tuple[str, str, int | None]:
         host, port = parts.hostname, parts.port
     except ValueError:  # a port that is none, a bracket that does not close
         return "", "", None
-    is_more = "@" in parts.netloc or parts.query or parts.fragment
+    is_more = "@" in parts.netloc or re.search(r"[\s\\?#]", url)
     return parts.scheme, "" if is_more else host or "", port
 
 

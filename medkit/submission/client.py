@@ -96,7 +96,7 @@ def submit(
             "Nothing was sent; type it again with mk.save_credentials(change=True).",
             outcome="not sent",
         )
-    facts = {**_facts(csv, data, who), "note": str(note), **clock()}
+    facts = {**_facts(csv, data, who), "note": str(note or ""), **clock()}
     checks += _write_intent(facts, quota, over_quota, again, _kept_receipt(csv))
     try:
         answer = post(who, csv, data, timeout_s=timeout_s, retries=retries)

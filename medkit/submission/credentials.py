@@ -228,15 +228,24 @@ def save_credentials(*, change: bool = False) -> None:
     files.clear_leftovers(path)
     short = str(path).replace(str(Path.home()), "~", 1)
     print(f"Kept for you alone in {short}; mk.forget_credentials() removes it.")
+    if os.environ.get("MEDKIT_URL", answers["url"]) != answers["url"]:
+        print("MEDKIT_URL is set to another address, and outranks it until it is removed.")
 
 
 def _kept() -> dict[str, str]:
-    """What is known; of a damaged file nothing, since it is about to be written anew."""
+    """What is known, without an address that is none; of a damaged file nothing."""
     try:
-        return known()
-    except ValueError as error:
+        given = known()
+    except ValueError as error:  # it is about to be written anew
         print(error)
-        return {name: Secret(os.environ.get(f"MEDKIT_{name.upper()}", "")) for name in NAMES}
+        given = {name: Secret(os.environ.get(f"MEDKIT_{name.upper()}", "")) for name in NAMES}
+    if given["url"]:
+        try:
+            is_whole = apart(lambda: whole_address(given["url"])) == given["url"].rstrip("/")
+        except SubmitError:
+            is_whole = False
+        given["url"] = given["url"] if is_whole else Secret("")
+    return given
 
 
 def forget_credentials() -> None:
@@ -311,7 +320,7 @@ def _read(path: Path) -> dict[str, Secret] | None:
 def _ask(name: str, kept: str = "") -> Secret:
     """What a person types; Enter alone keeps what was there."""
     label = name.replace("_", " ")
-    shown = "the one that is kept" if name in SECRET else kept
+    shown = "it" if name in SECRET else kept
     hint = f" [Enter keeps {shown}]" if kept else ""
     ask = getpass.getpass if name in SECRET else input
     answer = apart(lambda: Secret(str(ask(f"{label}{hint}: ")).strip())) or Secret(kept)

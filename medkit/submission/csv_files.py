@@ -16,11 +16,11 @@ import pandas as pd
 
 from medkit import files, tables
 from medkit.datasets.task import Layout, Task, Threshold
-from medkit.submission.held_out import held_out_of, local_score, run_name
+from medkit.submission.held_out import held_out_of, local_score, run_name, runs_of
 
 NAMED = 3  # examples in a message
 EMPTY = {"", "nan", "<na>", "none", "null"}  # how tables write that there is nothing
-TAKEN = ("cases", "config", "history", "machine", "predictions", "receipt", "run", "task")
+TAKEN = ("cases", "config", "history", "leaks", "machine", "predictions", "receipt", "run", "task")
 
 
 def write_submission(
@@ -48,8 +48,8 @@ def write_submission(
         and the held-out score.
 
     Raises:
-        ValueError: for a name that a run folder needs for itself, or runs that held out the same
-            cases.
+        ValueError: for a name that a run folder needs for itself, or runs that are none, that
+            are of another contest, or that held out the same cases.
 
     Example:
         >>> mk.write_submission(task, test, predictions, csv, run=run)  # doctest: +SKIP
@@ -65,7 +65,7 @@ def write_submission(
         index=False, header=layout.header, sep=layout.separator, lineterminator="\n"
     )
     units = task.to_units(cases, predictions)
-    runs = [] if run is None else list(run) if isinstance(run, (list, tuple)) else [run]
+    runs = runs_of(run, task)
     expected = {
         "task": task.name,
         "columns": list(table.columns),

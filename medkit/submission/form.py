@@ -145,7 +145,8 @@ class Form:
     def _refresh(self) -> None:
         chosen, csvs = self.picker.value, find_csvs(self.folder)
         named = [(_label(path, self.folder), path) for path in csvs]
-        self.picker.options = named if len(csvs) == 1 else [(CHOOSE, ""), *named]
+        is_clear = len(csvs) == 1 and expected_path(csvs[0]).is_file()
+        self.picker.options = named if is_clear else [(CHOOSE, ""), *named]
         self.picker.value = chosen if chosen in csvs else self.picker.options[0][1]
         self.result.value = ""
         self._look()

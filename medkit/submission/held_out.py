@@ -13,6 +13,27 @@ from medkit.datasets.task import Task, Threshold
 from medkit.metrics import interval
 
 
+def runs_of(run: Any, task: Task) -> list[Any]:
+    """The runs that a person named, as a list.
+
+    Raises:
+        ValueError: for what is no run, or a run of another contest.
+    """
+    runs = [] if run is None else list(run) if isinstance(run, (list, tuple)) else [run]
+    for one in runs:
+        if not hasattr(one, "fold"):
+            raise ValueError(
+                f"write_submission: run={one!r} (expected a run, or a list of some). "
+                "Pass run=mk.Run(folder)."
+            )
+        if one.task.name != task.name:
+            raise ValueError(
+                f"write_submission: {one.path} is a run of {one.task.name}, and this table is for "
+                f"{task.name}. Pass the run that predicted."
+            )
+    return runs
+
+
 def run_name(paths: Sequence[str]) -> str | None:
     """The runs in a word: one by its path, several by the folder that they share."""
     if len(paths) < 2:

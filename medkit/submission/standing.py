@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import warnings
+from contextlib import suppress
 from datetime import datetime
 from typing import Any
 from urllib.parse import quote
@@ -20,7 +21,6 @@ from medkit.submission.posting import get
 
 COLUMNS = ["rank", "team", "score", "entries", "time"]
 MOST = 50  # files whose score is asked for at once
-TIMEOUT_S = 10.0
 LONGEST = 1_000_000  # bytes of a ranking
 
 
@@ -33,6 +33,7 @@ def standing(url: str | None = None, *, timeout_s: float = 10.0) -> pd.DataFrame
     for `mk.submissions()`; elsewhere `mk.note_score` does so by hand.
 
     Args:
+        timeout_s: for each answer; after one that does not come nothing more is asked.
         url: the server's address; None takes the one of `mk.save_credentials()` or `MEDKIT_URL`.
 
     Raises:
@@ -43,7 +44,6 @@ def standing(url: str | None = None, *, timeout_s: float = 10.0) -> pd.DataFrame
         words = "standing: no address is known. Run mk.save_credentials() once."
         raise SubmitError(words, outcome="not sent")
     check_address(address)
-    _note_scores(address)
     try:
         answer = get(f"{address}/api/ranking", timeout_s=timeout_s, longest=LONGEST)
         if answer.status != 200:
@@ -57,6 +57,7 @@ def standing(url: str | None = None, *, timeout_s: float = 10.0) -> pd.DataFrame
             stacklevel=2,
         )
         return pd.DataFrame(columns=COLUMNS)
+    _note_scores(address, timeout_s)
     table = pd.DataFrame(rows, columns=COLUMNS)
     table["time"] = [moment.strftime("%Y-%m-%d %H:%M") for moment in moments]
     return table
@@ -68,7 +69,7 @@ def _reason(error: Exception) -> str:
     return str(error) if str(error).startswith("HTTP") else "not the JSON of one"
 
 
-def _note_scores(address: str) -> None:
+def _note_scores(address: str, timeout_s: float) -> None:
     """Write down the score of each of our files that has none yet, where the kit's own board tells.
 
     Only a board that says what it is gets asked: any other server would be sent hashes of files,
@@ -77,39 +78,45 @@ def _note_scores(address: str) -> None:
     here = place(host_of(address), "")[0]
     ours = [e for e in Ledger(ledger_path()).entries if e.place[0] == here and e.is_spent]
     waiting = [entry for entry in ours if entry.score is None][-MOST:]
-    if not waiting or not _is_own_board(address):
-        return
-    found = [(entry, _score_of(address, entry)) for entry in waiting]
-    if all(score is None for _, score in found):
+    found: list[tuple[Entry, float]] = []
+    with suppress(SubmitError):  # no answer: what came before it is kept
+        if waiting and _is_own_board(address, timeout_s):
+            for entry in reversed(waiting):  # the newest first
+                score = _score_of(address, entry, timeout_s)
+                found += [] if score is None else [(entry, score)]
+    if not found:
         return
     try:
         with opened() as ledger:
             for entry, score in found:
-                if score is not None:
-                    note(ledger, entry, score)
+                note(ledger, entry, score)
     except OSError as error:
         warnings.warn(f"standing: no score is kept. {error}", stacklevel=3)
 
 
-def _is_own_board(address: str) -> bool:
+def _is_own_board(address: str, timeout_s: float) -> bool:
     """Whether the server says that it is the kit's leaderboard."""
-    facts = _json(f"{address}/api/medkit")
+    facts = _json(f"{address}/api/medkit", timeout_s)
     return isinstance(facts, dict) and facts.get("leaderboard") == "medkit"
 
 
-def _score_of(address: str, entry: Entry) -> float | None:
+def _score_of(address: str, entry: Entry, timeout_s: float) -> float | None:
     """What the board gave a file of a team; None where it has none, or none yet."""
     team, digest = entry.place[1], entry.facts.get("sha256", "")
-    facts = _json(f"{address}/api/medkit/scores/{quote(team, safe='')}/{digest}")
+    facts = _json(f"{address}/api/medkit/scores/{quote(team, safe='')}/{digest}", timeout_s)
     score = facts.get("score") if isinstance(facts, dict) else None
     is_number = isinstance(score, (int, float)) and not isinstance(score, bool)
     return float(score) if is_number and math.isfinite(score) else None
 
 
-def _json(url: str) -> Any:
-    """What a public address answers; None where that is no JSON."""
+def _json(url: str, timeout_s: float) -> Any:
+    """What a public address answers; None where that is no JSON.
+
+    Raises:
+        SubmitError: it does not answer.
+    """
+    answer = get(url, timeout_s=timeout_s, longest=LONGEST)
     try:
-        answer = get(url, timeout_s=TIMEOUT_S, longest=LONGEST)
         return json.loads(answer.text) if answer.status == 200 else None
-    except (SubmitError, ValueError, RecursionError):
+    except (ValueError, RecursionError):
         return None

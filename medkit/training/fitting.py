@@ -259,5 +259,5 @@ def _signals(held: Hold) -> Iterator[None]:
 
 
 def _last_line(run: Run) -> str:
-    lines = (run.path / "log.txt").read_text(encoding="utf-8").splitlines()
-    return lines[-1].split("  ", 1)[1]
+    lines = launching.log_lines(run)
+    return lines[-1].split("  ", 1)[-1] if lines else "finished"
