@@ -50,7 +50,7 @@ def submit_form(folder: Path | str = ".", *, quota: Quota = MAIC, **options: Any
     """
     csvs = find_csvs(folder)
     if kernel() is None:
-        print(f"submit_form: there is no notebook here. {_by_call(csvs)}")
+        print(f"submit_form: there is no notebook here; {_by_call(csvs)}")
         return None
     return Form(folder, quota, options)
 
@@ -60,7 +60,7 @@ def _by_call(csvs: list[Path]) -> str:
     calls = [f"  mk.submit({str(csv)!r})" for csv in csvs[:NAMED]]
     lines = [f"{call}  # {_promise(csv)}".rstrip(" #") for call, csv in zip(calls, csvs)]
     lines += [f"  ... and {len(csvs) - NAMED} more"] if len(csvs) > NAMED else []
-    return "\n".join(["Send a file with:", *lines])
+    return "\n".join(["send a file with", *lines])
 
 
 def _promise(csv: Path) -> str:
@@ -129,16 +129,13 @@ class Form:
         self._refresh()
 
     def __repr__(self) -> str:
-        return (
-            "Here would be a form; this server shows no widgets. "
-            f"{_by_call(find_csvs(self.folder))}"
-        )
+        return "Here would be a form; this server shows no widgets. mk.submit(csv) does the same."
 
     def _ipython_display_(self) -> None:
         """A line that stays, and below it the form, whose plain text is for servers without."""
         from IPython.display import display
 
-        self.kept = new_output(Text("The same without a form: mk.submit(csv)"))
+        self.kept = new_output(Text(f"Without a form: {_by_call(find_csvs(self.folder))}"))
         view = {"version_major": 2, "version_minor": 0, "model_id": self.box.model_id}
         display({WIDGET: view, "text/plain": repr(self)}, raw=True)
 
