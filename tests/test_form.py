@@ -58,7 +58,7 @@ def type_in(form, url, **other):
 
 def test_it_shows_check_score_and_quota(folder, monkeypatch):
     form = Form(folder, mk.Quota(3, zone="UTC"), {})
-    score = "f1_macro 0.7500 held out, 95 % interval 0.7000 to 0.8000"
+    score = "f1_macro 0.7500 (0.7000 to 0.8000) held out"
     labels = [label for label, _ in form.picker.options]
     assert labels == ["Choose a file", "a/submission.csv (f1_macro 0.7500)", "broken.csv"]
     assert (
@@ -210,7 +210,7 @@ def test_a_server_without_widgets_and_a_saved_notebook_show_the_call(folder, mon
         assert "VBox(" not in bundle["text/plain"]
         assert "this server shows no widgets" in bundle["text/plain"]
         assert bundle["text/plain"].endswith("mk.submit(csv) does the same.")
-        call = f"mk.submit({str(folder / 'a' / 'submission.csv')!r})  # f1_macro 0.7500 held out"
+        call = f"mk.submit({str(folder / 'a' / 'submission.csv')!r})  # f1_macro 0.7500 (0.7000"
         assert repr(shown.kept[0]).startswith("Without a form: send a file with\n  " + call)
         assert repr(shown.kept[0]).endswith("broken.csv')")
         type_in(form, who.url)

@@ -323,14 +323,14 @@ def read_expected(csv: Path) -> dict[str, Any] | None:
 
 
 def scored(csv: Path) -> str:
-    """What the models of a CSV scored on held-out cases, in words; "" where nobody knows."""
+    """What the models of a CSV scored on held-out cases, as text; "" where nobody knows."""
     made = read_expected(csv) or {}
     if not made.get("local_score") or made["sha256"] != files.sha256_file(csv):
         return ""
     name, value = next(iter(made["local_score"].items()))
     low, high = made.get("local_interval") or (None, None)
-    ends = "" if low is None else f", 95 % interval {low:.4f} to {high:.4f}"
-    return f"{name} {value:.4f} held out{ends}"
+    ends = "" if low is None else f" ({low:.4f} to {high:.4f})"
+    return f"{name} {value:.4f}{ends} held out"
 
 
 def _run_folder(path: Path) -> list[str]:

@@ -241,7 +241,7 @@ def _quiet_logs(ids: list[str]) -> None:
 
 def _label(csv: Path, folder: Path) -> str:
     """A CSV's place, with the score that it promises: a list is narrow."""
-    found = _promise(csv).partition(" held out")[0]
+    found = " ".join(_promise(csv).split()[:2])
     return f"{csv.relative_to(folder)}{found and f' ({found})'}"
 
 
