@@ -34,19 +34,23 @@ def score_interval(
     task, metric = of_head(task, metric)
     units = judged_units(task, cases, predictions)
     metric = metric or own_score(task, units)
-    score = score_of_rows(task, units, metric, threshold)
     if units["group"].nunique() < 2:
         warnings.warn(
             f"score_interval: all {len(units)} scored cases are of one group, so there is no "
             "interval. Score more groups to have one.",
             stacklevel=2,
         )
+    return interval_of_units(task, units, metric, threshold, n_resamples=n_resamples)
+
+
+def interval_of_units(
+    task: Task, units: pd.DataFrame, metric: str, threshold: Threshold, *, n_resamples: int = 1000
+) -> Interval:
+    """A score of judged units with its 95 % interval, which of one group alone is not a number."""
+    score = score_of_rows(task, units, metric, threshold)
+    if units["group"].nunique() < 2:
         return Interval(score(np.arange(len(units))), float("nan"), float("nan"))
-    return interval(
-        score,
-        units["group"].to_numpy(),
-        n_resamples=n_resamples,
-    )
+    return interval(score, units["group"].to_numpy(), n_resamples=n_resamples)
 
 
 def own_score(task: Task, units: pd.DataFrame) -> str:
