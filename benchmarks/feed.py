@@ -242,7 +242,7 @@ def compare_fed(
     rows = np.tile(np.arange(len(cases)), -(-(arguments.steps + 1) * BATCH // len(cases)))
     sampler = KeyedSampler(rows, 0, count=(arguments.steps + 1) * BATCH, batch_size=BATCH)
     loader = make_loader(dataset, sampler, batch_size=BATCH, num_workers=workers)
-    constant, objective = next(iter(loader)), Objective(TASK, config, dataset.labels)
+    constant, objective = next(iter(loader)), Objective(TASK, config, dataset.labels[:])
 
     def steps(batches: Iterable) -> Iterable:
         for batch in batches:

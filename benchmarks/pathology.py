@@ -19,7 +19,8 @@ import torch
 from torch.nn.functional import cross_entropy
 
 import medkit as mk
-from medkit.inference.predicting import make_dataset, new_model, to_table
+from medkit.inference.answers import to_table
+from medkit.inference.predicting import make_dataset, new_model
 from medkit.tables import visible
 
 
@@ -33,7 +34,7 @@ def plain_loop(task: mk.Task, config: mk.Config, train: pd.DataFrame, test: pd.D
         torch.from_numpy(np.stack([d.cache[k] for k in range(len(d))])).permute(0, 3, 1, 2)
         for d in pictures
     )
-    labels, nothing = pictures[0].labels[:, 0].long(), torch.zeros(config.batch_size, 0)
+    labels, nothing = pictures[0].labels[:][:, 0].long(), torch.zeros(config.batch_size, 0)
     for _ in range(config.epochs):
         for rows in torch.randperm(len(images)).split(config.batch_size)[:-1]:
             batch = images[rows]

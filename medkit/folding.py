@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from pathlib import Path
-from typing import Any, Sequence
+from typing import Sequence
 
 import numpy as np
 import pandas as pd
@@ -13,17 +13,15 @@ from scipy.sparse.csgraph import connected_components
 from sklearn.model_selection import StratifiedGroupKFold
 
 from medkit import files, seeding, tables
+from medkit.datasets.task import Task, check_task
 from medkit.images import fingerprints
-from medkit.naming import did_you_mean
 
-QUARTERS = ("low", "below", "above", "high")  # of the values of a number
 GIANT = 5  # so many groups may become one, or a fourth of them, without a word
 PAIR = ("path_a", "path_b")
-NOT_LABELS = (*tables.TEXT, *tables.PARTS, "side", "file", "fold", "years", "epoch")
 
 
 def assign_folds(
-    task: Any,
+    task: Task,
     cases: pd.DataFrame | None = None,
     *,
     n_folds: int = 5,
@@ -41,14 +39,7 @@ def assign_folds(
         ValueError: with fewer groups than folds, cases without a group, or columns that are not
             there.
     """
-    if isinstance(task, pd.DataFrame):
-        warnings.warn(
-            "assign_folds(cases) balances by whatever looks like a label, and will be gone in the "
-            "next version. Write assign_folds(task, cases): the task knows its labels.",
-            FutureWarning,
-            stacklevel=2,
-        )
-        task, cases = None, task
+    check_task(task, "assign_folds")
     labels, groups = _labels(task, cases, stratify), _shuffled_groups(cases, n_folds, seed)
     single = [name for name in labels if labels[name].nunique() == 1]
     if single and len(single) == len(labels.columns):
@@ -105,35 +96,16 @@ def _missing_labels(labels: pd.DataFrame, folds: np.ndarray, n_folds: int) -> li
     return told
 
 
-def _labels(task: Any, cases: pd.DataFrame, stratify: Sequence[str] | None) -> pd.DataFrame:
+def _labels(task: Task, cases: pd.DataFrame, stratify: Sequence[str] | None) -> pd.DataFrame:
     """The columns by which folds are balanced; of numbers, which quarter of them a case is in."""
     if stratify is not None:
-        _check_columns("assign_folds: stratify", cases, stratify)
+        tables.check_columns("assign_folds: stratify", cases, stratify)
         return cases[list(stratify)]
-    if task is None:
-        names = label_columns(cases)
-        return cases[names or [c for c in cases if c not in NOT_LABELS and cases[c].nunique() == 1]]
-    heads = [head for head in task.heads if head.name in cases]
+    names = label_columns(task, cases)
+    heads = [head for head in task.heads if head.name in names]
     if not heads:
-        _check_columns(f"assign_folds: {task.name}", cases, [head.name for head in task.heads])
-    names = [*(head.name for head in heads), *(name for name in task.stratify if name in cases)]
-    labels = cases[names].copy()
-    for head in heads:
-        if not head.classes:
-            values = pd.to_numeric(cases[head.name], errors="coerce")
-            ranks = values.rank(pct=True)
-            quarters = np.select([ranks <= k / 4 for k in (1, 2, 3, 4)], QUARTERS, None)
-            labels[head.name] = quarters if values.nunique() > 1 else None
-    return labels
-
-
-def _check_columns(where: str, table: pd.DataFrame, names: Sequence[str]) -> None:
-    missing = [name for name in names if name not in table]
-    if missing:
-        raise ValueError(
-            f"{where}: no column {missing[0]!r} (found {', '.join(map(str, table))})."
-            f"{did_you_mean(missing[0], table)}"
-        )
+        tables.check_columns(f"assign_folds: {task.name}", cases, [h.name for h in task.heads])
+    return cases[names].assign(**{h.name: h.answer.strata(cases[h.name]) for h in heads})
 
 
 def _strata(labels: pd.DataFrame, n_folds: int) -> pd.Series:
@@ -147,16 +119,17 @@ def _strata(labels: pd.DataFrame, n_folds: int) -> pd.Series:
     return strata
 
 
-def label_columns(cases: pd.DataFrame) -> list[str]:
-    """The columns that look like labels: 2 to 20 values, and not among the known others."""
-    names = [name for name in cases.columns if name not in NOT_LABELS]
-    return [name for name in names if 2 <= cases[name].nunique() <= 20]
+def label_columns(task: Task, cases: pd.DataFrame) -> list[str]:
+    """The columns of labels that cases have: of the heads, and by which else folds are balanced."""
+    names = dict.fromkeys([*(head.name for head in task.heads), *task.stratify])
+    return [name for name in names if name in cases]
 
 
-def summarize(cases: pd.DataFrame) -> pd.DataFrame:
+def summarize(task: Task, cases: pd.DataFrame | None = None) -> pd.DataFrame:
     """`column, value, cases, share, groups`: how often each label occurs."""
+    check_task(task, "summarize")
     rows = []
-    for column in label_columns(cases):
+    for column in label_columns(task, cases):
         values = cases[column].astype(object).where(cases[column].notna(), "(no label)")
         for value, count in values.value_counts().items():
             groups = cases["group"][values == value].nunique()
@@ -178,7 +151,7 @@ def find_leaks(
         `kind, id_a, id_b, path_a, path_b`, one row a pair of pictures; kinds "same group",
         "same file" and "same picture".
     """
-    _check_columns("find_leaks", cases, ["path", "group"])
+    tables.check_columns("find_leaks", cases, ["path", "group"])
     parted_by = "fold" if "fold" in cases else "group"
     sides = cases.assign(side=cases[parted_by] if other is None else 0)
     if other is not None:
@@ -193,9 +166,11 @@ def find_leaks(
     if other is None:  # numbers of train and test are counted apart
         for a, b in _across(pictures["group"], pictures["side"]):
             pairs.setdefault((a, b), "same group")
-    side, name = pictures["side"].to_numpy(), "photo" if "photo" in pictures else "id"
+    side = pictures["side"].to_numpy()
+    has_parts = cases["path"].dropna().duplicated().any()  # a picture then has no id of its own
+    names = [Path(p).stem for p in pictures["path"]] if has_parts else list(pictures["id"])
     rows = [
-        (kind, *(pictures[column][row] for column in (name, "path") for row in pair))
+        (kind, *(column[row] for column in (names, pictures["path"]) for row in pair))
         for pair, kind in sorted(pairs.items())
         if side[pair[0]] != side[pair[1]]
     ]
@@ -221,8 +196,8 @@ def join_groups(cases: pd.DataFrame, leaks: pd.DataFrame | Path | str) -> pd.Dat
     """
     if not isinstance(leaks, pd.DataFrame):
         leaks = _kept_leaks(Path(leaks))
-    _check_columns("join_groups", cases, ["path", "group"])
-    _check_columns("join_groups: leaks", leaks, PAIR)
+    tables.check_columns("join_groups", cases, ["path", "group"])
+    tables.check_columns("join_groups: leaks", leaks, PAIR)
     known = set(cases["path"].dropna())
     if len(leaks) and not known & {*leaks["path_a"], *leaks["path_b"]}:
         raise ValueError(

@@ -7,14 +7,15 @@ import io
 import json
 import os
 from pathlib import Path
-from typing import Any, Sequence
+from typing import Any, Iterable, Sequence
 
 import numpy as np
 import pandas as pd
 
 from medkit import files
+from medkit.naming import did_you_mean
 
-TEXT = ("id", "group", "photo", "path", "view", "tooth_number")  # columns that stay text
+TEXT = ("id", "group", "path")  # columns that stay text
 PARTS = ("region", "box")  # columns that say which part of its picture a case is
 _EXACT = {} if pd.__version__ >= "3" else {"float_precision": "round_trip"}  # 3 is exact as it is
 
@@ -179,6 +180,20 @@ def part_column(cases: pd.DataFrame) -> str | None:
             "Drop the column that does not say what the model is shown."
         )
     return there[0] if there else None
+
+
+def check_columns(where: str, table: pd.DataFrame, names: Iterable[str]) -> None:
+    """Refuse a table without some of the columns that are needed.
+
+    Raises:
+        ValueError: naming the first that is missing, and what there is.
+    """
+    missing = [name for name in names if name not in table]
+    if missing:
+        raise ValueError(
+            f"{where}: no column {missing[0]!r} (found {', '.join(map(str, table))})."
+            f"{did_you_mean(missing[0], table)}"
+        )
 
 
 def match(cases: pd.DataFrame, predictions: pd.DataFrame) -> pd.DataFrame:

@@ -9,12 +9,13 @@ import torch
 from small_runs import QUIET, TINY
 
 import medkit as mk
+from medkit.inference.answers import answers_of
 from medkit.inference.predicting import new_model
 from medkit.runs.folder import open_folder
 from medkit.runs.state import load_state, save_state, weights_hash
 from medkit.training import distilling, loop, probing, validating
 from medkit.training.distilling import mutual, new_student, students
-from medkit.training.losses import Objective, soft_labels
+from medkit.training.losses import Objective
 
 TASK = mk.get_task("caries")
 CONFIG = mk.Config("caries", epochs=2, batch_size=16, seed=3, **TINY)
@@ -192,7 +193,7 @@ def test_peers_that_agree_have_nothing_to_learn_from_each_other():
     objective = Objective(TASK, CONFIG, torch.zeros(4, 1))
     one, other = torch.randn(2, 4, 2, requires_grad=True).unbind()
     assert mutual(objective, [one, one], torch.tensor(4)).item() == pytest.approx(0, abs=1e-6)
-    soft = [soft_labels(TASK, logits, 1.0).detach() for logits in (one, other)]
+    soft = [answers_of(TASK, logits).detach() for logits in (one, other)]
     apart = (soft[1] * (soft[1].log() - torch.log_softmax(one, 1))).sum(1).mean()
     apart = apart + (soft[0] * (soft[0].log() - torch.log_softmax(other, 1))).sum(1).mean()
     found = mutual(objective, [one, other], torch.tensor(4))

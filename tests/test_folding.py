@@ -79,17 +79,19 @@ def test_folds_are_balanced_by_the_labels_of_the_task_and_by_nothing_else():
         assert set(mk.assign_folds(ages, odd, n_folds=3)["fold"]) == {0, 1, 2}
 
 
-def test_the_old_order_of_arguments_still_works_and_warns():
-    cases = make(60)
-    with pytest.warns(FutureWarning, match=r"Write assign_folds\(task, cases\)"):
-        old = mk.assign_folds(cases, n_folds=3, seed=1)
-    assert old["fold"].equals(mk.assign_folds(TASK, cases, n_folds=3, seed=1)["fold"])
+@pytest.mark.parametrize("ask", [mk.assign_folds, mk.summarize])
+def test_the_task_stands_first(ask):
+    words = (
+        rf"{ask.__name__}: found a DataFrame \(expected a task first\)\. Write mk\.{ask.__name__}"
+    )
+    with pytest.raises(TypeError, match=words):
+        ask(make(60))
 
 
 def test_the_summary_counts_cases_and_groups():
     cases = make(6, per_group=2)
     cases["decayed"] = ["sound", "sound", "sound", "decayed", None, None]
-    found = mk.summarize(cases).set_index("value")
+    found = mk.summarize(TASK, cases).set_index("value")
     assert found.loc["sound", ["cases", "groups"]].tolist() == [3, 2]
     assert found.loc["(no label)", "share"] == pytest.approx(1 / 3)
 
@@ -248,6 +250,7 @@ def test_a_broken_picture_does_not_stop_the_leak_check(twins):
         assert set(mk.find_leaks(twins)["kind"]) == {"same file", "same group"}
 
 
-def test_boxes_and_sides_are_not_balanced_as_labels():
+def test_labels_are_what_the_task_says():
     cases = make(4).drop(columns="region").assign(box=[[0, 0, 5, 9]] * 4, side=list("lrlr"))
-    assert not {"box", "side"} & set(folding.label_columns(cases))
+    assert folding.label_columns(TASK, cases) == ["decayed"]
+    assert folding.label_columns(TASK, cases.assign(photo_decayed="sound"))[1:] == ["photo_decayed"]

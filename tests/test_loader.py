@@ -7,11 +7,8 @@ import torch
 import medkit as mk
 from medkit.inference.predicting import make_dataset
 from medkit.loading.loader import (
-    UNLABELLED,
     KeyedSampler,
-    class_weights,
     encode_facts,
-    encode_labels,
     make_loader,
 )
 from medkit.tables import visible
@@ -79,22 +76,13 @@ def test_facts_are_mirrored_with_the_picture(dataset, cases):
 
 
 def test_a_balanced_epoch_draws_classes_equally_often():
-    labels = torch.tensor([[0.0]] * 90 + [[1]] * 10 + [[UNLABELLED]] * 5)
-    weights = class_weights(labels)
+    labels = np.array([0.0] * 90 + [1] * 10 + [np.nan] * 5)
+    weights = TASK.heads[0].answer.chances(labels)
     sampler = KeyedSampler(np.arange(105), 0, count=105, weights=weights)
     drawn = np.array([row for _, _, row in sampler])
     assert drawn.max() < 100 and 35 < (drawn >= 90).sum() < 70
 
 
-def test_unknown_labels_and_facts_are_named(cases):
-    wrong = visible(cases).copy()
-    wrong["decayed"] = "rotten"
-    with pytest.raises(ValueError, match=r"'decayed' holds 'rotten' .*expected one of sound"):
-        encode_labels(TASK, wrong)
+def test_unknown_facts_are_named(cases):
     with pytest.raises(ValueError, match=r"no fact 'age' \(expected one of view, tooth_number\)"):
         encode_facts(TASK, cases, ("age",))
-
-
-def test_missing_labels_are_marked(cases):
-    table = visible(cases).drop(columns="decayed")
-    assert encode_labels(TASK, table).isnan().all()

@@ -8,8 +8,9 @@ import torch
 from torch.nn.functional import cross_entropy
 
 import medkit as mk
-from medkit.loading.loader import UNLABELLED
-from medkit.training.losses import Objective, soft_labels, with_margin
+from medkit.inference.answers import answers_of
+from medkit.loading.labels import UNLABELLED
+from medkit.training.losses import Objective, with_margin
 
 TASK = mk.get_task("caries")
 CONFIG = mk.Config("caries")
@@ -162,7 +163,7 @@ def test_the_margin_is_there_in_training_only():
 
 def test_what_a_teacher_says_is_a_divergence():
     teacher = torch.randn(4, 2, dtype=torch.float64)
-    soft = soft_labels(TASK, teacher, 3.0).double()
+    soft = answers_of(TASK, teacher, 3.0).double()
     log_probs = torch.log_softmax(LOGITS.float().double() / 3, 1)
     wanted = 9 * (soft * (soft.log() - log_probs)).sum(1).mean()
     objective = objective_of(LABELS)
@@ -176,7 +177,7 @@ def test_a_teacher_of_several_heads_and_numbers():
     task = replace(TWO, heads=(*TWO.heads, mk.Head("age")), scored=None)
     labels = torch.tensor([[0, 2, 20.0], [1, UNLABELLED, 60]])
     teacher = torch.tensor([[1.0, 2, 3, 4, 5, 30], [0, 0, 9, 9, 9, 50]])
-    soft = soft_labels(task, teacher, 2.0)
+    soft = answers_of(task, teacher, 2.0)
     assert torch.allclose(soft[:, :2].sum(1), torch.ones(2))
     assert torch.allclose(soft[:, 2:5].sum(1), torch.ones(2)) and soft[:, 5].tolist() == [30, 50]
     objective = objective_of(labels, task)

@@ -15,6 +15,7 @@ from sklearn.datasets import load_digits
 
 import medkit as mk
 from medkit import datasets
+from medkit.datasets import sinus
 from medkit.datasets.task import class_scores
 from medkit.files import write_json
 from medkit.runs.own_tasks import load_task, save_task, trust_own, trusted, trusted_path
@@ -303,7 +304,7 @@ def test_going_on_trusts_what_this_kernel_has_run(cases, tmp_path, monkeypatch):
 
 def test_functions_of_medkit_are_used_without_asking(foreign):
     run = mk.Run(foreign("medkit.datasets.sinus", "score_units"))
-    assert run.task.score_units is mk.datasets.get_task("sinus").score_units
+    assert run.task.own["score_units"] is sinus.score_units
 
 
 def test_a_home_that_cannot_be_written_is_no_obstacle(foreign, monkeypatch):

@@ -9,6 +9,7 @@ import torch
 
 import medkit as mk
 from medkit.inference import predicting
+from medkit.inference.answers import to_table
 from medkit.runs.state import weights_hash
 from medkit.tables import visible
 
@@ -118,7 +119,7 @@ def test_only_a_model_of_arcface_answers_by_cosines():
 
 def test_each_head_adds_up_to_one():
     two = replace(TASK, heads=(mk.Head("a", ("p", "q")), mk.Head("b", ("r", "s", "t"))))
-    table = predicting.to_table(two, pd.Series(["x", "y"]), torch.randn(2, 5))
+    table = to_table(two, pd.Series(["x", "y"]), torch.randn(2, 5))
     assert list(table) == ["id", "p", "q", "r", "s", "t"]
     assert np.allclose(table[["p", "q"]].sum(axis=1), 1)
     assert np.allclose(table[["r", "s", "t"]].sum(axis=1), 1)

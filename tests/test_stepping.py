@@ -8,7 +8,8 @@ import torch
 import medkit as mk
 from medkit.devices import is_out_of_memory
 from medkit.loading import augment
-from medkit.loading.loader import UNLABELLED, Batch
+from medkit.loading.labels import UNLABELLED
+from medkit.loading.loader import Batch
 from medkit.runs.state import load_state
 from medkit.training import loop, stepping
 from medkit.training.distilling import new_student

@@ -29,7 +29,7 @@ def test_cases_survive_a_csv_and_a_move(tmp_path):
     cases["region"] = pd.Series([*cases["region"][:5], None], dtype=object)
     tables.write_cases(cases, tmp_path / "cases.csv", "/d")
     assert "앞니/0.png" in (tmp_path / "cases.csv").read_text(encoding="utf-8")
-    again = tables.read_cases(tmp_path / "cases.csv", "/elsewhere")
+    again = tables.read_cases(tmp_path / "cases.csv", "/elsewhere", text=["tooth_number"])
     assert again["path"][0] == "/elsewhere/앞니/0.png" and pd.isna(again["path"][2])
     assert again["region"][1] == [[0, 0], [1, 1.5], [3, 1]] and again["region"][5] is None
     assert again["tooth_number"][0] == "11" and pd.isna(again["tooth_number"][1])

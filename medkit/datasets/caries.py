@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import re
 import unicodedata
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +17,11 @@ import pandas as pd
 
 from medkit import tables
 from medkit.datasets.drawing.photos import draw_caries
+from medkit.datasets.kinds import Threshold
 from medkit.datasets.places import find_folder
 from medkit.datasets.reading import all_quarantined, find_files, not_the_layout
-from medkit.datasets.task import Fact, Head, Task, Threshold, class_scores
+from medkit.datasets.task import Fact, Head, Task
+from medkit.datasets.units import cases_as_units, class_scores
 from medkit.images import decode
 from medkit.naming import did_you_mean
 from medkit.progress import track
@@ -134,8 +135,7 @@ def score(
     if "region" in cases:
         teeth = tables.visible(cases)
         tables.match(teeth, predictions)  # refuses ids without a prediction
-        teeth = replace(TASK, to_units=None).to_units(teeth, predictions)
-        of_teeth = class_scores(TASK, teeth, threshold, SCORES)
+        of_teeth = class_scores(TASK, cases_as_units(TASK, teeth, predictions), threshold, SCORES)
         scores.update({f"tooth_{name}": value for name, value in of_teeth.items()})
     return scores
 
@@ -273,6 +273,10 @@ TASK = Task(
     submission_labels=(0, 1),
     mirror=("horizontal",),
     stratify=("photo_decayed",),
+    whole="photo",
+    nouns=("teeth", "photos"),
+    text=("tooth_number",),
+    figures="teeth",
     facts=(
         Fact("view", VIEWS, mirrored={"left": "right", "right": "left"}),
         Fact("tooth_number", TOOTH_NUMBERS, {n: _MIRRORED[n[0]] + n[1] for n in TOOTH_NUMBERS}),

@@ -16,8 +16,10 @@ from sklearn.metrics import f1_score
 
 from medkit import tables
 from medkit.datasets.drawing.mask import draw_mask
+from medkit.datasets.kinds import Threshold
 from medkit.datasets.reading import Records, contest_folder, find_files, one_of
-from medkit.datasets.task import Head, Layout, Task, Threshold, chosen, judged, truth
+from medkit.datasets.task import Head, Layout, Task
+from medkit.datasets.units import cases_as_units, chosen, judged, label_table, truth
 from medkit.progress import track
 
 LAYOUT = {"train": "train/train.csv", "test": "eval/info.csv"}
@@ -78,7 +80,7 @@ def to_units(cases: pd.DataFrame, predictions: pd.DataFrame | None = None) -> pd
         joint = np.einsum("nm,ng,na->nmga", *parts).reshape(len(predictions), len(ANSWERS))
         ids = predictions["id"].to_numpy()
         predictions = pd.DataFrame(joint, columns=list(ANSWERS)).assign(id=ids)
-    return replace(TASK, to_units=None).to_units(cases, predictions)
+    return cases_as_units(TASK, cases, predictions)
 
 
 def score_units(units: pd.DataFrame, threshold: Threshold = 0.5) -> dict[str, float]:
@@ -95,8 +97,7 @@ def submission_table(
     cases: pd.DataFrame, predictions: pd.DataFrame, *, threshold: Threshold = 0.5
 ) -> pd.DataFrame:
     """`ImageID, ans`, in the order of info.csv."""
-    plain = replace(TASK, submission_table=None)
-    table = plain.submission_table(cases, predictions, threshold=threshold)
+    table = label_table(TASK, cases, predictions, threshold=threshold)
     return table.rename(columns={"id": "ImageID"})
 
 

@@ -9,8 +9,10 @@ from sklearn.metrics import confusion_matrix
 
 from medkit import tables
 from medkit.datasets.drawing.pathology import draw_pathology
+from medkit.datasets.kinds import Threshold
 from medkit.datasets.reading import Records, contest_folder, find_files, one_of
-from medkit.datasets.task import Head, Layout, Task, Threshold, chosen, class_scores, judged, truth
+from medkit.datasets.task import Head, Layout, Task
+from medkit.datasets.units import chosen, class_scores, judged, truth
 
 SPLITS = {"train": "train/train_data", "test": "test/test_data"}
 CODES = {"0": "benign", "1": "malignant"}

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import warnings
-from dataclasses import replace
 from typing import Callable
 
 import numpy as np
 import pandas as pd
 
-from medkit.datasets.task import Task, Threshold, guesses, judged, truth
+from medkit.datasets.kinds import Threshold
+from medkit.datasets.task import Task
+from medkit.datasets.units import guesses, judged, truth
 from medkit.metrics import METRICS, Interval, interval
 from medkit.naming import did_you_mean
-
-OF_TWO_CLASSES = ("f1_binary", "sensitivity", "specificity", "ppv", "npv")
 
 
 def score_interval(
@@ -63,7 +62,7 @@ def score_of_rows(
 ) -> Callable[[np.ndarray], float]:
     """A score by name, of `METRICS` or the task's own, as a function of the numbers of rows."""
     if metric in METRICS:
-        _check_kind(task, metric)
+        task.scored.answer.check_metric(metric)
         y_true = truth(task, units)
         guess = guesses(task, units, threshold, metric)
         return lambda rows: METRICS[metric](y_true[rows], guess[rows])
@@ -96,19 +95,5 @@ def of_head(task: Task, metric: str | None) -> tuple[Task, str | None]:
     for head in task.heads if len(task.heads) > 1 and metric and metric not in METRICS else ():
         name = metric[len(head.name) + 1 :]
         if metric == f"{head.name}_{name}" and name in METRICS:
-            own = {"to_units": None, "score_units": None, "score": None}
-            return replace(task, heads=(head,), scored=head, submission_labels=(), **own), name
+            return task.of_head(head), name
     return task, metric
-
-
-def _check_kind(task: Task, metric: str) -> None:
-    """Refuse a metric that the kind of answer has not."""
-    count, is_of_numbers = len(task.scored.classes), METRICS[metric].kind == "numbers"
-    if is_of_numbers != (count == 0):
-        kind = f"one of {count} classes" if count else "a number"
-        raise ValueError(f"{metric}: {task.scored.name} is {kind}, which has no such score.")
-    if count > 2 and metric in OF_TWO_CLASSES:
-        raise ValueError(
-            f"{metric}: {task.scored.name} has {count} classes (expected 2). Take f1_macro, "
-            "recall_macro or auc."
-        )

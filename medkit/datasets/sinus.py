@@ -13,8 +13,10 @@ import pandas as pd
 from sklearn.metrics import f1_score
 
 from medkit.datasets.drawing.sinus import draw_sinus
+from medkit.datasets.kinds import Threshold
 from medkit.datasets.reading import Records, contest_folder, find_files
-from medkit.datasets.task import Head, Layout, Task, Threshold, chosen, class_scores, judged, truth
+from medkit.datasets.task import Head, Layout, Task
+from medkit.datasets.units import chosen, class_scores, judged, truth
 from medkit.images import decode
 
 SPLITS = {"train": "train", "test": "test", "test_submit": "test_submit"}
@@ -111,4 +113,6 @@ TASK = Task(
     layout=Layout(header=False, key_columns=2),
     mirror=("horizontal",),  # of a half: its class does not name the side
     looks_alike=True,
+    nouns=("sides", "sides"),
+    figures="halves",
 )

@@ -13,6 +13,7 @@ import pandas as pd
 from sklearn.metrics import f1_score
 
 from medkit.datasets.drawing.sleep import draw_sleep
+from medkit.datasets.kinds import Threshold
 from medkit.datasets.reading import (
     Records,
     contest_folder,
@@ -21,16 +22,8 @@ from medkit.datasets.reading import (
     plain,
     read_lines,
 )
-from medkit.datasets.task import (
-    Head,
-    Layout,
-    Task,
-    Threshold,
-    chosen,
-    class_scores,
-    judged,
-    truth,
-)
+from medkit.datasets.task import Head, Layout, Task, check_task
+from medkit.datasets.units import chosen, class_scores, judged, truth
 from medkit.progress import track
 
 STAGES = ("Wake", "N1", "N2", "N3", "REM")  # the organiser's own code had two orders: this is ours
@@ -99,13 +92,14 @@ def score_units(units: pd.DataFrame, threshold: Threshold = 0.5) -> dict[str, fl
 
 
 def smooth_epochs(
-    cases: pd.DataFrame, predictions: pd.DataFrame, *, width: int = 3
+    task: Task, cases: pd.DataFrame, predictions: pd.DataFrame, *, width: int = 3
 ) -> pd.DataFrame:
     """Predictions, each the mean over the epochs around it in the same record.
 
     Sleep seldom changes from one epoch of 30 s to the next. Choose the width on held-out records.
 
     Args:
+        task: of sleep stages, this contest's or your own.
         cases: with `id, epoch` and `record`, or where there is none `group`, to tell nights apart.
         width: epochs in all, odd: 3 takes one before and one after. Those that are not among the
             predictions (the ends of a night, gaps) are left out of the mean.
@@ -113,6 +107,7 @@ def smooth_epochs(
     Raises:
         ValueError: for an even width, predictions of other cases, or an epoch that stands twice.
     """
+    check_task(task, "smooth_epochs")
     if width < 1 or width % 2 == 0:
         raise ValueError(f"smooth_epochs: width {width!r} (expected 1, 3, 5, ...).")
     night = night_column(cases)
@@ -130,7 +125,7 @@ def smooth_epochs(
             f"{doubled['id'].iloc[0]!r}. Where a {night} holds several nights, give the cases a "
             "column 'record' that tells them apart."
         )
-    columns = [name for name in predictions if name != "id"]
+    columns = list(task.columns)
     values = predictions[columns].set_axis(pd.MultiIndex.from_frame(places[[night, "epoch"]]))
     total, count = np.zeros((len(places), len(columns))), np.zeros((len(places), 1))
     for step in range(-(width // 2), width // 2 + 1):
@@ -185,4 +180,6 @@ TASK = Task(
     draw=draw_sleep,
     layout=Layout(header=False, key_columns=0),
     looks_alike=True,
+    nouns=("epochs", "epochs"),
+    figures="nights",
 )

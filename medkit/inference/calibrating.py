@@ -8,7 +8,8 @@ import numpy as np
 import pandas as pd
 from scipy.optimize import minimize_scalar
 
-from medkit.datasets.task import Head, Task, codes_of, judged, truth
+from medkit.datasets.task import Head, Task
+from medkit.datasets.units import judged, truth, values
 from medkit.tables import match
 
 HOTTEST = 20.0  # a temperature outside 1/20 to 20 says that the labels are not of these cases
@@ -30,9 +31,7 @@ def fit_temperature(task: Task, cases: pd.DataFrame, predictions: pd.DataFrame) 
     """
     matched = match(cases[cases["id"].isin(predictions["id"])], predictions)
     found = {}
-    for head in task.heads:
-        if not head.classes:
-            continue
+    for head in (head for head in task.heads if head.answer.is_probability):
         labels = matched.get(head.name, matched.get(f"{head.name}_x"))
         known = None if labels is None else labels.notna().to_numpy()
         if known is None or not known.any():
@@ -40,7 +39,7 @@ def fit_temperature(task: Task, cases: pd.DataFrame, predictions: pd.DataFrame) 
                 f"fit_temperature: no case has a {head.name}. Pass held-out cases with labels."
             )
         logs = np.log(_values(matched, head)[known].clip(TINY))
-        codes = codes_of(head, labels[known])
+        codes = head.answer.truth(labels[known])
 
         def loss(
             log_temperature: float, logs: np.ndarray = logs, codes: np.ndarray = codes
@@ -78,11 +77,11 @@ def reliability(task: Task, units: pd.DataFrame, *, bins: int = 10) -> pd.DataFr
         largest.
     """
     rows = judged(task, units)
-    values, y_true = rows[list(task.scored.classes)].to_numpy(float), truth(task, rows)
-    if values.shape[1] == 2:
-        confidence, is_right = values[:, 1], y_true == 1
+    probs, y_true = values(task, rows), truth(task, rows)
+    if probs.shape[1] == 2:
+        confidence, is_right = probs[:, 1], y_true == 1
     else:
-        confidence, is_right = values.max(1), values.argmax(1) == y_true
+        confidence, is_right = probs.max(1), probs.argmax(1) == y_true
     ends = np.linspace(0, 1, bins + 1)
     place = np.clip(np.digitize(confidence, ends[1:-1]), 0, bins - 1)
     table = pd.DataFrame({"place": place, "confidence": confidence, "right": is_right})

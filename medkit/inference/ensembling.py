@@ -5,14 +5,15 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Sequence
+from typing import Any, Callable, Sequence
 
 import numpy as np
 import pandas as pd
 
 from medkit import files, tables
-from medkit.datasets.task import Task, Threshold
-from medkit.inference.judging import judged_units, score_of_rows
+from medkit.datasets.kinds import Threshold
+from medkit.datasets.scoring import judged_units, score_of_rows
+from medkit.datasets.task import Head, Task
 from medkit.naming import did_you_mean
 from medkit.runs.folder import Run
 from medkit.runs.state import load_state, save_state
@@ -21,7 +22,6 @@ SAME = (  # settings that weights must share to have a mean
     *("task", "model", "image_size", "facts", "region_margin", "region_mask"),
     *("arcface_margin", "arcface_scale"),
 )
-HOW = ("soft", "hard", "rank")
 
 
 def blend(
@@ -46,13 +46,11 @@ def blend(
     values = _aligned(task, predictions)
     shares = _shares(weights, len(values))
     first = predictions[0]
-    blended = pd.DataFrame({"id": list(first["id"])})
+    blended: dict[str, Any] = {"id": list(first["id"])}
     for head, part in task.parts():
-        if not head.classes and how != "soft":
-            raise ValueError(f"blend: {head.name} is a number; only how='soft' has a meaning.")
-        for name, column in zip(head.columns, _combined(values[:, :, part], shares, how).T):
-            blended[name] = column
-    return blended
+        combine = _way(head, how)
+        blended.update(zip(head.columns, combine(values[:, :, part], shares).T))
+    return pd.DataFrame(blended)
 
 
 @dataclass(frozen=True)
@@ -200,22 +198,45 @@ def _shares(weights: Sequence[float] | None, count: int) -> np.ndarray:
     return shares / shares.sum()
 
 
-def _combined(values: np.ndarray, shares: np.ndarray, how: str) -> np.ndarray:
-    """(N, C) of one head out of (tables, N, C)."""
-    if how not in HOW:
-        raise ValueError(
-            f"blend: how={how!r} (expected one of {', '.join(HOW)}).{did_you_mean(how, HOW)}"
-        )
-    mean = np.tensordot(shares, values, 1)
-    if how == "soft":
-        return mean
-    if how == "rank":
-        ranks = np.stack([pd.DataFrame(table).rank(pct=True).to_numpy() for table in values])
-        return np.tensordot(shares, ranks, 1)
-    votes = np.tensordot(shares, np.eye(values.shape[2])[values.argmax(2)], 1)
+Combine = Callable[[np.ndarray, np.ndarray], np.ndarray]  # (tables, N, C), shares -> (N, C)
+
+
+def _mean(values: np.ndarray, shares: np.ndarray) -> np.ndarray:
+    return np.tensordot(shares, values, 1)
+
+
+def _mean_rank(values: np.ndarray, shares: np.ndarray) -> np.ndarray:
+    ranks = [pd.DataFrame(table).rank(pct=True).to_numpy() for table in values]
+    return _mean(np.stack(ranks), shares)
+
+
+def _majority(values: np.ndarray, shares: np.ndarray) -> np.ndarray:
+    """1 for the class that has more than half of the votes, else the largest mean probability."""
+    one_hot = np.eye(values.shape[2])
+    votes, means = _mean(one_hot[values.argmax(2)], shares), _mean(values, shares)
     has_majority = votes.max(1) > 0.5 + 1e-9
-    winner = np.where(has_majority, votes.argmax(1), mean.argmax(1))
-    return np.eye(values.shape[2])[winner]
+    return one_hot[np.where(has_majority, votes.argmax(1), means.argmax(1))]
+
+
+BLENDS = {  # of each kind of answer, by how
+    "classes": {"soft": _mean, "hard": _majority, "rank": _mean_rank},
+    "number": {"soft": _mean},
+}
+
+
+def _way(head: Head, how: str) -> Combine:
+    """How the tables' answers of a head become one."""
+    ways = BLENDS[head.kind]
+    every = dict.fromkeys(name for known in BLENDS.values() for name in known)
+    if how not in every:
+        raise ValueError(
+            f"blend: how={how!r} (expected one of {', '.join(every)}).{did_you_mean(how, every)}"
+        )
+    if how not in ways:
+        raise ValueError(
+            f"blend: {head.name} is {head.answer.words}; only how={list(ways)[0]!r} has a meaning."
+        )
+    return ways[how]
 
 
 def _greedy(

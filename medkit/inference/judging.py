@@ -7,15 +7,10 @@ from typing import Callable, Sequence
 import numpy as np
 import pandas as pd
 
+from medkit.datasets.kinds import Threshold
 from medkit.datasets.scoring import judged_units, of_head, own_score, score_interval, score_of_rows
-from medkit.datasets.task import (
-    CLASS_SCORES,
-    NUMBER_SCORES,
-    Task,
-    Threshold,
-    judged,
-    truth,
-)
+from medkit.datasets.task import Task
+from medkit.datasets.units import judged, truth, values
 from medkit.metrics import (
     METRICS,
     Comparison,
@@ -24,8 +19,6 @@ from medkit.metrics import (
     difference,
 )
 from medkit.runs.folder import Run
-
-SHOWN = ("f1_macro", "f1_binary", "accuracy", "sensitivity", "specificity", "auc")  # of two classes
 
 
 def concat_predictions(runs: Sequence[Run]) -> pd.DataFrame:
@@ -44,25 +37,8 @@ def choose_threshold(
         metric: of `metrics.METRICS`, or any score of the task's own; by default the contest's own
             score, or f1_macro where that one is alike for all thresholds, as AUC is.
     """
-    units, classes = judged(task, task.to_units(cases, predictions)), task.scored.classes
-    if not classes:
-        raise ValueError(f"choose_threshold: {task.scored.name} is a number and needs none.")
-    every = np.arange(len(units))
-    if metric is None:
-        metric = own_score(task, units)
-        if _is_alike(task, units, metric):
-            metric = "f1_macro"
-    sign = 1 if task.greater_is_better(metric) else -1
-
-    def score(threshold: Threshold) -> float:
-        return sign * score_of_rows(task, units, metric, threshold)(every)
-
-    if len(classes) > 2:
-        return _climb(score, classes)
-    probs = units[classes[1]].to_numpy(float)
-    if metric in METRICS:
-        return best_threshold(truth(task, units), probs, metric=metric)
-    return best_cut(score, probs, most=OWN_CUTS)
+    units = judged(task, task.to_units(cases, predictions))
+    return CUTS[task.scored.kind](task, units, metric)
 
 
 def score_table(
@@ -117,6 +93,30 @@ def compare(
     )
 
 
+def _cut_of_classes(task: Task, units: pd.DataFrame, metric: str | None) -> Threshold:
+    """The probability from which the last of two classes is chosen; of more, one for each."""
+    every, classes = np.arange(len(units)), task.scored.classes
+    if metric is None:
+        metric = own_score(task, units)
+        if _is_alike(task, units, metric):
+            metric = "f1_macro"
+    sign = 1 if task.greater_is_better(metric) else -1
+
+    def score(threshold: Threshold) -> float:
+        return sign * score_of_rows(task, units, metric, threshold)(every)
+
+    if len(classes) > 2:
+        return _climb(score, classes)
+    probs = values(task, units)[:, 1]
+    if metric in METRICS:
+        return best_threshold(truth(task, units), probs, metric=metric)
+    return best_cut(score, probs, most=OWN_CUTS)
+
+
+def _no_cut(task: Task, units: pd.DataFrame, metric: str | None) -> Threshold:
+    raise ValueError(f"choose_threshold: {task.scored.name} is a number and needs none.")
+
+
 def _is_alike(task: Task, units: pd.DataFrame, metric: str) -> bool:
     """Whether a score is the same at all thresholds: it goes by probabilities alone."""
     if metric in METRICS:
@@ -124,14 +124,13 @@ def _is_alike(task: Task, units: pd.DataFrame, metric: str) -> bool:
     classes, every = task.scored.classes, np.arange(len(units))
     tried = [{name: 1.0 + 9.0 * (name == other) for name in classes} for other in classes]
     if len(classes) == 2:
-        tried = np.quantile(units[classes[1]].to_numpy(float), [0.1, 0.5, 0.9])
+        tried = np.quantile(values(task, units)[:, 1], [0.1, 0.5, 0.9])
     return len({score_of_rows(task, units, metric, threshold)(every) for threshold in tried}) == 1
 
 
 def _usual(task: Task, units: pd.DataFrame) -> list[str]:
     """The names of the scores that are worth showing."""
-    usual = {0: NUMBER_SCORES, 2: SHOWN}.get(len(task.scored.classes), CLASS_SCORES)
-    return list(dict.fromkeys([own_score(task, units), *usual]))
+    return list(dict.fromkeys([own_score(task, units), *task.scored.answer.shown]))
 
 
 def _climb(score: Callable[[Threshold], float], classes: Sequence[str]) -> dict[str, float]:
@@ -153,3 +152,4 @@ def _climb(score: Callable[[Threshold], float], classes: Sequence[str]) -> dict[
 OWN_CUTS = 200  # thresholds tried for a score of the task's own, which may be slow
 SMALLEST = 1e-4  # threshold of a class
 FACTORS = (0.5, 0.7, 0.85, 1.2, 1.4, 2.0)
+CUTS = {"classes": _cut_of_classes, "number": _no_cut}  # of each kind of answer

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from pathlib import Path
-from typing import Any, Sequence
+from typing import Any, Iterator, Sequence
 
 import numpy as np
 import pandas as pd
@@ -13,9 +13,10 @@ import torch
 from medkit import tables
 from medkit.datasets.task import Task
 from medkit.devices import find_device, free_memory, is_out_of_memory, precision
+from medkit.inference.answers import collector
 from medkit.inference.views import allowed_views, check_views, predict_views
 from medkit.loading.cache import open_cache
-from medkit.loading.loader import CaseDataset, encode_facts, make_loader
+from medkit.loading.loader import CaseDataset, make_loader
 from medkit.models.factory import CaseModel, make_model
 from medkit.runs.config import Config
 from medkit.runs.folder import Run
@@ -54,17 +55,19 @@ def predict(
             "task.inspect(data, split), which lists what cannot be used."
         )
     dataset = make_dataset(task, config, seen, cache_folder=cache_folder)
-    logits, _ = predict_rows(
+    answers = collector(task)
+    batches = predict_batches(
         model,
         dataset,
         np.arange(len(seen)),
-        mirrored_facts=encode_facts(task, seen, config.facts)[1],
         views=views,
         batch_size=batch_size or 2 * config.batch_size,
         num_workers=num_workers,
         amp=config.amp,
     )
-    table = to_table(task, seen["id"], logits)
+    for logits, labels in batches:
+        answers.add(logits, labels)
+    table = answers.predictions(seen["id"])
     unread = list(cases["id"][cases["path"].isna()])
     if unread:
         warnings.warn(
@@ -72,7 +75,7 @@ def predict(
             f"{', '.join(unread[:3])}.",
             stacklevel=2,
         )
-        table = pd.concat([table, _majority(run, unread)], ignore_index=True)
+        table = pd.concat([table, _likeliest(run, unread)], ignore_index=True)
     return table
 
 
@@ -120,50 +123,38 @@ def make_dataset(
     return CaseDataset(task, cases, cache, facts=config.facts, recipe=recipe, seed=config.seed)
 
 
-def predict_rows(
+def predict_batches(
     model: CaseModel,
     dataset: CaseDataset,
     rows: np.ndarray,
     *,
-    mirrored_facts: torch.Tensor,
     views: Sequence[str] = ("as is",),
     batch_size: int,
     num_workers: int = 0,
     amp: bool = True,
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Logits (N, classes) and labels (N, heads) of some rows of a dataset, in that order.
+) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+    """Logits and labels of some rows of a dataset, batch by batch in that order, on the CPU.
 
     When a GPU has no memory for a batch, the batch is halved, down to one image.
     """
     device = model.mean.device
-    keys = [(0, 0, int(row)) for row in rows]
     loader = make_loader(
         dataset,
-        keys,
+        [(0, 0, int(row)) for row in rows],
         batch_size=batch_size,
         num_workers=num_workers,
         pin_memory=device.type == "cuda",
     )
-    logits, labels = [], []
     was_training = model.training
     model.eval()
-    with torch.inference_mode(), precision(device, amp):
+    try:
         for batch in loader:
-            known = batch.facts, mirrored_facts[batch.rows]
-            logits.append(_in_parts(model, batch.images, *known, views=views))
-            labels.append(batch.labels)
-    model.train(was_training)
-    return torch.cat(logits), torch.cat(labels)
-
-
-def to_table(task: Task, ids: pd.Series, logits: torch.Tensor) -> pd.DataFrame:
-    """Logits as a predictions table: softmax over each head's classes, in float64, or a number."""
-    table: dict[str, Any] = {"id": list(ids)}
-    for head, part in task.parts():
-        answers = logits[:, part].double()
-        values = torch.softmax(answers, 1) if head.classes else answers
-        table.update(zip(head.columns, values.numpy().T))
-    return pd.DataFrame(table)
+            known = batch.facts, dataset.mirrored_facts[batch.rows]
+            with torch.inference_mode(), precision(device, amp):  # not while others have their turn
+                logits = _in_parts(model, batch.images, *known, views=views)
+            yield logits, batch.labels
+    finally:
+        model.train(was_training)
 
 
 def _in_parts(
@@ -190,15 +181,12 @@ def _in_parts(
     )
 
 
-def _majority(run: Run, ids: list[str]) -> pd.DataFrame:
-    """Certainty of the class that most units of the training cases have; the median number."""
+def _likeliest(run: Run, ids: list[str]) -> pd.DataFrame:
+    """Of cases that nobody can look at: what is most frequent among the training cases."""
     task, cases = run.task, run.cases()
     table: dict[str, Any] = {"id": ids}
     for head in task.heads:
-        truth = task.to_units(cases)["y_true"] if head == task.scored else cases[head.name]
-        if not head.classes:
-            table[head.name] = [truth.median()] * len(ids)
-            continue
-        most = truth.value_counts().index[0]
-        table.update({name: [float(name == most)] * len(ids) for name in head.classes})
+        labels = task.to_units(cases)["y_true"] if head == task.scored else cases[head.name]
+        for name, value in zip(head.columns, head.answer.likeliest(labels)):
+            table[name] = [value] * len(ids)
     return pd.DataFrame(table)

@@ -56,14 +56,17 @@ def predict_views(
     mirrored_facts: torch.Tensor,
     views: Sequence[str],
 ) -> torch.Tensor:
-    """Mean of the class logits over views; what is known of a case is mirrored along.
+    """Mean of the logits over views; what is known of a case is mirrored along.
+
+    Logits that have places, (N, C, H, W), are turned back first; those of a whole picture need not.
 
     Args:
         images: (N, 3, S, S) uint8; facts, mirrored_facts: (N, F).
     """
     logits = []
     for view in views:
-        see, _ = VIEWS[view]  # class scores need no turning back
+        see, back = VIEWS[view]
         known = mirrored_facts if "horizontal" in NEEDS.get(view, ()) else facts
-        logits.append(model(see(images), known).float())
+        answers = model(see(images), known).float()
+        logits.append(back(answers) if answers.ndim == 4 else answers)
     return torch.stack(logits).mean(0)

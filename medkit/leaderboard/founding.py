@@ -66,7 +66,7 @@ def _completed(rules: Mapping[str, Any], table: Sequence[Sequence[str]]) -> dict
     found = sorted({row[1] for row in table[1:]})
     task = get_task(rules["task"]) if "task" in rules else None
     labels = [str(label) for label in task.submission_labels] if task else found
-    is_own = task is not None and "score_units" in task.own_functions()
+    is_own = task is not None and "score_units" in task.own
     if not rules.get("metrics") and not is_own:
         usual = {2: TWO_CLASS}.get(len(labels), MANY_CLASS)
         rules["metrics"] = NUMBERS if _are_numbers(found) and not (task and labels) else usual

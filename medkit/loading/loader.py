@@ -15,16 +15,15 @@ from medkit import seeding
 from medkit.datasets.task import Fact, Task
 from medkit.loading import augment
 from medkit.loading.cache import Cache
+from medkit.loading.labels import label_type
 from medkit.naming import did_you_mean
-
-UNLABELLED = float("nan")
 
 
 class Batch(NamedTuple):
     """What the loader yields; N cases, S pixels a side."""
 
     images: torch.Tensor  # (N, 3, S, S) uint8
-    labels: torch.Tensor  # (N, heads) float32: numbers of classes or values, NaN where missing
+    labels: torch.Tensor  # (N, ...): see `labels.LABELS`
     facts: torch.Tensor  # (N, F) float32 one-hot, F may be 0
     rows: torch.Tensor  # (N,) int64, rows of the table of cases
 
@@ -48,7 +47,7 @@ class CaseDataset(Dataset):
         seed: int = 0,
     ):
         self.cache, self.seed, self.recipe = cache, seed, recipe
-        self.labels = encode_labels(task, cases)
+        self.labels = label_type(task)(task, cases)
         self.facts, self.mirrored_facts = encode_facts(task, cases, facts)
         self.flips = task.mirror
         self._transform = None
@@ -135,39 +134,6 @@ class KeyedSampler(Sampler):
         length = min(self.count - first, self.batch_size)
         rank, ranks = self.part
         return range(first + length * rank // ranks, first + length * (rank + 1) // ranks)
-
-
-def class_weights(labels: torch.Tensor) -> np.ndarray:
-    """Chances that draw every class of the first head equally often; 0 without a label."""
-    first = labels[:, 0].nan_to_num(-1).numpy().astype(int)
-    counts = np.bincount(first[first >= 0])
-    return np.where(first >= 0, 1.0 / np.maximum(counts, 1)[np.maximum(first, 0)], 0.0)
-
-
-def encode_labels(task: Task, cases: pd.DataFrame) -> torch.Tensor:
-    """Labels as (N, heads) float32: numbers of classes, or values; NaN where missing.
-
-    Raises:
-        ValueError: for a label that is none of its head's classes, or no number.
-    """
-    columns = []
-    for head in task.heads:
-        values = cases[head.name] if head.name in cases else pd.Series(None, cases.index, object)
-        if head.classes:
-            codes = values.map({name: code for code, name in enumerate(head.classes)})
-        else:
-            codes = pd.to_numeric(values, errors="coerce")
-        unknown = values[values.notna() & codes.isna()]
-        if len(unknown):
-            raise ValueError(
-                f"{task.name}: column {head.name!r} holds {unknown.iloc[0]!r} in {len(unknown)} "
-                f"rows (expected one of {', '.join(head.classes)}). Correct the table of cases."
-                if head.classes
-                else f"{task.name}: column {head.name!r} holds {unknown.iloc[0]!r} (expected a "
-                "number). Correct the table of cases."
-            )
-        columns.append(codes.to_numpy(np.float32, na_value=UNLABELLED))
-    return torch.from_numpy(np.stack(columns, 1))
 
 
 def encode_facts(

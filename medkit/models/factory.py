@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Sequence
+from typing import NamedTuple, Sequence
 
 import timm
 import torch
@@ -21,23 +21,33 @@ from medkit.runs.state import load_state
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # ImageNet's: for drawn weights, by habit
 
 
+class Layer(NamedTuple):
+    """What is particular to the columns of a kind of answer in the last layer."""
+
+    has_angles: bool  # may answer by scaled cosines, which suit what is compared by a softmax
+    has_units: bool  # answers in standard deviations from the mean of the training cases' labels
+
+
+LAYERS = {"classes": Layer(True, False), "number": Layer(False, True)}  # of each kind of answer
+
+
 class CosineLinear(nn.Linear):
-    """A linear layer whose answers for classes are scaled cosines; numbers stay as they are.
+    """A linear layer, some of whose answers are scaled cosines; the others stay as they are.
 
     Source: Deng et al., arXiv 1801.07698, section 3.1; its margin is a matter of the loss.
     """
 
     def __init__(self, n_features: int, task: Task, scale: float):
         super().__init__(n_features, len(task.columns))
-        is_class = [bool(head.classes) for head in task.heads for _ in head.columns]
-        self.register_buffer("is_class", torch.tensor(is_class), persistent=False)
+        has_angles = [LAYERS[head.kind].has_angles for head in task.heads for _ in head.columns]
+        self.register_buffer("has_angles", torch.tensor(has_angles), persistent=False)
         self.scale = scale
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
         with torch.autocast(features.device.type, enabled=False):  # angles need the precision
             features = features.float()
             cosines = linear(normalize(features), normalize(self.weight))
-            return torch.where(self.is_class, self.scale * cosines, super().forward(features))
+            return torch.where(self.has_angles, self.scale * cosines, super().forward(features))
 
 
 class CaseModel(nn.Module):
@@ -64,8 +74,8 @@ class CaseModel(nn.Module):
             self.classifier: nn.Linear = CosineLinear(n_features, task, cosine_scale)
         else:
             self.classifier = nn.Linear(n_features, len(task.columns))
-        self.has_numbers = not all(head.classes for head in task.heads)
-        if self.has_numbers:  # their heads answer in standard deviations from the mean
+        self.has_units = any(LAYERS[head.kind].has_units for head in task.heads)
+        if self.has_units:
             self.register_buffer("offset", torch.zeros(len(task.columns)))
             self.register_buffer("spread", torch.ones(len(task.columns)))
         for name, value in (("mean", MEAN), ("std", STD)):
@@ -76,10 +86,10 @@ class CaseModel(nn.Module):
         """Set "mean" or "std", a number a channel, of pixels in 0..1."""
         getattr(self, name).copy_(255 * torch.tensor(value).view(1, 3, 1, 1))
 
-    def set_numbers(self, labels: torch.Tensor) -> None:
-        """Take mean and standard deviation of the numbers among labels (N, heads)."""
+    def set_units(self, labels: torch.Tensor) -> None:
+        """Take mean and standard deviation from labels (N, heads), where heads answer in these."""
         for number, (head, part) in enumerate(self.task.parts()):
-            if not head.classes:
+            if LAYERS[head.kind].has_units:
                 known = labels[:, number][~labels[:, number].isnan()].double()
                 self.offset[part] = known.mean()
                 self.spread[part] = known.std(unbiased=False).clamp(min=1e-6)
@@ -96,7 +106,7 @@ class CaseModel(nn.Module):
         """Logits of a feature map."""
         pooled = self.backbone.forward_head(features, pre_logits=True)
         answers = self.classifier(torch.cat([self.dropout(pooled), facts.to(pooled.dtype)], 1))
-        return answers.float() * self.spread + self.offset if self.has_numbers else answers
+        return answers.float() * self.spread + self.offset if self.has_units else answers
 
 
 def make_model(

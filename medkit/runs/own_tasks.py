@@ -28,9 +28,7 @@ def save_task(task: Task, folder: Path) -> None:
     """Write task.json, and copy the files in which functions of its own stand beside it."""
     facts = task.describe()
     if task.name not in CONTESTS:
-        facts["functions"] = {
-            name: _kept(function, folder) for name, function in task.own_functions().items()
-        }
+        facts["functions"] = {name: _kept(function, folder) for name, function in task.own.items()}
     files.write_json(folder / "task.json", facts)
 
 
@@ -44,13 +42,14 @@ def load_task(facts: dict[str, Any], folder: Path) -> Task:
     """
     if facts["name"] in TASKS:
         task = TASKS[facts["name"]]
-        told = task.describe()
+        kept = from_description(facts)
         for name in ("heads", "scored", "facts"):
-            if told[name] != facts[name]:
+            was, now = getattr(kept, name), getattr(task, name)
+            if was != now:
                 raise ValueError(
-                    f"{folder}: its task {task.name!r} had other {name} ({facts[name]}) than the "
-                    f"task of that name in this kernel ({told[name]}). Give the new task another "
-                    "name, or restart the kernel to have the old one."
+                    f"{folder}: its task {task.name!r} had other {name} ({was}) than the task of "
+                    f"that name in this kernel ({now}). Give the new task another name, or restart "
+                    "the kernel to have the old one."
                 )
         return task
     functions = _functions(facts, folder)
@@ -66,7 +65,7 @@ def load_task(facts: dict[str, Any], folder: Path) -> Task:
 
 def trust_own(task: Task) -> None:
     """Put the files in which a task's functions stand on the list: this kernel has run them."""
-    sources = map(_source, task.own_functions().values() if task.name not in CONTESTS else ())
+    sources = map(_source, task.own.values() if task.name not in CONTESTS else ())
     trust(sorted({files.sha256(found[1]) for found in sources if found is not None}))
 
 

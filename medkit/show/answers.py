@@ -8,7 +8,9 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from medkit.datasets.task import Task, Threshold, chosen, judged, truth
+from medkit.datasets.kinds import Threshold
+from medkit.datasets.task import Task
+from medkit.datasets.units import chosen, judged, truth
 from medkit.inference.calibrating import calibration_error, reliability
 from medkit.metrics import METRICS
 from medkit.show.canvas import (

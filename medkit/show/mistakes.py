@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 import pandas as pd
 from sklearn.metrics import precision_recall_fscore_support
 
-from medkit.datasets.task import Task, Threshold, chosen, judged, truth
+from medkit.datasets.kinds import Threshold
+from medkit.datasets.task import Task
+from medkit.datasets.units import chosen, judged, truth
 from medkit.images.decode import read_image
 from medkit.inference.judging import choose_threshold
 from medkit.naming import did_you_mean
@@ -147,7 +147,7 @@ def mistake_table(
 
 def _of_teeth(task: Task, cases: pd.DataFrame, predictions: pd.DataFrame) -> float:
     """The threshold that is best for teeth; any is, where all are of one class."""
-    teeth = replace(task, to_units=None)
+    teeth = task.of_head(task.heads[0])
     cases = visible(cases)
     units = judged(teeth, teeth.to_units(cases, predictions))
     if units["y_true"].nunique() < 2:

@@ -15,7 +15,8 @@ from typing import Any, Sequence
 import pandas as pd
 
 from medkit import files, tables
-from medkit.datasets.task import Layout, Task, Threshold
+from medkit.datasets.kinds import Threshold
+from medkit.datasets.task import Layout, Task
 from medkit.submission.held_out import held_out_of, local_score, run_name, runs_of
 
 NAMED = 3  # examples in a message
@@ -88,7 +89,7 @@ def _labels(task: Task, table: pd.DataFrame) -> list[Any] | None:
     """What the last column may hold: [] any number; None: a table of the task's own that holds
     something else, such as probabilities, so that nobody knows."""
     labels = list(task.submission_labels)
-    own = "submission_table" in task.own_functions()
+    own = "submission_table" in task.own
     known = set(table.iloc[:, -1].astype(str)) <= {str(label) for label in labels}
     return None if own and not known else labels
 
@@ -106,9 +107,7 @@ def write_answers(task: Task, cases: pd.DataFrame, path: Path | str) -> Path:
             f"write_answers: {len(unknown)} of {len(units)} have no label, e.g. "
             f"{unknown[:NAMED]}. Use a split whose labels are known."
         )
-    labels = units["y_true"]
-    if task.scored.classes:
-        labels = labels.map(dict(zip(task.scored.classes, task.submission_labels)))
+    labels = task.scored.answer.written(units["y_true"], task.submission_labels)
     ids, keys = list(units["id"]), task.layout.key_columns
     if keys > 1:  # a row of what is handed in is named by several cells
         even = pd.DataFrame({"id": cases["id"], **dict.fromkeys(task.columns, 1.0)})

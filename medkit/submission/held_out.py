@@ -8,8 +8,9 @@ from typing import Any, Sequence
 
 import pandas as pd
 
+from medkit.datasets.kinds import Threshold
 from medkit.datasets.scoring import interval_of_units, judged_units, own_score
-from medkit.datasets.task import Task, Threshold
+from medkit.datasets.task import Task
 
 
 def runs_of(run: Any, task: Task) -> list[Any]:

@@ -14,12 +14,13 @@ from torch import nn
 
 from medkit import files, seeding
 from medkit.datasets.task import Task
-from medkit.inference.predicting import load_model, make_dataset, new_model, predict_rows
+from medkit.inference.answers import answers_of, collector
+from medkit.inference.predicting import load_model, make_dataset, new_model, predict_batches
 from medkit.models.factory import CaseModel
 from medkit.runs.config import Config
 from medkit.runs.folder import Run
 from medkit.runs.state import load_state, save_state, weights_hash
-from medkit.training.losses import Objective, soft_labels
+from medkit.training.losses import Objective
 
 
 class Peers(nn.Module):
@@ -62,7 +63,7 @@ def mutual(objective: Objective, logits: list[torch.Tensor], count: torch.Tensor
     total = logits[0].sum() * 0.0
     for number, own in enumerate(logits):
         for other in logits[:number] + logits[number + 1 :]:
-            soft = soft_labels(objective.task, other.detach(), 1.0)
+            soft = answers_of(objective.task, other.detach().float())
             apart = objective.taught(own, soft, count=count, temperature=1.0)
             total = total + apart / (len(logits) - 1)
     return total
@@ -111,30 +112,28 @@ def ask_teachers(
         FileNotFoundError, ValueError: when a teacher is not there, not trained, or of another task.
     """
     votes, hashes = [], []
-    size = sum(p.numel() for p in new_model(task, config).parameters())
+    own = sum(p.numel() for p in new_model(task, config).parameters())
     for path in _teachers(config):
         teacher = _open(path, task, fold)
         _warn_of_leaks(teacher, cases, rows)
         model = load_model(teacher, device=str(device))
-        own = sum(p.numel() for p in model.parameters())
-        if size > own:
+        theirs = sum(p.numel() for p in model.parameters())
+        if own > theirs:
             warnings.warn(
-                f"fit: the student {config.model} ({size / 1e6:.1f} million weights) is larger "
-                f"than its teacher {path} ({teacher.config.model}, {own / 1e6:.1f} million).",
+                f"fit: the student {config.model} ({own / 1e6:.1f} million weights) is larger "
+                f"than its teacher {path} ({teacher.config.model}, {theirs / 1e6:.1f} million).",
                 stacklevel=2,
             )
         log(f"asking the teacher {path} ({teacher.config.model}) about {len(rows)} cases")
         shown = cases.iloc[rows].reset_index(drop=True)
         data = make_dataset(task, teacher.config, shown, cache_folder=cache_folder, progress=False)
-        logits, _ = predict_rows(
-            model,
-            data,
-            np.arange(len(rows)),
-            mirrored_facts=data.mirrored_facts,
-            batch_size=2 * teacher.config.batch_size,
-            amp=teacher.config.amp,
-        )
-        votes.append(soft_labels(task, logits, config.distill_temperature))
+        size = 2 * teacher.config.batch_size
+        answers = collector(task)
+        for batch in predict_batches(
+            model, data, np.arange(len(rows)), batch_size=size, amp=teacher.config.amp
+        ):
+            answers.add(*batch)
+        votes.append(answers_of(task, answers.logits.float(), config.distill_temperature))
         hashes.append(weights_hash(model.state_dict()))
     soft = torch.full((len(cases), len(task.columns)), float("nan"))
     soft[torch.from_numpy(rows)] = torch.stack(votes).mean(0)

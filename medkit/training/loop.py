@@ -19,12 +19,11 @@ from medkit.datasets.task import Task
 from medkit.devices import free_memory
 from medkit.inference.predicting import make_dataset
 from medkit.loading import augment
+from medkit.loading.labels import label_type
 from medkit.loading.loader import (
     Batch,
     CaseDataset,
     KeyedSampler,
-    class_weights,
-    encode_labels,
     make_loader,
     on_device,
 )
@@ -77,14 +76,10 @@ class Loop:
         self.history: list[dict[str, Any]] = []
         self.is_exact = True  # the whole way in one shape
         augment.make_transform(config.augment)  # a wrong name shows before the folder is made
-        self.labels = encode_labels(task, self.seen)
-        if config.balanced and not task.heads[0].classes:
-            raise ValueError(
-                f"Config: balanced=True draws each class of the first head equally often, and "
-                f"{task.heads[0].name} is a number. Leave it off."
-            )
-        trained = self.labels[self.train_rows]
-        self.weights = class_weights(trained) if config.balanced else None  # chances to be drawn
+        trained = label_type(task)(task, self.seen)[self.train_rows]
+        self.weights = None  # chances to be drawn
+        if config.balanced:
+            self.weights = task.heads[0].answer.chances(trained[:, 0].numpy())
         self.objective = Objective(task, config, trained)
         self.validation = Validation(
             task,
@@ -96,7 +91,7 @@ class Loop:
         )
         self.model = distilling.new_student(task, config)
         for student in students(self.model):
-            student.set_numbers(trained)
+            student.set_units(trained)
 
     # before the first step
 
@@ -195,7 +190,8 @@ class Loop:
         rows = self.valid_rows[self.ranks.share(len(self.valid_rows))][: 2 * len(batch.rows)]
         if len(rows):
             first = students(self.model)[0]
-            self.objective.plain(*self.validation.predict(first, self.valid_set, rows))
+            answers = self.validation.predict(first, self.valid_set, rows)
+            self.objective.plain(answers.logits, answers.labels)
         count = sum(p.numel() for p in self.stepper.parameters) / 1e6
         self.log(
             f"{self.config.model}: {count:.1f} million weights; {self.steps} steps of "

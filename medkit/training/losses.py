@@ -9,6 +9,7 @@ import torch
 from torch.nn.functional import cross_entropy, kl_div, smooth_l1_loss
 
 from medkit.datasets.task import Head, Task
+from medkit.loading.labels import label_type
 from medkit.naming import did_you_mean
 from medkit.runs.config import Config
 
@@ -27,10 +28,10 @@ class Objective:
 
     def __init__(self, task: Task, config: Config, labels: torch.Tensor):
         _check_heads(task, config)
-        self.task = task
+        self.task, self.known = task, label_type(task).known
         self.losses = [
-            ClassLoss(head, config, known) if head.classes else NumberLoss(known)
-            for head, known in zip(task.heads, (column[~column.isnan()] for column in labels.T))
+            LOSSES[head.kind](head, config, column[is_known])
+            for head, column, is_known in zip(task.heads, labels.T, self.known(labels).T)
         ]
 
     def __call__(
@@ -40,7 +41,7 @@ class Objective:
 
         Args:
             logits: (N, columns of all heads).
-            labels: (N, heads) float, NaN where missing.
+            labels: of the same cases, as `labels.LABELS` has them.
             known: (heads,) how many labels the sum is divided by, where these are a part of a
                 batch.
         """
@@ -61,7 +62,7 @@ class Objective:
         """How far the answers are from soft labels, with or without a label of their own.
 
         Args:
-            soft: (N, columns of all heads), as `soft_labels` gives them at this temperature.
+            soft: (N, columns of all heads), as `answers_of` gives them at this temperature.
             count: cases that the sum is divided by.
         Source: Hinton et al., arXiv 1503.02531, section 2.
         """
@@ -77,7 +78,7 @@ class Objective:
         labels: torch.Tensor,
         known: torch.Tensor | None,
     ) -> torch.Tensor:
-        is_known = ~labels.isnan()
+        is_known = self.known(labels)
         known = is_known.sum(0) if known is None else known
         total = logits.sum() * 0.0  # keeps the graph when nothing is labelled
         for column, (_, part) in enumerate(self.task.parts()):
@@ -93,6 +94,8 @@ class ClassLoss:
     Args:
         known: (N,) numbers of the classes of the labelled training cases.
     """
+
+    settings = ("loss", "class_weights", "label_smoothing")  # that may differ from head to head
 
     def __init__(self, head: Head, config: Config, known: torch.Tensor):
         self.kind = _of(config.loss, head, "cross_entropy")
@@ -126,7 +129,9 @@ class ClassLoss:
 class NumberLoss:
     """The losses of one head that is a number, in standard deviations of the known ones."""
 
-    def __init__(self, known: torch.Tensor):
+    settings: tuple[str, ...] = ()
+
+    def __init__(self, head: Head, config: Config, known: torch.Tensor):
         spread = float(known.double().std(unbiased=False)) if len(known) else 0.0
         self.spread = spread or 1.0
 
@@ -140,13 +145,7 @@ class NumberLoss:
         return self.training(answers, soft[:, 0])
 
 
-def soft_labels(task: Task, logits: torch.Tensor, temperature: float) -> torch.Tensor:
-    """(N, columns): the probabilities of each head's classes at a temperature, and the numbers."""
-    parts = [
-        torch.softmax(logits[:, part].float() / temperature, 1) if head.classes else logits[:, part]
-        for head, part in task.parts()
-    ]
-    return torch.cat([part.float() for part in parts], 1)
+LOSSES = {"classes": ClassLoss, "number": NumberLoss}  # of each kind of answer
 
 
 def with_margin(
@@ -201,9 +200,9 @@ def _of(setting: Any, head: Head, default: Any) -> Any:
 
 
 def _check_heads(task: Task, config: Config) -> None:
-    """Refuse a mapping that names a head which is not there, or is a number."""
-    names = [head.name for head in task.heads if head.classes]
-    for setting in ("loss", "class_weights", "label_smoothing"):
+    """Refuse a mapping that names a head which is not there, or has no such setting."""
+    for setting in dict.fromkeys(name for loss in LOSSES.values() for name in loss.settings):
+        names = [head.name for head in task.heads if setting in LOSSES[head.kind].settings]
         value = getattr(config, setting)
         unknown = [name for name in value if name not in names] if isinstance(value, dict) else []
         if unknown:

@@ -50,14 +50,14 @@ def _check_classes(task: Task, rows: pd.DataFrame, side: str) -> None:
                 f"(found {list(rows.columns)}). Read them with the same task."
                 f"{did_you_mean(head.name, rows)}"
             )
-        labels = set(rows[head.name].dropna())
-        missing = [name for name in head.classes if name not in labels]
-        if missing and labels and len(head.classes) > 2 and side.startswith("fold"):
+        labels = rows[head.name].dropna()
+        missing, is_empty = head.answer.missing(labels), not len(labels)
+        if missing and not is_empty and len(head.columns) > 2 and side.startswith("fold"):
             warnings.warn(  # its scores are poorer, but there are some
                 f"fit: {side} holds no {head.name} {missing[0]!r} ({len(rows)} cases).",
                 stacklevel=5,
             )
-        elif missing or not labels:
+        elif missing or is_empty:
             what = f"no case labelled {missing[0]!r}" if missing else f"no {head.name}"
             raise ValueError(
                 f"fit: {side} of {task.name} hold {what} ({len(rows)} cases). Use fewer folds, "

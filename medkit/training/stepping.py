@@ -26,6 +26,7 @@ class Mixed(NamedTuple):
 
     images: torch.Tensor  # (N, 3, S, S), 0 to 255: uint8, or float32 where pictures are blended
     facts: torch.Tensor  # (N, F)
+    labels: tuple[tuple[float, torch.Tensor], ...]  # shares of the loss, and labels (N, ...)
     share: float  # of a picture's own, the rest is its partner's
     order: torch.Tensor | None  # (N,) the partners; None where nothing is mixed
 
@@ -35,9 +36,10 @@ def mix(config: Config, batch: Batch, epoch: int, step: int) -> Mixed:
     count, size = len(batch.images), batch.images.shape[-1]
     drawn = augment.draw_mix(config.mixup, config.cutmix, count, size, config.seed, epoch, step)
     if drawn is None:
-        return Mixed(batch.images, batch.facts, 1.0, None)
+        return Mixed(batch.images, batch.facts, ((1.0, batch.labels),), 1.0, None)
     share, order, images, facts = augment.blend(batch.images, batch.facts, drawn)
-    return Mixed(images, facts, share, order)
+    labels = (share, batch.labels), (1 - share, batch.labels[order])
+    return Mixed(images, facts, labels, share, order)
 
 
 class Stepper:
@@ -79,7 +81,7 @@ class Stepper:
             RuntimeError: when memory does not hold the smallest micro-batch.
         """
         batch = Batch(*(part.to(self.device, non_blocking=True) for part in batch))
-        known = (~batch.labels.isnan()).sum(0)
+        known = self.objective.known(batch.labels).sum(0)
         counts = self.ranks.add(torch.cat([known, known.new_full((1,), len(batch.labels))]))
         while True:
             statistics = [b.clone() for norm in self.norms for b in norm.buffers()]
@@ -139,8 +141,7 @@ class Stepper:
         for parameter in self.parameters:
             parameter.grad = None
         config, key, count = self.config, (self.config.seed, epoch, step), len(batch.images)
-        images, facts, share, order = mix(config, batch, epoch, step)
-        mixed = None if order is None else (share, batch.labels[order])
+        images, facts, labels, share, order = mix(config, batch, epoch, step)
         soft = None if self.soft is None else self.soft[batch.rows]
         if soft is not None and order is not None:
             soft = share * soft + (1 - share) * soft[order]
@@ -154,7 +155,7 @@ class Stepper:
             peers = list(answers) if config.peers > 1 else [answers]
             loss = mutual(self.objective, peers, counts[-1]) if config.peers > 1 else 0.0
             for logits in peers:
-                loss = loss + self._loss(logits, part, batch.labels, mixed, soft, counts)
+                loss = loss + self._loss(logits, part, labels, soft, counts)
             (loss if self.scaler is None else self.scaler.scale(loss)).backward()
             total += loss.detach() / config.peers
         return total
@@ -163,19 +164,13 @@ class Stepper:
         self,
         logits: torch.Tensor,
         part: slice,
-        labels: torch.Tensor,
-        mixed: tuple[float, torch.Tensor] | None,
+        labels: tuple[tuple[float, torch.Tensor], ...],
         soft: torch.Tensor | None,
         counts: torch.Tensor,
     ) -> torch.Tensor:
         """One student's loss of a part of a batch: by the labels, and by what teachers say."""
         known, weight = counts[:-1], self.config.distill_weight
-        if mixed is None:
-            loss = self.objective(logits, labels[part], known=known)
-        else:
-            share, partners = mixed
-            loss = share * self.objective(logits, labels[part], known=known)
-            loss = loss + (1 - share) * self.objective(logits, partners[part], known=known)
+        loss = sum(share * self.objective(logits, own[part], known=known) for share, own in labels)
         if soft is None:
             return loss
         temperature = self.config.distill_temperature

@@ -10,7 +10,8 @@ import pandas as pd
 import torch
 
 from medkit.datasets.task import Task
-from medkit.inference.predicting import predict_rows, to_table
+from medkit.inference.answers import Table, collector, to_table
+from medkit.inference.predicting import predict_batches
 from medkit.loading.loader import CaseDataset
 from medkit.models.factory import CaseModel
 from medkit.naming import did_you_mean
@@ -98,22 +99,17 @@ class Validation:
         self, model: CaseModel, dataset: CaseDataset, ranks: Ranks
     ) -> tuple[dict[str, float], pd.DataFrame]:
         """Loss and scores of a model on the held-out cases, and its predictions of them."""
-        parts = self.predict(model, dataset, self.rows[ranks.share(len(self.rows))])
-        logits, labels = (torch.cat(ranks.gather(part)) for part in parts)
-        predictions = to_table(self.task, self.ids, logits)
-        scores = {"valid_loss": self.objective.plain(logits, labels)}
+        answers = self.predict(model, dataset, self.rows[ranks.share(len(self.rows))])
+        answers.gather(ranks.gather)
+        predictions = answers.predictions(self.ids)
+        scores = {"valid_loss": self.objective.plain(answers.logits, answers.labels)}
         scores.update(self.task.score(self.cases, predictions))
         return {name: float(value) for name, value in scores.items()}, predictions
 
-    def predict(
-        self, model: CaseModel, dataset: CaseDataset, rows: np.ndarray
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Logits and labels of some rows, as `predict_rows` gives them."""
-        return predict_rows(
-            model,
-            dataset,
-            rows,
-            mirrored_facts=dataset.mirrored_facts,
-            batch_size=2 * self.config.batch_size,
-            amp=self.config.amp,
-        )
+    def predict(self, model: CaseModel, dataset: CaseDataset, rows: np.ndarray) -> Table:
+        """What a model answers of some rows."""
+        size, amp = 2 * self.config.batch_size, self.config.amp
+        answers = collector(self.task)
+        for batch in predict_batches(model, dataset, rows, batch_size=size, amp=amp):
+            answers.add(*batch)
+        return answers

@@ -1,0 +1,185 @@
+"""Kinds of answers, as far as tables go: a row of `KINDS` each. Layers above have tables of theirs.
+
+Whoever needs to know which kind a head is asks `head.answer`, and is given one of these.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Mapping, Sequence, Union
+
+import numpy as np
+import pandas as pd
+
+from medkit.metrics import METRICS, decide, get_metric
+
+Threshold = Union[float, Mapping[str, float]]
+OF_TWO_CLASSES = ("f1_binary", "sensitivity", "specificity", "ppv", "npv")
+USUAL_OF_TWO = ("f1_macro", "accuracy", "auc", "sensitivity", "specificity")
+USUAL_OF_MORE = ("f1_macro", "accuracy", "auc", "f1_weighted", "recall_macro")
+SHOWN_OF_TWO = ("f1_macro", "f1_binary", "accuracy", "sensitivity", "specificity", "auc")
+QUARTERS = ("low", "below", "above", "high")  # of the values of a number
+
+
+class ClassAnswer:
+    """One of several classes: a label is a name, a prediction the probability of each class."""
+
+    is_probability = True  # its columns of predictions add up to 1
+    takes = ("labels", "probabilities")  # the kinds of metrics that score it, the usual one first
+
+    def __init__(self, name: str, classes: Sequence[str]):
+        self.name, self.columns = name, tuple(classes)
+        self.words = f"one of {len(self.columns)} classes"
+        is_two = len(self.columns) == 2
+        self.usual = USUAL_OF_TWO if is_two else USUAL_OF_MORE  # scores that are told
+        self.shown = SHOWN_OF_TWO if is_two else USUAL_OF_MORE  # with their intervals
+
+    def codes(self, labels: pd.Series) -> np.ndarray:
+        """(N,) float: the number of each label among the classes, not a number where it is missing.
+
+        Raises:
+            ValueError: naming a label that is none of the classes.
+        """
+        codes = labels.map({name: code for code, name in enumerate(self.columns)})
+        odd = labels[labels.notna() & codes.isna()]
+        if len(odd):
+            raise ValueError(
+                f"{self.name}: {len(odd)} of {len(labels)} labels are none of its classes, e.g. "
+                f"{odd.iloc[0]!r} (expected one of {', '.join(map(repr, self.columns))}). Labels "
+                "are text; mk.read_table(..., label_columns=[...]) keeps them so."
+            )
+        return codes.to_numpy(float, na_value=np.nan)
+
+    def truth(self, labels: pd.Series) -> np.ndarray:
+        """(N,) int: known labels as metrics want them."""
+        return self.codes(labels).astype(int)
+
+    def label(self, code: float) -> str:
+        """The label whose number this is."""
+        return self.columns[int(code)]
+
+    def chosen(self, values: np.ndarray, threshold: Threshold = 0.5) -> np.ndarray:
+        """(N,) int: the class that is predicted by (N, classes) probabilities."""
+        return decide(values, self.columns, threshold)
+
+    def guesses(self, values: np.ndarray, threshold: Threshold, metric: str) -> np.ndarray:
+        """What a metric wants of (N, classes) probabilities: these themselves, or the choice."""
+        if get_metric(metric).kind != "probabilities":
+            return self.chosen(values, threshold)
+        return values[:, 1] if values.shape[1] == 2 else values
+
+    def check_metric(self, metric: str) -> None:
+        """Refuse a metric of another kind of answer, or of two classes where there are more."""
+        _check_takes(self, metric)
+        if len(self.columns) > 2 and metric in OF_TWO_CLASSES:
+            raise ValueError(
+                f"{metric}: {self.name} has {len(self.columns)} classes (expected 2). Take "
+                "f1_macro, recall_macro or auc."
+            )
+
+    def missing(self, labels: pd.Series) -> list[str]:
+        """The classes of which there is no label."""
+        return [name for name in self.columns if name not in set(labels)]
+
+    def strata(self, labels: pd.Series) -> pd.Series:
+        """What folds are balanced by."""
+        return labels
+
+    def chances(self, codes: np.ndarray) -> np.ndarray:
+        """(N,) chances that draw each class equally often; 0 without a label."""
+        first = np.nan_to_num(codes, nan=-1).astype(int)
+        counts = np.bincount(first[first >= 0])
+        return np.where(first >= 0, 1.0 / np.maximum(counts, 1)[np.maximum(first, 0)], 0.0)
+
+    def likeliest(self, labels: pd.Series) -> np.ndarray:
+        """(classes,) what to predict of a case that nobody can look at: the most frequent class."""
+        most = labels.value_counts().index[0]
+        return np.array([float(name == most) for name in self.columns])
+
+    def written(self, labels: Sequence[str], words: Sequence[Any]) -> list[Any]:
+        """Labels as the contest's table has them.
+
+        Args:
+            words: one a class, in the order of the classes.
+        """
+        return [words[code] for code in self.truth(pd.Series(labels, dtype=object))]
+
+
+class NumberAnswer:
+    """A number: labels and predictions are values of the one column that has the head's name."""
+
+    is_probability = False
+    takes = ("numbers",)
+    words = "a number"
+    usual = shown = ("mae", "rmse", "r2")
+
+    def __init__(self, name: str, classes: Sequence[str] = ()):
+        self.name, self.columns = name, (name,)
+
+    def codes(self, labels: pd.Series) -> np.ndarray:
+        """(N,) float: the values, not a number where one is missing.
+
+        Raises:
+            ValueError: naming a label that is no number.
+        """
+        values = pd.to_numeric(labels, errors="coerce")
+        odd = labels[labels.notna() & values.isna()]
+        if len(odd):
+            raise ValueError(
+                f"{self.name}: {len(odd)} of {len(labels)} labels are no numbers, e.g. "
+                f"{odd.iloc[0]!r} (expected a number). Correct the table of cases; "
+                "mk.read_table(..., number_columns=[...]) reads them."
+            )
+        return values.to_numpy(float, na_value=np.nan)
+
+    truth = codes
+
+    def label(self, code: float) -> float:
+        """The label itself."""
+        return float(code)
+
+    def chosen(self, values: np.ndarray, threshold: Threshold = 0.5) -> np.ndarray:
+        """(N,) float: the predicted numbers; a threshold changes nothing."""
+        return values[:, 0]
+
+    def guesses(self, values: np.ndarray, threshold: Threshold, metric: str) -> np.ndarray:
+        """What a metric wants of (N, 1) predictions."""
+        return values[:, 0]
+
+    def check_metric(self, metric: str) -> None:
+        """Refuse a metric of another kind of answer."""
+        _check_takes(self, metric)
+
+    def missing(self, labels: pd.Series) -> list[str]:
+        """Nothing: a number has no classes that could be missing."""
+        return []
+
+    def strata(self, labels: pd.Series) -> pd.Series:
+        """What folds are balanced by: in which quarter of all values each lies."""
+        values = pd.to_numeric(labels, errors="coerce")
+        ranks = values.rank(pct=True)
+        quarters = np.select([ranks <= k / 4 for k in (1, 2, 3, 4)], QUARTERS, None)
+        return pd.Series(quarters if values.nunique() > 1 else None, labels.index, dtype=object)
+
+    def chances(self, codes: np.ndarray) -> np.ndarray:
+        """Refused: numbers have no classes that could be drawn equally often."""
+        raise ValueError(
+            "Config: balanced=True draws each class of the first head equally often, and "
+            f"{self.name} is a number. Leave it off."
+        )
+
+    def likeliest(self, labels: pd.Series) -> np.ndarray:
+        """(1,) what to predict of a case that cannot be looked at: the median."""
+        return np.array([labels.median()])
+
+    def written(self, labels: Sequence[float], words: Sequence[Any]) -> list[Any]:
+        """Labels as the contest's table has them: as they are."""
+        return list(labels)
+
+
+KINDS = {"classes": ClassAnswer, "number": NumberAnswer}
+Answer = Union[ClassAnswer, NumberAnswer]
+
+
+def _check_takes(answer: Answer, metric: str) -> None:
+    if METRICS[metric].kind not in answer.takes:
+        raise ValueError(f"{metric}: {answer.name} is {answer.words}, which has no such score.")

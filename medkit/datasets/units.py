@@ -1,0 +1,114 @@
+"""Units, the things that a contest scores: what every contest does with them, unless it says more.
+
+A unit is mostly a case. Units are a table with `id`, `group`, `seen` (False where the picture could
+not be read), `y_true` (missing where it is unknown) and the columns of the scored head (missing
+without a prediction). A contest's own functions call these, with its task in front.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Sequence
+
+import numpy as np
+import pandas as pd
+
+from medkit import tables
+from medkit.datasets.kinds import Threshold
+from medkit.metrics import METRICS
+
+if TYPE_CHECKING:
+    from medkit.datasets.task import Task
+
+
+def cases_as_units(
+    task: Task, cases: pd.DataFrame, predictions: pd.DataFrame | None = None
+) -> pd.DataFrame:
+    """A unit a case."""
+    units = cases[["id", "group"]].assign(seen=cases["path"].notna())
+    units["y_true"] = cases[task.scored.name] if task.scored.name in cases else None
+    for column in task.scored.columns:
+        known = {} if predictions is None else predictions.set_index("id")[column]
+        units[column] = units["id"].map(known).astype(float)
+    return units.reset_index(drop=True)
+
+
+def judged(task: Task, units: pd.DataFrame) -> pd.DataFrame:
+    """The units that have both a label and a prediction.
+
+    Raises:
+        ValueError: when there is none.
+    """
+    tables.check_columns(task.name, units, ["y_true", *task.scored.columns])
+    known = units["y_true"].notna() & _is_predicted(task, units)
+    if not known.any():
+        raise ValueError(
+            f"{task.name}: none of {len(units)} units has both a label and a prediction. "
+            "Pass cases with labels, together with predictions of all of them."
+        )
+    return units[known]
+
+
+def truth(task: Task, units: pd.DataFrame) -> np.ndarray:
+    """(N,) the labels of judged units: numbers of classes in the order of `scored`, or values."""
+    return task.scored.answer.truth(units["y_true"])
+
+
+def values(task: Task, units: pd.DataFrame) -> np.ndarray:
+    """(N, columns of `scored`) float: what was predicted of each unit."""
+    return units[list(task.scored.columns)].to_numpy(float)
+
+
+def chosen(task: Task, units: pd.DataFrame, threshold: Threshold = 0.5) -> np.ndarray:
+    """(N,) what is predicted of judged units, as `truth` gives the labels."""
+    return task.scored.answer.chosen(values(task, units), threshold)
+
+
+def guesses(task: Task, units: pd.DataFrame, threshold: Threshold, metric: str) -> np.ndarray:
+    """What a metric wants of judged units: what is chosen, or the probabilities."""
+    return task.scored.answer.guesses(values(task, units), threshold, metric)
+
+
+def class_scores(
+    task: Task, units: pd.DataFrame, threshold: Threshold = 0.5, names: Sequence[str] = ()
+) -> dict[str, float]:
+    """Scores of `metrics.METRICS` by name; by default those that suit the kind of answer."""
+    units = judged(task, units)
+    y_true = truth(task, units)
+    return {
+        name: METRICS[name](y_true, guesses(task, units, threshold, name))
+        for name in names or task.scored.answer.usual
+    }
+
+
+def score_of_cases(
+    task: Task, cases: pd.DataFrame, predictions: pd.DataFrame, *, threshold: Threshold = 0.5
+) -> dict[str, float]:
+    """The contest's score; with several heads also those of each, as "<head>_<name>"."""
+    tables.match(cases[cases["path"].notna()], predictions)  # refuses doubled and missing ids
+    scores = task.score_units(judged(task, task.to_units(cases, predictions)), threshold)
+    for head in task.heads if len(task.heads) > 1 else ():
+        if head.name in cases and cases[head.name].notna().any():
+            alone = task.of_head(head)
+            found = class_scores(alone, alone.to_units(cases, predictions))
+            scores.update({f"{head.name}_{name}": value for name, value in found.items()})
+    return scores
+
+
+def label_table(
+    task: Task, cases: pd.DataFrame, predictions: pd.DataFrame, *, threshold: Threshold = 0.5
+) -> pd.DataFrame:
+    """`id` and the label of each unit."""
+    units, answer = task.to_units(cases, predictions), task.scored.answer
+    unknown = list(units["id"][~_is_predicted(task, units)])
+    if unknown:
+        raise ValueError(
+            f"{task.name}: {len(unknown)} of {len(units)} rows lack a prediction, e.g. "
+            f"{unknown[:3]}. Predict the cases of the whole split: mk.predict(run, test)."
+        )
+    labels = [answer.label(code) for code in chosen(task, units, threshold)]
+    written = answer.written(labels, task.submission_labels)
+    return pd.DataFrame({"id": units["id"], task.scored.name: written})
+
+
+def _is_predicted(task: Task, units: pd.DataFrame) -> pd.Series:
+    return units[list(task.scored.columns)].notna().all(axis=1)

@@ -1,0 +1,90 @@
+"""What becomes of logits: probabilities or numbers, collected batch by batch into a table."""
+
+from __future__ import annotations
+
+from typing import Any, Callable, Sequence
+
+import numpy as np
+import pandas as pd
+import torch
+
+from medkit.datasets.task import Task
+
+
+class Table:
+    """The answers of some cases, where they fit into a table: a row a case, a column an answer.
+
+    Logits come in batch by batch, as `predict_batches` gives them.
+    """
+
+    def __init__(self, task: Task):
+        self.task = task
+        self._logits: list[torch.Tensor] = []
+        self._labels: list[torch.Tensor] = []
+
+    def add(self, logits: torch.Tensor, labels: torch.Tensor) -> None:
+        """Take in a batch: logits (N, columns of all heads) and labels (N, heads), on the CPU."""
+        self._logits.append(logits)
+        self._labels.append(labels)
+
+    def gather(self, gather: Callable[[torch.Tensor], Sequence[torch.Tensor]]) -> None:
+        """Take in what other processes have: `gather` gives each one's tensor, in their order."""
+        self._logits, self._labels = list(gather(self.logits)), list(gather(self.labels))
+
+    @property
+    def logits(self) -> torch.Tensor:
+        """(N, columns of all heads), in the order in which they came."""
+        return torch.cat(self._logits)
+
+    @property
+    def labels(self) -> torch.Tensor:
+        """(N, heads), NaN where missing."""
+        return torch.cat(self._labels)
+
+    def predictions(self, ids: Sequence[str]) -> pd.DataFrame:
+        """`id` and a column a class or number."""
+        return to_table(self.task, ids, self.logits)
+
+
+class Probabilities:
+    """Of one of several classes: the softmax of its logits."""
+
+    collect = Table
+
+    @staticmethod
+    def of(logits: torch.Tensor, temperature: float = 1.0) -> torch.Tensor:
+        """(N, classes): probabilities, flatter with a temperature above 1."""
+        return torch.softmax(logits / temperature, 1)
+
+
+class Values:
+    """Of a number: the model's answer itself."""
+
+    collect = Table
+
+    @staticmethod
+    def of(logits: torch.Tensor, temperature: float = 1.0) -> torch.Tensor:
+        """(N, 1), whatever the temperature."""
+        return logits
+
+
+ANSWERS = {"classes": Probabilities, "number": Values}  # of each kind
+
+
+def collector(task: Task) -> Table:
+    """An empty collection of a task's answers."""
+    (collect,) = {ANSWERS[head.kind].collect for head in task.heads}
+    return collect(task)
+
+
+def answers_of(task: Task, logits: torch.Tensor, temperature: float = 1.0) -> torch.Tensor:
+    """(N, columns of all heads): what is answered by logits of the same shape and precision."""
+    parts = [ANSWERS[head.kind].of(logits[:, part], temperature) for head, part in task.parts()]
+    return torch.cat(parts, 1)
+
+
+def to_table(task: Task, ids: Sequence[str], logits: torch.Tensor) -> pd.DataFrame:
+    """Logits as a table of predictions, reckoned in float64."""
+    values: np.ndarray = answers_of(task, logits.double()).numpy()
+    table: dict[str, Any] = {"id": list(ids), **dict(zip(task.columns, values.T))}
+    return pd.DataFrame(table)

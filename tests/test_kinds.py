@@ -1,0 +1,127 @@
+"""Kinds of answers: every layer has a row for each, and nobody else asks which one it is."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import medkit as mk
+from medkit.datasets.kinds import KINDS
+from medkit.metrics import METRICS
+
+ROOT = Path(mk.__file__).parent
+TABLES = {  # what each layer knows of a kind of answer
+    "datasets.kinds": "KINDS",  # labels, metrics, what is chosen and written
+    "loading.labels": "LABELS",  # labels as tensors
+    "models.factory": "LAYERS",  # the last layer
+    "inference.answers": "ANSWERS",  # what becomes of logits
+    "inference.judging": "CUTS",  # how a threshold is chosen
+    "inference.ensembling": "BLENDS",  # how several answers become one
+    "training.losses": "LOSSES",
+}
+
+
+@pytest.mark.parametrize("module", TABLES)
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_layer_has_a_row_for_every_kind(module, kind):
+    table = getattr(importlib.import_module(f"medkit.{module}"), TABLES[module])
+    assert kind in table and set(table) == set(KINDS)
+
+
+def asks(tree):
+    """The lines of a module on which a kind of answer is asked for, and not looked up."""
+    for node in ast.walk(tree):
+        tests = []
+        if isinstance(node, (ast.If, ast.IfExp, ast.While, ast.Assert)):
+            tests = [node.test]
+        elif isinstance(node, ast.comprehension):
+            tests = node.ifs
+        elif isinstance(node, ast.BoolOp):
+            tests = node.values
+        elif isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.Not):
+            tests = [node.operand]
+        elif isinstance(node, ast.Call) and getattr(node.func, "id", "") == "bool":
+            tests = node.args
+        elif isinstance(node, ast.Compare):
+            sides = [node.left, *node.comparators]
+            if any(isinstance(s, ast.Attribute) and s.attr == "kind" and of_head(s) for s in sides):
+                yield node.lineno
+        for test in tests:
+            if isinstance(test, ast.Attribute) and test.attr == "classes":
+                yield test.lineno
+            elif isinstance(test, ast.Name) and test.id == "classes":
+                yield test.lineno
+
+
+def of_head(node):
+    value = node.value
+    name = getattr(value, "id", getattr(value, "attr", ""))
+    return name in ("head", "h", "scored")
+
+
+def test_asking_is_seen():
+    code = "if head.classes: 1\nx = 1 if not classes else 2\ny = head.kind == 'number'\n"
+    code += (
+        "z = [h for h in task.heads if h.classes]\nfine = TABLE[head.kind]\nmetric.kind == 'a'\n"
+    )
+    assert sorted(set(asks(ast.parse(code)))) == [1, 2, 3, 4]
+
+
+ASKING = {"datasets/task.py"}  # `Head` itself, which tells the kind by the classes
+
+
+@pytest.mark.parametrize(
+    "path", sorted(ROOT.rglob("*.py")), ids=lambda path: path.relative_to(ROOT).as_posix()
+)
+def test_nobody_asks_for_the_kind(path):
+    if path.relative_to(ROOT).as_posix() not in ASKING:
+        assert not list(asks(ast.parse(path.read_text(encoding="utf-8"))))
+
+
+HEADS = [mk.Head("kind", ("a", "b", "c")), mk.Head("sex", ("f", "m")), mk.Head("age")]
+
+
+@pytest.mark.parametrize("head", HEADS, ids=lambda head: head.name)
+def test_an_answer_is_read_told_and_written_back(head):
+    answer = head.answer
+    labels = pd.Series([*(answer.label(code) for code in (0, 1, 1, 0)), None])
+    codes = answer.codes(labels)
+    assert codes[:4].tolist() == [0, 1, 1, 0] and np.isnan(codes[4])
+    assert answer.truth(labels[:4]).tolist() == [0, 1, 1, 0]
+    words = [f"word of {name}" for name in answer.columns]
+    wanted = [words[k] for k in (0, 1, 1, 0)] if answer.is_probability else [0, 1, 1, 0]
+    assert answer.written(list(labels[:4]), words) == wanted
+    assert len(answer.likeliest(labels.dropna())) == len(answer.columns) == len(head.columns)
+    assert {METRICS[name].kind for name in answer.usual} <= set(answer.takes)
+    for name in (*answer.usual, *answer.shown):
+        answer.check_metric(name)
+    assert len(answer.strata(labels)) == len(labels)
+
+
+def test_what_is_predicted_is_chosen_by_kind():
+    three, two, age = (head.answer for head in HEADS)
+    probs = np.array([[0.5, 0.3, 0.2], [0.1, 0.2, 0.7]])
+    assert three.chosen(probs).tolist() == [0, 2]
+    assert three.chosen(probs, {"a": 0.9, "b": 0.1, "c": 0.9}).tolist() == [1, 1]
+    assert two.chosen(probs[:, :2], 0.25).tolist() == [1, 0]
+    assert age.chosen(np.array([[61.0], [3.5]])).tolist() == [61.0, 3.5]
+    assert two.guesses(probs[:, :2], 0.5, "auc").tolist() == [0.3, 0.2]
+    assert three.guesses(probs, 0.5, "auc").shape == (2, 3)
+    assert age.guesses(np.array([[61.0]]), 0.5, "mae").tolist() == [61.0]
+
+
+def test_a_kind_is_told_by_the_classes_or_by_name():
+    assert [head.kind for head in HEADS] == ["classes", "classes", "number"]
+    assert mk.Head("age", kind="number") == mk.Head("age")
+    with pytest.raises(ValueError, match=r"kind 'numbr' \(expected one of classes, number\)"):
+        mk.Head("age", kind="numbr")
+
+
+def test_numbers_are_not_drawn_equally_often():
+    with pytest.raises(ValueError, match="balanced=True draws each class .* age is a number"):
+        mk.Head("age").answer.chances(np.zeros(3))
