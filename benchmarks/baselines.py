@@ -19,7 +19,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 import medkit as mk
-from medkit.inference.predicting import make_dataset
+from medkit.loading.loader import make_dataset
 from medkit.metrics import bootstrap_interval, compare
 from medkit.tables import match, visible
 

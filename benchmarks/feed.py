@@ -33,10 +33,10 @@ from torchvision.datasets import ImageFolder
 import medkit as mk
 from medkit import machine
 from medkit.images import crop
-from medkit.inference.predicting import make_dataset, new_model
 from medkit.loading import augment
 from medkit.loading.cache import open_cache, squares
-from medkit.loading.loader import CaseDataset, KeyedSampler, make_loader
+from medkit.loading.loader import CaseDataset, KeyedSampler, make_dataset, make_loader
+from medkit.models.factory import new_model
 from medkit.tables import visible
 from medkit.training.losses import Objective
 from medkit.training.optimizing import make_optimizer

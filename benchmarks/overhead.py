@@ -22,8 +22,8 @@ from torch.nn.utils import clip_grad_norm_
 
 import medkit as mk
 from medkit.devices import find_device
-from medkit.inference.predicting import new_model
 from medkit.loading.loader import Batch, make_loader
+from medkit.models.factory import new_model
 from medkit.runs.folder import data_folder, open_folder
 from medkit.runs.holding import Hold, hold
 from medkit.training.loop import Loop

@@ -20,7 +20,8 @@ from torch.nn.functional import cross_entropy
 
 import medkit as mk
 from medkit.inference.answers import to_table
-from medkit.inference.predicting import make_dataset, new_model
+from medkit.loading.loader import make_dataset
+from medkit.models.factory import new_model
 from medkit.tables import visible
 
 

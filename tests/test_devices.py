@@ -10,7 +10,7 @@ from torch.nn import SyncBatchNorm
 import medkit as mk
 from medkit import devices
 from medkit.devices import find_device, has_bfloat16
-from medkit.inference.predicting import new_model
+from medkit.models.factory import new_model
 from medkit.training import loop
 from medkit.training.fitting import FUSED_ATTENTION, torch_settings
 from medkit.training.ranks import Ranks

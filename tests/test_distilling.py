@@ -10,7 +10,7 @@ from small_runs import QUIET, TINY
 
 import medkit as mk
 from medkit.inference.answers import answers_of
-from medkit.inference.predicting import new_model
+from medkit.models.factory import new_model
 from medkit.runs.folder import open_folder
 from medkit.runs.state import load_state, save_state, weights_hash
 from medkit.training import distilling, loop, probing, validating

@@ -5,10 +5,10 @@ import pytest
 import torch
 
 import medkit as mk
-from medkit.inference.predicting import make_dataset
 from medkit.loading.loader import (
     KeyedSampler,
     encode_facts,
+    make_dataset,
     make_loader,
 )
 from medkit.tables import visible

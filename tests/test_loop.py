@@ -317,7 +317,7 @@ def _header(content):
 
 
 def test_the_initial_weights_can_be_recomputed(straight):
-    from medkit.inference.predicting import new_model
+    from medkit.models.factory import new_model
 
     model = new_model(straight.task, straight.config)
     assert weights_hash(model.state_dict()) == straight.machine["initial_weights"]

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 import medkit as mk
-from medkit.inference.predicting import new_model
+from medkit.models.factory import new_model
 from medkit.training import neighbours
 from medkit.training.neighbours import (
     activation_bytes,

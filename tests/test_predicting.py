@@ -10,6 +10,7 @@ import torch
 import medkit as mk
 from medkit.inference import predicting
 from medkit.inference.answers import to_table
+from medkit.models.factory import new_model
 from medkit.runs.state import weights_hash
 from medkit.tables import visible
 
@@ -103,7 +104,7 @@ def test_other_errors_are_not_taken_for_a_full_gpu(run, drawn, monkeypatch):
 def test_a_new_model_is_of_its_configs_size_and_seed():
     config = mk.Config("caries", model="test_vit", image_size=48, seed=7)
     seeds = (7, 7, 8)
-    models = [predicting.new_model(TASK, replace(config, seed=seed)) for seed in seeds]
+    models = [new_model(TASK, replace(config, seed=seed)) for seed in seeds]
     one, same, other = (weights_hash(model.state_dict()) for model in models)
     assert one == same != other
     images = torch.zeros(1, 3, 48, 48, dtype=torch.uint8)
@@ -113,7 +114,7 @@ def test_a_new_model_is_of_its_configs_size_and_seed():
 def test_only_a_model_of_arcface_answers_by_cosines():
     config = mk.Config("caries", model="test_resnet", image_size=32)
     arcface = replace(config, arcface_margin=0.3, arcface_scale=8.0)
-    plain, cosine = (predicting.new_model(TASK, one).classifier for one in (config, arcface))
+    plain, cosine = (new_model(TASK, one).classifier for one in (config, arcface))
     assert type(plain) is torch.nn.Linear and cosine.scale == 8.0
 
 

@@ -17,7 +17,8 @@ import pytest
 import torch
 
 import medkit as mk
-from medkit.loading.loader import UNLABELLED, Batch, KeyedSampler
+from medkit.loading.labels import UNLABELLED
+from medkit.loading.loader import Batch, KeyedSampler
 from medkit.runs.folder import open_folder
 from medkit.runs.holding import read_status
 from medkit.runs.state import load_state, weights_hash

@@ -14,8 +14,8 @@ import pytest
 import torch
 
 import medkit as mk
-from medkit.inference.predicting import new_model
 from medkit.machine import describe_shape
+from medkit.models.factory import new_model
 from medkit.runs.state import load_state, weights_hash
 from medkit.training import loop
 
@@ -114,7 +114,7 @@ def test_initial_weights_are_equal_over_versions_and_threads(capability):
     """Both lanes are held to the same two hashes, of CPUs with AVX and of those without."""
     script = """
         import torch, medkit as mk
-        from medkit.inference.predicting import new_model
+        from medkit.models.factory import new_model
         from medkit.machine import describe_shape
         from medkit.runs.state import weights_hash
         config = mk.Config("caries", image_size=64, seed=7)

@@ -92,7 +92,7 @@ def score_units(units: pd.DataFrame, threshold: Threshold = 0.5) -> dict[str, fl
 
 
 def smooth_epochs(
-    task: Task, cases: pd.DataFrame, predictions: pd.DataFrame, *, width: int = 3
+    task: Task, cases: pd.DataFrame, predictions: pd.DataFrame | None = None, *, width: int = 3
 ) -> pd.DataFrame:
     """Predictions, each the mean over the epochs around it in the same record.
 

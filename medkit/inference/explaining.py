@@ -9,7 +9,8 @@ import numpy as np
 import pandas as pd
 import torch
 
-from medkit.inference.predicting import load_model, make_dataset
+from medkit.inference.predicting import load_model
+from medkit.loading.loader import make_dataset
 from medkit.naming import did_you_mean
 from medkit.runs.folder import Run
 from medkit.tables import visible

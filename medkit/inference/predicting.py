@@ -11,14 +11,11 @@ import pandas as pd
 import torch
 
 from medkit import tables
-from medkit.datasets.task import Task
 from medkit.devices import find_device, free_memory, is_out_of_memory, precision
 from medkit.inference.answers import collector
 from medkit.inference.views import allowed_views, check_views, predict_views
-from medkit.loading.cache import open_cache
-from medkit.loading.loader import CaseDataset, make_loader
-from medkit.models.factory import CaseModel, make_model
-from medkit.runs.config import Config
+from medkit.loading.loader import CaseDataset, make_dataset, make_loader
+from medkit.models.factory import CaseModel, new_model
 from medkit.runs.folder import Run
 from medkit.runs.state import load_state
 
@@ -85,42 +82,6 @@ def load_model(run: Run, *, device: str | None = None) -> CaseModel:
     model = new_model(run.task, run.config)
     model.load_state_dict(tensors)
     return model.to(find_device(device)).eval()
-
-
-def new_model(task: Task, config: Config) -> CaseModel:
-    """The untrained model of a config, on the CPU; the same bits for the same config."""
-    return make_model(
-        task,
-        config.model,
-        config.weights,
-        facts=config.facts,
-        drop_rate=config.drop_rate,
-        drop_path_rate=config.drop_path_rate,
-        cosine_scale=config.arcface_scale if config.arcface_margin else 0.0,
-        image_size=config.image_size,
-        seed=config.seed,
-    )
-
-
-def make_dataset(
-    task: Task,
-    config: Config,
-    cases: pd.DataFrame,
-    *,
-    recipe: str | None = None,
-    cache_folder: Path | str | None = None,
-    progress: bool = True,
-) -> CaseDataset:
-    """Visible cases as a dataset, over their decoded store."""
-    cache = open_cache(
-        cases,
-        image_size=config.image_size,
-        region_margin=config.region_margin,
-        region_mask=config.region_mask,
-        folder=cache_folder,
-        progress=progress,
-    )
-    return CaseDataset(task, cases, cache, facts=config.facts, recipe=recipe, seed=config.seed)
 
 
 def predict_batches(

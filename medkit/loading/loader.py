@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import signal
+from pathlib import Path
 from typing import Iterable, Iterator, NamedTuple, Sequence
 
 import numpy as np
@@ -14,9 +15,10 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from medkit import seeding
 from medkit.datasets.task import Fact, Task
 from medkit.loading import augment
-from medkit.loading.cache import Cache
+from medkit.loading.cache import Cache, open_cache
 from medkit.loading.labels import label_type
 from medkit.naming import did_you_mean
+from medkit.runs.config import Config
 
 
 class Batch(NamedTuple):
@@ -76,6 +78,27 @@ class CaseDataset(Dataset):
 
     def __getstate__(self) -> dict:
         return {**self.__dict__, "_transform": None}
+
+
+def make_dataset(
+    task: Task,
+    config: Config,
+    cases: pd.DataFrame,
+    *,
+    recipe: str | None = None,
+    cache_folder: Path | str | None = None,
+    progress: bool = True,
+) -> CaseDataset:
+    """Visible cases as a dataset, over their decoded store."""
+    cache = open_cache(
+        cases,
+        image_size=config.image_size,
+        region_margin=config.region_margin,
+        region_mask=config.region_mask,
+        folder=cache_folder,
+        progress=progress,
+    )
+    return CaseDataset(task, cases, cache, facts=config.facts, recipe=recipe, seed=config.seed)
 
 
 class KeyedSampler(Sampler):

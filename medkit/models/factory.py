@@ -16,6 +16,7 @@ from medkit import seeding
 from medkit.datasets.task import Task
 from medkit.loading.loader import fact_list
 from medkit.naming import did_you_mean
+from medkit.runs.config import Config
 from medkit.runs.state import load_state
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # ImageNet's: for drawn weights, by habit
@@ -107,6 +108,21 @@ class CaseModel(nn.Module):
         pooled = self.backbone.forward_head(features, pre_logits=True)
         answers = self.classifier(torch.cat([self.dropout(pooled), facts.to(pooled.dtype)], 1))
         return answers.float() * self.spread + self.offset if self.has_units else answers
+
+
+def new_model(task: Task, config: Config) -> CaseModel:
+    """The untrained model of a config, on the CPU; the same bits for the same config."""
+    return make_model(
+        task,
+        config.model,
+        config.weights,
+        facts=config.facts,
+        drop_rate=config.drop_rate,
+        drop_path_rate=config.drop_path_rate,
+        cosine_scale=config.arcface_scale if config.arcface_margin else 0.0,
+        image_size=config.image_size,
+        seed=config.seed,
+    )
 
 
 def make_model(

@@ -9,8 +9,7 @@ import pandas as pd
 
 from medkit.datasets import get_task
 from medkit.datasets.task import Head, Task
-from medkit.inference.predicting import make_dataset
-from medkit.loading.loader import Batch, fact_list
+from medkit.loading.loader import Batch, fact_list, make_dataset
 from medkit.runs.config import Config
 from medkit.show.canvas import Picture, grid_of, short, styled
 from medkit.training.loop import Loop

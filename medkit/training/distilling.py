@@ -15,8 +15,9 @@ from torch import nn
 from medkit import files, seeding
 from medkit.datasets.task import Task
 from medkit.inference.answers import answers_of, collector
-from medkit.inference.predicting import load_model, make_dataset, new_model, predict_batches
-from medkit.models.factory import CaseModel
+from medkit.inference.predicting import load_model, predict_batches
+from medkit.loading.loader import make_dataset
+from medkit.models.factory import CaseModel, new_model
 from medkit.runs.config import Config
 from medkit.runs.folder import Run
 from medkit.runs.state import load_state, save_state, weights_hash

@@ -17,13 +17,13 @@ from timm.layers import convert_sync_batchnorm
 from medkit import files, machine, tables
 from medkit.datasets.task import Task
 from medkit.devices import free_memory
-from medkit.inference.predicting import make_dataset
 from medkit.loading import augment
 from medkit.loading.labels import label_type
 from medkit.loading.loader import (
     Batch,
     CaseDataset,
     KeyedSampler,
+    make_dataset,
     make_loader,
     on_device,
 )

@@ -11,8 +11,7 @@ import pandas as pd
 
 from medkit.datasets import get_task
 from medkit.devices import find_device
-from medkit.inference.predicting import make_dataset
-from medkit.loading.loader import Batch, CaseDataset, KeyedSampler, make_loader
+from medkit.loading.loader import Batch, CaseDataset, KeyedSampler, make_dataset, make_loader
 from medkit.progress import Status, track
 from medkit.runs.config import Config
 from medkit.training.distilling import ask_teachers
