@@ -122,7 +122,7 @@ def drawn_contest(name, base):
         of `train` and `test`.
     """
     task, row = mk.get_task(name), {**USUAL, **CONTRACT[name]}
-    reader = task.inspect.__module__.rpartition(".")[2]
+    reader = task.own["inspect"].__module__.rpartition(".")[2]
     data = base / "대회" / reader
     if not data.exists():  # tasks that share a reader share what is drawn
         task.draw(data, seed=SEED, **row["drawn"])
