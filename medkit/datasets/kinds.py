@@ -20,18 +20,50 @@ SHOWN_OF_TWO = ("f1_macro", "f1_binary", "accuracy", "sensitivity", "specificity
 QUARTERS = ("low", "below", "above", "high")  # of the values of a number
 
 
-class ClassAnswer:
-    """One of several classes: a label is a name, a prediction the probability of each class."""
+class Answer:
+    """What all kinds share.
 
-    is_probability = True  # its columns of predictions add up to 1
-    takes = ("labels", "probabilities")  # the kinds of metrics that score it, the usual one first
+    Attributes:
+        columns: of a table of predictions or units, and of the model's output.
+        words: what a label is, for messages.
+        takes: the kinds of metrics that score it (`metrics.Metric.kind`).
+        is_probability: whether its columns of predictions are probabilities that add up to 1.
+        usual, shown: the scores that are told, and those that are shown with their intervals.
+    """
+
+    columns: tuple[str, ...]
+    words: str
+    takes: tuple[str, ...]
+    is_probability: bool
+    usual: tuple[str, ...]
+    shown: tuple[str, ...]
 
     def __init__(self, name: str, classes: Sequence[str]):
-        self.name, self.columns = name, tuple(classes)
+        self.name = name
+
+    def is_predicted(self, units: pd.DataFrame) -> pd.Series:
+        """(N,) bool: which units have a prediction."""
+        return units[list(self.columns)].notna().all(axis=1)
+
+    def check_metric(self, metric: str) -> None:
+        """Refuse a metric of another kind of answer."""
+        if METRICS[metric].kind not in self.takes:
+            raise ValueError(f"{metric}: {self.name} is {self.words}, which has no such score.")
+
+
+class ClassAnswer(Answer):
+    """One of several classes: a label is a name, a prediction the probability of each class."""
+
+    is_probability = True
+    takes = ("labels", "probabilities")
+
+    def __init__(self, name: str, classes: Sequence[str]):
+        super().__init__(name, classes)
+        self.columns = tuple(classes)
         self.words = f"one of {len(self.columns)} classes"
         is_two = len(self.columns) == 2
-        self.usual = USUAL_OF_TWO if is_two else USUAL_OF_MORE  # scores that are told
-        self.shown = SHOWN_OF_TWO if is_two else USUAL_OF_MORE  # with their intervals
+        self.usual = USUAL_OF_TWO if is_two else USUAL_OF_MORE
+        self.shown = SHOWN_OF_TWO if is_two else USUAL_OF_MORE
 
     def codes(self, labels: pd.Series) -> np.ndarray:
         """(N,) float: the number of each label among the classes, not a number where it is missing.
@@ -69,7 +101,7 @@ class ClassAnswer:
 
     def check_metric(self, metric: str) -> None:
         """Refuse a metric of another kind of answer, or of two classes where there are more."""
-        _check_takes(self, metric)
+        super().check_metric(metric)
         if len(self.columns) > 2 and metric in OF_TWO_CLASSES:
             raise ValueError(
                 f"{metric}: {self.name} has {len(self.columns)} classes (expected 2). Take "
@@ -104,7 +136,7 @@ class ClassAnswer:
         return [words[code] for code in self.truth(pd.Series(labels, dtype=object))]
 
 
-class NumberAnswer:
+class NumberAnswer(Answer):
     """A number: labels and predictions are values of the one column that has the head's name."""
 
     is_probability = False
@@ -113,7 +145,8 @@ class NumberAnswer:
     usual = shown = ("mae", "rmse", "r2")
 
     def __init__(self, name: str, classes: Sequence[str] = ()):
-        self.name, self.columns = name, (name,)
+        super().__init__(name, classes)
+        self.columns = (name,)
 
     def codes(self, labels: pd.Series) -> np.ndarray:
         """(N,) float: the values, not a number where one is missing.
@@ -145,10 +178,6 @@ class NumberAnswer:
         """What a metric wants of (N, 1) predictions."""
         return values[:, 0]
 
-    def check_metric(self, metric: str) -> None:
-        """Refuse a metric of another kind of answer."""
-        _check_takes(self, metric)
-
     def missing(self, labels: pd.Series) -> list[str]:
         """Nothing: a number has no classes that could be missing."""
         return []
@@ -177,9 +206,3 @@ class NumberAnswer:
 
 
 KINDS = {"classes": ClassAnswer, "number": NumberAnswer}
-Answer = Union[ClassAnswer, NumberAnswer]
-
-
-def _check_takes(answer: Answer, metric: str) -> None:
-    if METRICS[metric].kind not in answer.takes:
-        raise ValueError(f"{metric}: {answer.name} is {answer.words}, which has no such score.")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import warnings
 from dataclasses import asdict, dataclass, field, fields, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Callable, Iterator, Mapping
 
@@ -51,7 +52,7 @@ class Head:
                 f"{did_you_mean(self.kind, KINDS)}"
             )
 
-    @property
+    @cached_property
     def answer(self) -> Answer:
         """How its labels and predictions are read and scored."""
         return KINDS[self.kind](self.name, self.classes)

@@ -39,7 +39,7 @@ def judged(task: Task, units: pd.DataFrame) -> pd.DataFrame:
         ValueError: when there is none.
     """
     tables.check_columns(task.name, units, ["y_true", *task.scored.columns])
-    known = units["y_true"].notna() & _is_predicted(task, units)
+    known = units["y_true"].notna() & task.scored.answer.is_predicted(units)
     if not known.any():
         raise ValueError(
             f"{task.name}: none of {len(units)} units has both a label and a prediction. "
@@ -99,7 +99,7 @@ def label_table(
 ) -> pd.DataFrame:
     """`id` and the label of each unit."""
     units, answer = task.to_units(cases, predictions), task.scored.answer
-    unknown = list(units["id"][~_is_predicted(task, units)])
+    unknown = list(units["id"][~answer.is_predicted(units)])
     if unknown:
         raise ValueError(
             f"{task.name}: {len(unknown)} of {len(units)} rows lack a prediction, e.g. "
@@ -108,7 +108,3 @@ def label_table(
     labels = [answer.label(code) for code in chosen(task, units, threshold)]
     written = answer.written(labels, task.submission_labels)
     return pd.DataFrame({"id": units["id"], task.scored.name: written})
-
-
-def _is_predicted(task: Task, units: pd.DataFrame) -> pd.Series:
-    return units[list(task.scored.columns)].notna().all(axis=1)
