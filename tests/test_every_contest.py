@@ -212,8 +212,8 @@ def test_mirroring_twice_is_the_identity(contest):
 
 def test_it_describes_itself_in_json(contest):
     task, told = contest.task, json.loads(json.dumps(contest.task.describe()))
-    again = from_description(told, **task.own_functions())
-    assert again.describe() == told and again.own_functions() == task.own_functions()
+    again = from_description(told, **task.own)
+    assert again.describe() == told and again.own == task.own
     for name, value in vars(task).items():
         assert callable(value) or getattr(again, name) == value, name
 

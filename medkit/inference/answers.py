@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Callable, Sequence
+from typing import Any, Callable, Iterable, Sequence
 
 import numpy as np
 import pandas as pd
@@ -12,10 +12,7 @@ from medkit.datasets.task import Task
 
 
 class Table:
-    """The answers of some cases, where they fit into a table: a row a case, a column an answer.
-
-    Logits come in batch by batch, as `predict_batches` gives them.
-    """
+    """The answers of some cases, where they fit into a table: a row a case, a column an answer."""
 
     def __init__(self, task: Task):
         self.task = task
@@ -40,6 +37,10 @@ class Table:
     def labels(self) -> torch.Tensor:
         """(N, heads), NaN where missing."""
         return torch.cat(self._labels)
+
+    def loss(self, plain: Callable[[torch.Tensor, torch.Tensor], torch.Tensor]) -> float:
+        """What `plain(logits, labels)` says of all of them."""
+        return float(plain(self.logits, self.labels))
 
     def predictions(self, ids: Sequence[str]) -> pd.DataFrame:
         """`id` and a column a class or number."""
@@ -71,10 +72,13 @@ class Values:
 ANSWERS = {"classes": Probabilities, "number": Values}  # of each kind
 
 
-def collector(task: Task) -> Table:
-    """An empty collection of a task's answers."""
+def collected(task: Task, batches: Iterable[tuple[torch.Tensor, torch.Tensor]]) -> Table:
+    """A task's answers, taken in batch by batch as `predict_batches` gives them."""
     (collect,) = {ANSWERS[head.kind].collect for head in task.heads}
-    return collect(task)
+    answers = collect(task)
+    for logits, labels in batches:
+        answers.add(logits, labels)
+    return answers
 
 
 def answers_of(task: Task, logits: torch.Tensor, temperature: float = 1.0) -> torch.Tensor:

@@ -12,7 +12,7 @@ import torch
 
 from medkit import tables
 from medkit.devices import find_device, free_memory, is_out_of_memory, precision
-from medkit.inference.answers import collector
+from medkit.inference.answers import collected
 from medkit.inference.views import allowed_views, check_views, predict_views
 from medkit.loading.loader import CaseDataset, make_dataset, make_loader
 from medkit.models.factory import CaseModel, new_model
@@ -52,7 +52,6 @@ def predict(
             "task.inspect(data, split), which lists what cannot be used."
         )
     dataset = make_dataset(task, config, seen, cache_folder=cache_folder)
-    answers = collector(task)
     batches = predict_batches(
         model,
         dataset,
@@ -62,9 +61,7 @@ def predict(
         num_workers=num_workers,
         amp=config.amp,
     )
-    for logits, labels in batches:
-        answers.add(logits, labels)
-    table = answers.predictions(seen["id"])
+    table = collected(task, batches).predictions(seen["id"])
     unread = list(cases["id"][cases["path"].isna()])
     if unread:
         warnings.warn(

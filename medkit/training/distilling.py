@@ -14,7 +14,7 @@ from torch import nn
 
 from medkit import files, seeding
 from medkit.datasets.task import Task
-from medkit.inference.answers import answers_of, collector
+from medkit.inference.answers import answers_of, collected
 from medkit.inference.predicting import load_model, predict_batches
 from medkit.loading.loader import make_dataset
 from medkit.models.factory import CaseModel, new_model
@@ -128,12 +128,8 @@ def ask_teachers(
         log(f"asking the teacher {path} ({teacher.config.model}) about {len(rows)} cases")
         shown = cases.iloc[rows].reset_index(drop=True)
         data = make_dataset(task, teacher.config, shown, cache_folder=cache_folder, progress=False)
-        size = 2 * teacher.config.batch_size
-        answers = collector(task)
-        for batch in predict_batches(
-            model, data, np.arange(len(rows)), batch_size=size, amp=teacher.config.amp
-        ):
-            answers.add(*batch)
+        options = {"batch_size": 2 * teacher.config.batch_size, "amp": teacher.config.amp}
+        answers = collected(task, predict_batches(model, data, np.arange(len(rows)), **options))
         votes.append(answers_of(task, answers.logits.float(), config.distill_temperature))
         hashes.append(weights_hash(model.state_dict()))
     soft = torch.full((len(cases), len(task.columns)), float("nan"))

@@ -190,8 +190,7 @@ class Loop:
         rows = self.valid_rows[self.ranks.share(len(self.valid_rows))][: 2 * len(batch.rows)]
         if len(rows):
             first = students(self.model)[0]
-            answers = self.validation.predict(first, self.valid_set, rows)
-            self.objective.plain(answers.logits, answers.labels)
+            self.validation.predict(first, self.valid_set, rows).loss(self.objective.plain)
         count = sum(p.numel() for p in self.stepper.parameters) / 1e6
         self.log(
             f"{self.config.model}: {count:.1f} million weights; {self.steps} steps of "

@@ -10,7 +10,7 @@ import pandas as pd
 import torch
 
 from medkit.datasets.task import Task
-from medkit.inference.answers import Table, collector, to_table
+from medkit.inference.answers import Table, collected, to_table
 from medkit.inference.predicting import predict_batches
 from medkit.loading.loader import CaseDataset
 from medkit.models.factory import CaseModel
@@ -102,14 +102,12 @@ class Validation:
         answers = self.predict(model, dataset, self.rows[ranks.share(len(self.rows))])
         answers.gather(ranks.gather)
         predictions = answers.predictions(self.ids)
-        scores = {"valid_loss": self.objective.plain(answers.logits, answers.labels)}
+        scores = {"valid_loss": answers.loss(self.objective.plain)}
         scores.update(self.task.score(self.cases, predictions))
         return {name: float(value) for name, value in scores.items()}, predictions
 
     def predict(self, model: CaseModel, dataset: CaseDataset, rows: np.ndarray) -> Table:
         """What a model answers of some rows."""
         size, amp = 2 * self.config.batch_size, self.config.amp
-        answers = collector(self.task)
-        for batch in predict_batches(model, dataset, rows, batch_size=size, amp=amp):
-            answers.add(*batch)
-        return answers
+        batches = predict_batches(model, dataset, rows, batch_size=size, amp=amp)
+        return collected(self.task, batches)
