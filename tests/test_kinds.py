@@ -72,7 +72,7 @@ def test_asking_is_seen():
     assert sorted(set(asks(ast.parse(code)))) == [1, 2, 3, 4]
 
 
-ASKING = {"datasets/task.py"}  # `Head` itself, which tells the kind by the classes
+ASKING = {"datasets/task_data.py"}  # `Head` itself, which tells the kind by the classes
 
 
 @pytest.mark.parametrize(
