@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import cv2
 import numpy as np
 
-from medkit import files
+from medkit.datasets.drawing.surfaces import backdrop, develop, fitted, noise, oval
+from medkit.datasets.drawing.writing import check_counts, check_size, write_lines, write_picture
 from medkit.progress import track
 from medkit.seeding import generator
 
 PER_PATIENT = 4  # patches
-MALIGNANT = 0.3  # of the patients: 2,400 of 8,000 patches in the contest
+SIDE = 512  # of the sheet that all is drawn on
 
 
 def draw_pathology(
-    folder: Path | str, *, seed: int = 0, n_train: int = 80, n_test: int = 40, size: int = 512
+    folder: Path | str, *, seed: int = 0, n_train: int = 80, n_test: int = 40, size: int = SIDE
 ) -> None:
     """Write a drawn pathology contest: `{train,test}/{<split>_data/<int>.png,<split>_label}`.
 
@@ -27,18 +27,19 @@ def draw_pathology(
         n_train, n_test: patches, four of each patient.
         size: pixels a side.
     """
+    check_counts("draw_pathology", n_train=n_train, n_test=n_test)
+    check_size("draw_pathology", size, sides=1)
     for split, count, first in (("train", n_train, 0), ("test", n_test, 10**6)):
-        root, labels, patients = Path(folder) / split, [], ["id,patient\n"]
+        root, labels, patients = Path(folder) / split, [], ["id,patient"]
         for number in track(range(1, count + 1), f"drawing {split}"):
             patient = first + (number - 1) // PER_PATIENT
             is_malignant = draw_kind(seed, patient, number)
             picture = draw_patch(seed, patient, number, is_malignant, size)
-            _, payload = cv2.imencode(".png", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
-            files.write_whole(root / f"{split}_data" / f"{number}.png", payload.tobytes())
-            labels.append(f"{number} {int(is_malignant)}\n")
-            patients.append(f"{number},{patient}\n")
-        files.write_whole(root / f"{split}_label", "".join(labels))
-        files.write_whole(root / "patients.csv", "".join(patients))
+            write_picture(root / f"{split}_data" / f"{number}.png", picture)
+            labels.append(f"{number} {int(is_malignant)}")
+            patients.append(f"{number},{patient}")
+        write_lines(root / f"{split}_label", labels)
+        write_lines(root / "patients.csv", patients)
 
 
 def draw_kind(seed: int, patient: int, number: int) -> bool:
@@ -49,31 +50,19 @@ def draw_kind(seed: int, patient: int, number: int) -> bool:
 
 def draw_patch(seed: int, patient: int, number: int, is_malignant: bool, size: int) -> np.ndarray:
     """One patch, (size, size, 3) uint8 RGB: crowded, large, dark nuclei are malignant."""
-    stain, rng = (
-        generator("drawn stain", seed, patient),
-        generator("drawn cells", seed, patient, number),
-    )
-    side = 512
-    pink = np.array((232, 178, 205)) + stain.normal(0, 9, 3)
-    purple = np.array((108, 62, 138)) + stain.normal(0, 12, 3)
-    canvas = np.empty((side, side, 3), np.float32)
-    canvas[:] = pink
-    for scale, strength in ((8, 22), (40, 9)):  # fibres and grain
-        grain = rng.normal(0, 1, (scale, scale)).astype(np.float32)
-        canvas += (
-            strength * cv2.resize(grain, (side, side), interpolation=cv2.INTER_CUBIC)[..., None]
-        )
-    for _ in range(int(rng.integers(0, 3))):  # fat: white, round
-        centre, radius = rng.integers(0, side, 2), int(rng.integers(30, 70))
-        cv2.circle(canvas, tuple(int(v) for v in centre), radius, (246, 240, 244), -1, cv2.LINE_AA)
-    count = int(rng.normal(190, 25) if is_malignant else rng.normal(70, 15))
-    for _ in range(max(10, count)):
-        centre = tuple(int(v) for v in rng.integers(0, side, 2))
-        radius = max(3.0, rng.normal(13, 4) if is_malignant else rng.normal(8, 1.2))
-        stretch = rng.uniform(0.5, 1.0) if is_malignant else rng.uniform(0.8, 1.0)
-        axes, turn = (int(radius), max(2, int(radius * stretch))), float(rng.uniform(0, 180))
+    stain = generator("drawn stain", seed, patient)
+    rng = generator("drawn cells", seed, patient, number)
+    pink = np.asarray((232, 178, 205)) + stain.normal(0, 9, 3)
+    purple = np.asarray((108, 62, 138)) + stain.normal(0, 12, 3)
+    fibres, threads = (noise((SIDE, SIDE), cells, rng) for cells in (8, 40))
+    canvas = backdrop((SIDE, SIDE), pink, 22 * fibres + 9 * threads)
+    many, large, uneven, longest = (190, 13, 4, 0.5) if is_malignant else (70, 8, 1.2, 0.8)
+    for _ in range(max(10, int(rng.normal(many, many / 6)))):
+        radius = max(3.0, rng.normal(large, uneven))
+        axes, turn = (radius, radius * rng.uniform(longest, 1.0)), rng.uniform(0, 180)
         colour = purple + rng.normal(0, 16 if is_malignant else 8, 3)
-        cv2.ellipse(canvas, centre, axes, turn, 0, 360, tuple(map(float, colour)), -1, cv2.LINE_AA)
-    canvas = cv2.GaussianBlur(canvas, (0, 0), 1.2) + rng.normal(0, 4, (side, side, 1))
-    picture = np.clip(canvas, 0, 255).astype(np.uint8)
-    return cv2.resize(picture, (size, size), interpolation=cv2.INTER_AREA)
+        oval(canvas, rng.uniform(0, SIDE, 2), axes, colour, turn=turn)
+    for _ in range(rng.integers(0, 3)):  # fat: white, round, without nuclei
+        radius = rng.uniform(30, 70)
+        oval(canvas, rng.uniform(0, SIDE, 2), (radius, radius), (246, 240, 244))
+    return fitted(develop(canvas, rng, blur=1.2, grain=4), (size, size))

@@ -10,12 +10,17 @@ import json
 from pathlib import Path
 from typing import Iterator
 
-import cv2
 import numpy as np
 
-from medkit import files
 from medkit.datasets.drawing.mouths import VIEWS, Tooth, make_mouth
 from medkit.datasets.drawing.painting import paint_photo
+from medkit.datasets.drawing.writing import (
+    check,
+    check_counts,
+    is_size,
+    write_lines,
+    write_picture,
+)
 from medkit.progress import track
 from medkit.seeding import generator
 
@@ -52,13 +57,10 @@ def draw_caries(
         broken: this many records more in train that cannot be used: by turns a missing picture,
             and a JSON that names another picture.
     """
-    _check(n_train=n_train, n_test=n_test, broken=broken)
-    if not 0 <= decayed_share <= 1:
-        raise ValueError(f"draw_caries: decayed_share {decayed_share!r} (expected 0 to 1).")
-    if not 100 <= widths[0] <= widths[1]:
-        raise ValueError(
-            f"draw_caries: widths {widths!r} (expected smallest and largest in pixels, from 100)."
-        )
+    check_counts("draw_caries", n_train=n_train, n_test=n_test, broken=broken)
+    check("draw_caries", "0 to 1", 0 <= decayed_share <= 1, decayed_share=decayed_share)
+    ascending = is_size(widths, 2, least=100) and widths[0] <= widths[1]
+    check("draw_caries", "smallest and largest in pixels, from 100", ascending, widths=widths)
     folder, options = Path(folder), dict(seed=seed, decayed_share=decayed_share, widths=widths)
     plan = [("train", *photo) for photo in _photos("train", n_train, seed)]
     plan += [("test", *photo) for photo in _photos("test", n_test, seed)]
@@ -128,13 +130,5 @@ def _image_path(number: int, view: str) -> str:
 
 def _write(folder: Path, stem: str, image: np.ndarray | None, record: dict) -> None:
     if image is not None:
-        pixels = cv2.cvtColor(image, cv2.COLOR_RGB2BGR)
-        _, payload = cv2.imencode(".png", pixels, [cv2.IMWRITE_PNG_COMPRESSION, 2])
-        files.write_whole(folder / "image" / f"{stem}.png", payload.tobytes())
-    files.write_whole(folder / "json" / f"{stem}.json", json.dumps(record) + "\n")
-
-
-def _check(**counts: int) -> None:
-    for name, count in counts.items():
-        if not isinstance(count, int) or count < 0:
-            raise ValueError(f"draw_caries: {name} {count!r} (expected a count, 0 or more).")
+        write_picture(folder / "image" / f"{stem}.png", image)
+    write_lines(folder / "json" / f"{stem}.json", [json.dumps(record)])

@@ -8,16 +8,20 @@ import cv2
 import numpy as np
 
 from medkit import files
+from medkit.datasets.drawing.surfaces import fitted
+from medkit.datasets.drawing.writing import check_counts, check_size, write_lines, write_picture
 from medkit.progress import track
 from medkit.seeding import generator
 
 NIGHT = ("Wake", "N1", "N2", "N3", "N2", "REM")  # one cycle of sleep
 UNLABELLED = 2  # epochs at the beginning of each record that no table names
 TEST_FROM = 5000  # the number of the first test record
-COLOURS = {"move": (90, 90, 90), "eeg": (20, 40, 160), "eog": (20, 120, 60), "emg": (150, 40, 40)}
-COLOURS.update(heart=(190, 20, 60), breath=(30, 120, 160), slow=(120, 60, 150))
+WIDE, HIGH = 480, 270  # of the sheet that all is drawn on
+RATE = 64  # points of a trace in a second
 KINDS = ["move"] * 3 + ["eeg"] * 4 + ["eog"] * 2 + ["emg", "heart"] + ["breath"] * 4
 KINDS += ["slow"] * 2 + ["emg"] * 2 + ["slow"] * 2  # from the top, as in the contest's pictures
+COLOURS = {"move": (90, 90, 90), "eeg": (20, 40, 160), "eog": (20, 120, 60), "emg": (150, 40, 40)}
+COLOURS.update(heart=(190, 20, 60), breath=(30, 120, 160), slow=(120, 60, 150))
 WAVES = {  # Hz and height in pixels of the brain's waves, height of the chin's muscle
     "Wake": (9.5, 2.5, 3.0),
     "N1": (6.0, 2.0, 1.6),
@@ -34,7 +38,7 @@ def draw_sleep(
     n_train: int = 6,
     n_test: int = 2,
     epochs: int = 60,
-    size: tuple[int, int] = (480, 270),
+    size: tuple[int, int] = (WIDE, HIGH),
 ) -> None:
     """Write a drawn sleep contest: two tables without header, a folder of pictures a record.
 
@@ -45,27 +49,27 @@ def draw_sleep(
         epochs: of 30 s in each record; the first two have no label.
         size: width and height in pixels.
     """
-    folder = Path(folder)
-    lines: dict[str, list[str]] = {"trainset-for_user.csv": [], "testset-for_user.csv": []}
-    answers = []
+    check_counts("draw_sleep", n_train=n_train, n_test=n_test, epochs=epochs)
+    check_size("draw_sleep", size, sides=2)
+    folder, train, test, answers = Path(folder), [], [], []
     numbers = [*range(1, n_train + 1), *range(TEST_FROM + n_test, TEST_FROM, -1)]
-    plan = [(number, epoch) for number in numbers for epoch in range(1, epochs + 1)]
-    for number, epoch in track(plan, "drawing epochs"):
-        record, stage = f"{number:05d}", hypnogram(number, epochs, seed)[epoch - 1]
-        name = f"{record}_{epoch:04d}.png"
-        picture = draw_epoch(number, epoch, stage, seed, size)
-        _, payload = cv2.imencode(".png", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
-        files.write_whole(folder / record / name, payload.tobytes())
-        if epoch <= UNLABELLED:
-            continue
-        if number < TEST_FROM:
-            lines["trainset-for_user.csv"].append(f"{record},{name},{stage}\n")
-        else:
-            lines["testset-for_user.csv"].append(f"{record},{name}\n")
-            answers.append(f"{record},{name},{stage}\n")
-    for table, rows in lines.items():
-        files.write_whole(folder / table, "\ufeff" + "".join(rows))
-    files.write_whole(folder / "answers.csv", "".join(answers))
+    plan = [
+        (number, *row)
+        for number in numbers
+        for row in enumerate(hypnogram(number, epochs, seed), 1)
+    ]
+    for number, epoch, stage in track(plan, "drawing epochs"):
+        record, name = f"{number:05d}", f"{number:05d}_{epoch:04d}.png"
+        write_picture(folder / record / name, draw_epoch(number, epoch, stage, seed, size))
+        if epoch > UNLABELLED and number < TEST_FROM:
+            train.append(f"{record},{name},{stage}")
+        elif epoch > UNLABELLED:
+            test.append(f"{record},{name}")
+            answers.append(f"{record},{name},{stage}")
+    for split, rows in (("train", train), ("test", test)):
+        text = "".join(f"{row}\n" for row in rows)
+        files.write_whole(folder / f"{split}set-for_user.csv", "\ufeff" + text)
+    write_lines(folder / "answers.csv", answers)
 
 
 def hypnogram(number: int, epochs: int, seed: int = 0) -> list[str]:
@@ -81,45 +85,35 @@ def hypnogram(number: int, epochs: int, seed: int = 0) -> list[str]:
 
 
 def draw_epoch(
-    number: int, epoch: int, stage: str, seed: int = 0, size: tuple[int, int] = (480, 270)
+    number: int, epoch: int, stage: str, seed: int = 0, size: tuple[int, int] = (WIDE, HIGH)
 ) -> np.ndarray:
     """One picture, (H, W, 3) uint8 RGB: the stage shows in brain, eyes and chin."""
     sleeper = generator("drawn sleeper", seed, number)
     rng = generator("drawn epoch", seed, number, epoch)
-    scale, pulse, breath = (
-        sleeper.uniform(0.8, 1.25),
-        sleeper.uniform(0.9, 1.3),
-        sleeper.uniform(0.2, 0.3),
-    )
-    seconds = np.linspace(0, 30, 1920, endpoint=False)
+    scale, pulse, breath = sleeper.uniform((0.8, 0.9, 0.2), (1.25, 1.3, 0.3))
+    seconds = np.arange(30 * RATE) / RATE
+    count = len(seconds)
     eyes = _eyes(stage, seconds, rng)
-    canvas = np.full((270, 480, 3), 250, np.uint8)
+    canvas = np.full((HIGH, WIDE, 3), 250, np.uint8)
     for row, kind in enumerate(KINDS):
-        turn = rng.uniform(0, 2 * np.pi)
         if kind == "eeg":
             trace = _brain(stage, seconds, rng) * scale
         elif kind == "eog":
             trace = eyes * (1 if row % 2 else -1) + 0.4 * _brain(stage, seconds, rng)
         elif kind == "emg":
-            loud = WAVES[stage][2] if row == 9 else 0.6
-            trace = rng.normal(0, loud * scale, len(seconds))
+            chin = row == KINDS.index("emg")
+            trace = rng.normal(0, (WAVES[stage][2] if chin else 0.6) * scale, count)
         elif kind == "heart":
-            trace = -6 * (np.sin(np.pi * pulse * seconds + turn) ** 60) + rng.normal(0, 0.3, 1920)
+            beat = np.sin(np.pi * pulse * seconds + rng.uniform(0, 2 * np.pi))
+            trace = -6 * beat**60 + rng.normal(0, 0.3, count)
         elif kind == "breath":
-            trace = 4 * np.sin(2 * np.pi * breath * seconds + row / 3) + rng.normal(0, 0.3, 1920)
+            trace = 4 * np.sin(2 * np.pi * breath * seconds + row / 3) + rng.normal(0, 0.3, count)
         else:
-            trace = np.full(len(seconds), rng.normal(0, 1.5)) + rng.normal(0, 0.2, len(seconds))
-        points = np.stack([seconds * 16, 12.8 * (row + 0.5) + trace], 1)
-        cv2.polylines(
-            canvas,
-            [np.round(points * 16).astype(np.int32)],
-            False,
-            COLOURS[kind],
-            1,
-            cv2.LINE_AA,
-            4,
-        )
-    return canvas if size == (480, 270) else cv2.resize(canvas, size, None, 0, 0, cv2.INTER_AREA)
+            trace = rng.normal(0, 1.5) + rng.normal(0, 0.2, count)
+        points = np.stack([seconds * WIDE / 30, HIGH / len(KINDS) * (row + 0.5) + trace], 1)
+        at = np.rint(points * 16).astype(np.int32)
+        cv2.polylines(canvas, [at], False, COLOURS[kind], 1, cv2.LINE_AA, 4)
+    return fitted(canvas, size)
 
 
 def _brain(stage: str, seconds: np.ndarray, rng: np.random.Generator) -> np.ndarray:

@@ -1,6 +1,8 @@
-"""Noise, light and layers on arrays of float32, for drawn pictures."""
+"""What drawn pictures are made of: noise, shapes, layers, light on a surface, and a camera."""
 
 from __future__ import annotations
+
+from typing import Any, Sequence
 
 import cv2
 import numpy as np
@@ -27,6 +29,67 @@ def step(value: np.ndarray, low: float, high: float) -> np.ndarray:
 def mix(canvas: np.ndarray, colour: np.ndarray, alpha: np.ndarray) -> None:
     """Lay a colour or a picture over the canvas, in place, as far as `alpha` says."""
     canvas += alpha[..., None].astype(np.float32) * (np.asarray(colour, np.float32) - canvas)
+
+
+def backdrop(shape: tuple[int, int], colour: Any, blotches: np.ndarray) -> np.ndarray:
+    """A sheet to draw on, of one colour but for the light `blotches`, (H, W): (H, W, 3) uint8.
+
+    Bytes, since OpenCV smooths the edges of shapes on nothing else.
+    """
+    return _lit(np.full((*shape, 3), np.clip(colour, 0, 255), np.uint8), blotches)
+
+
+def oval(
+    canvas: np.ndarray,
+    middle: Sequence[float],
+    axes: Sequence[float],
+    colour: Any,
+    *,
+    turn: float = 0.0,
+    arc: tuple[float, float] = (0, 360),
+    thick: int = -1,
+) -> None:
+    """An ellipse about `middle` with half axes `axes`, filled or as a line `thick` pixels wide.
+
+    Args:
+        turn, arc: degrees.
+    """
+    x, y, a, b = (int(16 * value + 0.5) for value in (*middle, *axes))
+    shade = np.ravel(colour).tolist()
+    cv2.ellipse(canvas, (x, y), (a, b), turn, *arc, shade, thick, cv2.LINE_AA, 4)
+
+
+def polygon(canvas: np.ndarray, points: Any, colour: Any) -> None:
+    """A filled polygon; `points` are (N, 2) in pixels and parts of them."""
+    at = np.rint(np.asarray(points) * 16).astype(np.int32)
+    cv2.fillPoly(canvas, [at], np.ravel(colour).tolist(), cv2.LINE_AA, 4)
+
+
+def develop(
+    canvas: np.ndarray, rng: np.random.Generator, *, blur: float, grain: float
+) -> np.ndarray:
+    """What a camera makes of (H, W) or (H, W, 3): out of focus by `blur` pixels, and with grain.
+
+    Returns:
+        (H, W, 3) uint8.
+    """
+    grains = rng.standard_normal(canvas.shape[:2], np.float32) * np.float32(grain)
+    picture = _lit(cv2.GaussianBlur(canvas, (0, 0), blur), grains)
+    return picture if picture.ndim == 3 else cv2.cvtColor(picture, cv2.COLOR_GRAY2RGB)
+
+
+def _lit(canvas: np.ndarray, light: np.ndarray) -> np.ndarray:
+    """A canvas lighter by `light`, (H, W), as bytes; NumPy would take ten times as long."""
+    light = np.asarray(light, np.float32)
+    light = cv2.merge([light] * 3) if canvas.ndim == 3 else light
+    return cv2.add(canvas, light, dtype=cv2.CV_8U)
+
+
+def fitted(picture: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """The picture at a width and height, the same where it has them."""
+    if picture.shape[1::-1] == tuple(size):
+        return picture
+    return cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
 
 
 def relief(height: np.ndarray, shine: float) -> tuple[np.ndarray, np.ndarray]:

@@ -1,0 +1,61 @@
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import pytest
+
+import medkit as mk
+from medkit.datasets import TASKS
+from medkit.datasets.drawing.writing import check, check_counts, write_lines, write_picture
+from medkit.images.decode import read_image
+
+PAIR, SIDE = r"\(expected width and height in pixels, from 16\)", r"\(expected pixels, from 16\)"
+WRONG = [("caries", "widths", (8, 900), "expected smallest and largest in pixels, from 100")]
+WRONG += [("caries", "decayed_share", -0.1, "decayed_share -0.1 .expected 0 to 1")]
+WRONG += [(task, "size", size, PAIR) for task in ("mask", "sleep") for size in (64, (64, 8))]
+WRONG += [(task, "size", size, SIDE) for task in ("pathology", "sinus") for size in (64.0, 8)]
+WRONG += [("sleep", "epochs", -3, "draw_sleep: epochs -3 .expected a count, 0 or more")]
+
+
+@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize("name", ["n_train", "n_test"])
+def test_each_contest_names_a_count_that_is_none(task, name, tmp_path):
+    for count in (-1, 2.0, None):
+        with pytest.raises(ValueError, match=rf"^draw_\w+: {name} {count} \(expected a count, 0"):
+            mk.get_task(task).draw(tmp_path, **{name: count})
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(("task", "name", "value", "words"), WRONG)
+def test_each_contest_names_another_setting_that_is_wrong(task, name, value, words, tmp_path):
+    with pytest.raises(ValueError, match=words):
+        mk.get_task(task).draw(tmp_path, **{name: value})
+    assert not list(tmp_path.iterdir())
+
+
+def test_what_is_right_passes():
+    check_counts("here", none=0, some=np.int64(3))
+    check("here", "whatever", True, name="anything")
+
+
+def test_a_contest_of_nothing_is_drawn(tmp_path):
+    for task in TASKS:
+        mk.get_task(task).draw(tmp_path / task, n_train=0, n_test=0)
+        assert not [path for path in tmp_path.rglob("*") if path.suffix in (".png", ".jpg")]
+
+
+@pytest.mark.parametrize("ending", [".png", ".jpg", ".jpeg"])
+def test_a_picture_keeps_its_colours(ending, tmp_path):
+    picture = np.full((20, 30, 3), (200, 100, 20), np.uint8)
+    write_picture(tmp_path / "사진" / f"red{ending}", picture)
+    again = read_image(tmp_path / "사진" / f"red{ending}")
+    assert again.shape == picture.shape and np.abs(again.astype(int) - picture).max() <= 3
+    assert (again == picture).all() or ending != ".png"
+    assert cv2.haveImageReader(str(tmp_path / "사진" / f"red{ending}"))
+
+
+def test_each_line_has_its_end(tmp_path):
+    write_lines(tmp_path / "table.csv", (f"{k},치아" for k in range(2)))
+    assert (tmp_path / "table.csv").read_bytes() == "0,치아\n1,치아\n".encode()
+    write_lines(tmp_path / "empty.csv", [])
+    assert (tmp_path / "empty.csv").read_bytes() == b""
