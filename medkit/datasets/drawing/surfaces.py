@@ -108,14 +108,3 @@ def relief(height: np.ndarray, shine: float) -> tuple[np.ndarray, np.ndarray]:
     diffuse = (FLASH[2] - dx * FLASH[0] - dy * FLASH[1]) / (length * FLASH[2])
     gloss = np.clip((half[2] - dx * half[0] - dy * half[1]) / length, 0, 1) ** np.float32(shine)
     return diffuse, gloss
-
-
-def moist(
-    colour: np.ndarray, shape: tuple[int, int], cells: float, rng: np.random.Generator
-) -> np.ndarray:
-    """Mucosa: blotches of colour, bumps and small glints: (H, W, 3) float32."""
-    bumps = noise(shape, cells, rng) + 0.2 * noise(shape, cells * 4, rng)
-    diffuse, gloss = relief(bumps * (min(shape) / cells * 0.10), 120)
-    surface = np.asarray(colour, np.float32) * (0.75 + 0.25 * diffuse[..., None])
-    surface[..., 1:] *= 1 - 0.05 * noise(shape, 5, rng)[..., None]
-    return surface + (0.3 * gloss * step(noise(shape, 4, rng), 0.2, 1.2))[..., None]
