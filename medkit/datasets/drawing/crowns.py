@@ -3,6 +3,9 @@
 Decay is a dark ragged pit with a brown rim, a blotchy brown lesion, or a chalky ring. Its doubles
 have the same colours and other shapes: smooth stains, thin grooves, soft shadows, fillings with a
 clean edge. So the colours of a crop alone do not tell them apart.
+
+`u` and `v`, (H, W), are each pixel's place on a crown: -0.5 to 0.5 across, and from 0 (neck, or
+inside seen from above) to 1 (edge, or outside). Layers are RGB from 0 to 1, drawn on in place.
 """
 
 from __future__ import annotations
@@ -16,8 +19,10 @@ from medkit.datasets.drawing.mouths import Mouth, Tooth
 from medkit.datasets.drawing.surfaces import mix, noise, relief, step
 
 STAIN = np.asarray([0.50, 0.33, 0.16])
-LESION = np.asarray([0.46, 0.27, 0.10])
-PIT = np.asarray([0.13, 0.07, 0.04])
+GROOVE = np.asarray([0.34, 0.22, 0.12])
+METAL, RESIN = np.asarray([0.42, 0.43, 0.45]), np.asarray([0.90, 0.85, 0.75])
+LESION, PIT = np.asarray([0.46, 0.27, 0.10]), np.asarray([0.13, 0.07, 0.04])
+CHALK, LIT = np.asarray([0.99, 0.98, 0.95]), np.asarray([0.98, 0.93, 0.82])
 
 
 def enamel(
@@ -28,24 +33,29 @@ def enamel(
     v: np.ndarray,
     rng: np.random.Generator,
 ) -> np.ndarray:
-    """A crown's colours with light and all marks.
+    """A crown's colours with light and all marks, (H, W, 3) float32.
 
     Args:
         shape: (H, W) uint8, 255 inside the crown.
-        u, v: (H, W), each pixel's place: -0.5 to 0.5 across, 0 (neck, inside) to 1 (edge, outside).
-
-    Returns:
-        (H, W, 3) float32.
     """
-    half = max(2.0, math.sqrt(float((shape > 0).sum())) / 2)
+    half = max(2.0, math.sqrt(np.count_nonzero(shape)) / 2)  # pixels
     inner = cv2.distanceTransform((shape > 127).astype(np.uint8), cv2.DIST_L2, 3) / half
     dome = np.sqrt(1 - (1 - np.clip(inner * 1.15, 0, 1)) ** 2)
     height = cv2.GaussianBlur(dome, (0, 0), max(0.8, half * 0.13)) * 0.45
     grain = noise(u.shape, 7, rng)
-    if tooth.from_above:
-        height = height + _hollows(tooth.kind, u, v)
     colour = _base(mouth, tooth, v, inner, grain, rng)
-    _doubles(colour, mouth, tooth, u, v, inner, rng)
+    if rng.random() < mouth.stained:
+        _stain(colour, tooth, u, v, inner, rng)
+    chewing = tooth.from_above and tooth.kind in ("molar", "premolar")
+    if chewing:
+        height -= 0.17 * _grooves(colour, tooth.kind, u, v, rng)
+    elif tooth.from_above:  # the cup of a front tooth
+        height -= 0.30 * np.exp(-((u / 0.26) ** 2) - ((v - 0.35) / 0.24) ** 2)
+    if rng.random() < 0.15:  # shadow of a neighbour or a lip
+        side = u if rng.random() < 0.5 else -u
+        colour *= 1 - rng.uniform(0.3, 0.6) * step(side, 0.1, 0.5)[..., None]
+    if rng.random() < (0.22 if tooth.kind == "molar" else 0.08):
+        _filling(colour, METAL if chewing and rng.random() < 0.6 else RESIN, u, v, rng)
     rough = _decay(colour, tooth, u, v, rng) if tooth.decayed else 0.0
     diffuse, gloss = relief(height * half, 60)
     light = (0.42 + 0.58 * diffuse) * (0.80 + 0.20 * step(inner, 0.0, 0.35))
@@ -60,62 +70,39 @@ def enamel(
 
 def _base(mouth: Mouth, tooth: Tooth, v, inner, grain, rng) -> np.ndarray:
     """Enamel: warmer where it is thin over the dentine, clearer at the edge of front teeth."""
-    colour = np.empty((*v.shape, 3), np.float32)
-    colour[:] = mouth.enamel * (1.06 + rng.normal(0, 0.015))
     warm = 0.35 * step(inner, 0.0, 0.5) if tooth.from_above else step(v, 0.55, 0.0)
-    colour *= 1 - warm[..., None] * np.asarray([0.05, 0.11, 0.24], np.float32)
+    colour = 1 - warm[..., None] * np.asarray([0.05, 0.11, 0.24], np.float32)
+    colour *= (mouth.enamel * (1.06 + rng.normal(0, 0.015))).astype(np.float32)
     if not tooth.from_above and tooth.kind in ("incisor", "canine"):
         clear = 0.35 * step(v + 0.04 * grain, 0.80, 0.97)
         mix(colour, np.asarray([0.70, 0.72, 0.74]) * mouth.enamel.mean(), clear)
     return colour
 
 
-def _hollows(kind: str, u, v) -> np.ndarray:
-    """Relief of a chewing surface, in half widths: grooves of molars, the cup of front teeth."""
+def _stain(colour, tooth: Tooth, u, v, inner, rng) -> None:
+    """A smooth brown band along the gum."""
+    edge = v + 0.08 * np.cos(u * 6)
+    place = step(inner, 0.5, 0.0) if tooth.from_above else step(edge, rng.uniform(0.3, 0.5), 0)
+    mix(colour, STAIN * rng.uniform(0.7, 1.3), place * rng.uniform(0.25, 0.7))
+
+
+def _grooves(colour, kind: str, u, v, rng) -> np.ndarray:
+    """Thin lines between the cusps, sometimes brown; returns how deep the valley is, 0 to 1."""
+    wave = v - 0.5 - 0.04 * np.sin(u * rng.uniform(6, 12) + rng.uniform(0, 6))
+    away = np.hypot(wave, np.maximum(np.abs(u) - 0.3, 0))
     if kind == "molar":
-        down = np.exp(-((u / 0.09) ** 2)) * step(np.abs(v - 0.5), 0.42, 0.25)
-        wave = (v - 0.5 - 0.05 * np.sin(u * 9)) / 0.09
-        return -0.16 * (down + np.exp(-(wave**2)) * step(np.abs(u), 0.42, 0.25))
-    if kind == "premolar":
-        return -0.18 * np.exp(-(((v - 0.48) / 0.10) ** 2)) * step(np.abs(u), 0.40, 0.22)
-    return -0.30 * np.exp(-((u / 0.26) ** 2) - ((v - 0.35) / 0.24) ** 2)
-
-
-def _doubles(colour, mouth: Mouth, tooth: Tooth, u, v, inner, rng) -> None:
-    """What looks like decay and is none."""
-    chewing = tooth.from_above and tooth.kind in ("molar", "premolar")
-    if rng.random() < mouth.stained:
-        line = v + 0.08 * np.cos(u * 6)
-        place = step(inner, 0.5, 0.0) if tooth.from_above else step(line, rng.uniform(0.3, 0.5), 0)
-        mix(colour, STAIN * rng.uniform(0.7, 1.3), place * rng.uniform(0.25, 0.7))
-    if chewing:
-        _grooves(colour, tooth.kind, u, v, rng)
-    if rng.random() < 0.15:  # shadow of a neighbour or a lip
-        side = u if rng.random() < 0.5 else -u
-        colour *= 1 - rng.uniform(0.3, 0.6) * step(side, 0.1, 0.5)[..., None]
-    if rng.random() < (0.22 if tooth.kind == "molar" else 0.08):
-        _filling(colour, metal=chewing and rng.random() < 0.6, u=u, v=v, rng=rng)
-
-
-def _grooves(colour, kind: str, u, v, rng) -> None:
-    """Thin lines between the cusps, sometimes brown."""
+        wave = u - 0.03 * np.sin(v * rng.uniform(6, 12))
+        away = np.minimum(away, np.hypot(wave, np.maximum(np.abs(v - 0.5) - 0.3, 0)))
     depth = rng.choice([0.25, 0.5, 0.85], p=[0.5, 0.3, 0.2])
-    wave = 0.5 + 0.04 * np.sin(u * rng.uniform(6, 12) + rng.uniform(0, 6))
-    line = np.exp(-(((v - wave) / 0.028) ** 2)) * step(np.abs(u), 0.38, 0.28)
-    if kind == "molar":
-        wave = 0.03 * np.sin(v * rng.uniform(6, 12))
-        down = np.exp(-(((u - wave) / 0.026) ** 2)) * step(np.abs(v - 0.5), 0.38, 0.28)
-        line = np.maximum(line, down)
-    mix(colour, np.asarray([0.34, 0.22, 0.12]), line * depth)
+    mix(colour, GROOVE, depth * np.exp(-((away / 0.028) ** 2)))
+    return np.exp(-((away / 0.09) ** 2))
 
 
-def _filling(colour, *, metal: bool, u, v, rng) -> None:
+def _filling(colour, material: np.ndarray, u, v, rng) -> None:
     """An even patch with a clean edge: grey metal, or resin of nearly the tooth's colour."""
     angle = np.arctan2(v - 0.5, u) + rng.uniform(0, 6)
     away = np.hypot(u, v - 0.5) * (1 + 0.05 * np.cos(rng.integers(5, 8) * angle))
-    shade = np.asarray([0.42, 0.43, 0.45] if metal else [0.90, 0.85, 0.75], np.float32)
-    shade = shade * (1 + 0.10 * metal * noise(u.shape, 10, rng)[..., None])
-    mix(colour, shade, 0.9 * step(away, 0.25, 0.22))
+    mix(colour, material * rng.uniform(0.92, 1.08), 0.9 * step(away, 0.25, 0.22))
 
 
 def _decay(colour, tooth: Tooth, u, v, rng) -> np.ndarray:
@@ -132,7 +119,7 @@ def _decay(colour, tooth: Tooth, u, v, rng) -> np.ndarray:
     away = away * (1 + 0.28 * noise(u.shape, 9, rng))
     blotch = noise(u.shape, 12, rng)
     if kind == "chalk":
-        mix(colour, np.asarray([0.99, 0.98, 0.95]), 0.9 * contrast * step(away, 1.5, 1.0))
+        mix(colour, CHALK, 0.9 * contrast * step(away, 1.5, 1.0))
         away = away * 1.25
     brown = step(away + 0.15 * blotch, 1.35, 0.75)
     mix(colour, LESION, brown * contrast * (0.75 + 0.2 * blotch.clip(-1, 1)))
@@ -140,5 +127,5 @@ def _decay(colour, tooth: Tooth, u, v, rng) -> np.ndarray:
         core = step(away + 0.12 * blotch, 0.85, 0.55)
         mix(colour, PIT, core * contrast)
         lit = np.roll(core, (-2, -1), (0, 1)) * (1 - core)  # the far wall of the hole
-        mix(colour, np.asarray([0.98, 0.93, 0.82]), lit * 0.5)
+        mix(colour, LIT, lit * 0.5)
     return brown
