@@ -87,15 +87,15 @@ def _stain(colour, tooth: Tooth, u, v, inner, rng) -> None:
 
 
 def _grooves(colour, kind: str, u, v, rng) -> np.ndarray:
-    """Thin lines between the cusps, sometimes brown; returns how deep the valley is, 0 to 1."""
+    """Thin lines between the cusps, sometimes brown; returns how deep the valley is."""
     wave = v - 0.5 - 0.04 * np.sin(u * rng.uniform(6, 12) + rng.uniform(0, 6))
-    away = np.hypot(wave, np.maximum(np.abs(u) - 0.3, 0))
+    away = [np.hypot(wave, np.maximum(np.abs(u) - 0.3, 0))]
     if kind == "molar":
         wave = u - 0.03 * np.sin(v * rng.uniform(6, 12))
-        away = np.minimum(away, np.hypot(wave, np.maximum(np.abs(v - 0.5) - 0.3, 0)))
+        away.append(np.hypot(wave, np.maximum(np.abs(v - 0.5) - 0.3, 0)))
     depth = rng.choice([0.25, 0.5, 0.85], p=[0.5, 0.3, 0.2])
-    mix(colour, GROOVE, depth * np.exp(-((away / 0.028) ** 2)))
-    return np.exp(-((away / 0.09) ** 2))
+    mix(colour, GROOVE, depth * np.exp(-((np.min(away, 0) / 0.028) ** 2)))
+    return sum(np.exp(-((line / 0.09) ** 2)) for line in away)
 
 
 def _filling(colour, material: np.ndarray, u, v, rng) -> None:

@@ -169,9 +169,8 @@ def _lips(
     shade = 1 - 0.45 * step(away, -0.14, 0.02)
     if not from_above:  # less light reaches the back
         shade *= 1 - 0.6 * step(np.abs(x), 0.68, 1.0)
-    folds = np.sin(np.arctan2(y, x) * 70 + 3 * noise(x.shape, 6, rng)) * step(away, 0.02, 0.12)
     roundness = 0.58 + 0.49 * step(away, -0.01, 0.13) - 0.15 * step(away, 0.2, 0.6)
-    skin = _moist(mouth.lip, x.shape, 9, rng) * (roundness + 0.05 * folds)[..., None]
+    skin = _moist(mouth.lip, x.shape, 9, rng) * roundness[..., None]
     gloss = np.exp(-(((away - 0.11) / 0.035) ** 2)) * step(noise(x.shape, 7, rng), 0.0, 1.5)
     return shade, skin + 0.30 * gloss[..., None], step(away, -0.008, 0.012)
 

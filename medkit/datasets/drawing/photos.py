@@ -1,4 +1,4 @@
-"""Drawn stand-ins for contests whose data may not travel: the same files, labels, traps.
+"""Drawn photos of mouths, in the layout of the caries contest with its traps.
 
 Every photo has a key, (seed, number, view): it is the same however many others are drawn.
 """
@@ -25,13 +25,8 @@ from medkit.progress import track
 from medkit.seeding import generator
 
 TEST_EVERY = 10  # mouths 10, 20, ... are test: so numbers never meet, whatever the counts
-RATIOS = {  # width / height
-    "front": (1.6, 2.4),
-    "left": (1.4, 2.1),
-    "right": (1.4, 2.1),
-    "upper": (1.2, 1.5),
-    "lower": (1.2, 1.5),
-}
+RATIOS = {"front": (1.6, 2.4), "left": (1.4, 2.1), "right": (1.4, 2.1)}  # width / height
+RATIOS.update(upper=(1.2, 1.5), lower=(1.2, 1.5))
 
 
 def draw_caries(
@@ -61,19 +56,21 @@ def draw_caries(
     check("draw_caries", "0 to 1", 0 <= decayed_share <= 1, decayed_share=decayed_share)
     ascending = is_size(widths, 2, least=100) and widths[0] <= widths[1]
     check("draw_caries", "smallest and largest in pixels, from 100", ascending, widths=widths)
-    folder, options = Path(folder), dict(seed=seed, decayed_share=decayed_share, widths=widths)
-    plan = [("train", *photo) for photo in _photos("train", n_train, seed)]
-    plan += [("test", *photo) for photo in _photos("test", n_test, seed)]
-    for split, number, view in track(plan, "drawing photos"):
-        image, record = draw_photo(number, view, **options)
-        _write(folder / f"{split}_data", f"{view}_{number}", image, record)
-    last = max((number for split, number, _ in plan if split == "train"), default=0)
+    plan = [("train", *photo, None) for photo in _photos("train", n_train, seed)]
+    last = max((number for _, number, _, _ in plan), default=0)
     free = (number for number in itertools.count(last + 1) if number % TEST_EVERY)
-    for k, number in enumerate(itertools.islice(free, broken)):
-        image, record = draw_photo(number, "lower", **options)
-        if k % 2:
-            record["image_filepath"] = _image_path(number + 1, "lower")
-        _write(folder / "train_data", f"lower_{number}", image if k % 2 else None, record)
+    traps = itertools.cycle(("no picture", "another's name"))
+    plan += [("train", n, "lower", next(traps)) for n in itertools.islice(free, broken)]
+    plan += [("test", *photo, None) for photo in _photos("test", n_test, seed)]
+    options = {"seed": seed, "decayed_share": decayed_share, "widths": widths}
+    for split, number, view, trap in track(plan, "drawing photos"):
+        image, record = draw_photo(number, view, **options)
+        if trap == "another's name":
+            record["image_filepath"] = _image_path(number + 1, view)
+        root, stem = Path(folder) / f"{split}_data", f"{view}_{number}"
+        if trap != "no picture":
+            write_picture(root / "image" / f"{stem}.png", image)
+        write_lines(root / "json" / f"{stem}.json", [json.dumps(record)])
 
 
 def draw_photo(
@@ -126,9 +123,3 @@ def _tooth_row(tooth: Tooth, outline: np.ndarray, rng: np.random.Generator) -> d
 
 def _image_path(number: int, view: str) -> str:
     return f"images/{view}/{number}/{view}_{number}.png"
-
-
-def _write(folder: Path, stem: str, image: np.ndarray | None, record: dict) -> None:
-    if image is not None:
-        write_picture(folder / "image" / f"{stem}.png", image)
-    write_lines(folder / "json" / f"{stem}.json", [json.dumps(record)])
