@@ -10,8 +10,10 @@ from medkit.datasets.drawing.writing import check, check_counts, write_lines, wr
 from medkit.images.decode import read_image
 
 PAIR, SIDE = r"\(expected width and height in pixels, from 16\)", r"\(expected pixels, from 16\)"
-WRONG = [("caries", "widths", (8, 900), "expected smallest and largest in pixels, from 100")]
-WRONG += [("caries", "decayed_share", -0.1, "decayed_share -0.1 .expected 0 to 1")]
+WIDTHS = "expected smallest and largest in pixels, from 100"
+WRONG = [("caries", "widths", widths, WIDTHS) for widths in ((900, 480), (8, 900), 480)]
+WRONG += [("caries", "decayed_share", share, f"{share} .expected 0 to 1") for share in (10, -0.1)]
+WRONG += [("caries", "broken", 0.5, "draw_caries: broken 0.5 .expected a count, 0 or more")]
 WRONG += [(task, "size", size, PAIR) for task in ("mask", "sleep") for size in (64, (64, 8))]
 WRONG += [(task, "size", size, SIDE) for task in ("pathology", "sinus") for size in (64.0, 8)]
 WRONG += [("sleep", "epochs", -3, "draw_sleep: epochs -3 .expected a count, 0 or more")]

@@ -111,16 +111,15 @@ def place_teeth(mouth: Mouth, view: str, rng: np.random.Generator) -> list[Tooth
             if view == "front":
                 shown, labelled = 5, 4
             elif side == -turned:
-                shown, labelled = 1, 0
+                shown, labelled = 2, 0
             elif rng.random() < 0.3:
                 labelled = 5
             arch = _arch(mouth, quadrant, side, across, deep)
             crowns = _from_above(arch, jaw) if from_above else _from_outside(arch, jaw, turn, *bite)
-            for n, crown in enumerate(zip(*crowns), 1):
+            for n, crown in zip(range(1, shown + 1), zip(*crowns)):
                 known, number = n <= labelled, 10 * quadrant + n
                 decayed = known and number in mouth.decayed
                 row.append(Tooth(number, *crown, from_above, known, decayed))
-            del row[len(row) + shown - 7 :]
         teeth += sorted(row, key=lambda tooth: -(tooth.number % 10))  # what is in front, last
     return teeth
 
