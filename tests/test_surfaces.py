@@ -77,6 +77,13 @@ def test_a_developed_picture_is_soft_and_grainy_and_coloured():
     assert grey.shape == (40, 40, 3) and (grey[..., 0] == grey[..., 2]).all()
 
 
+def test_exposure_is_a_factor_before_the_grain():
+    canvas = np.full((64, 64, 3), 0.5, np.float32)
+    dark, light = (develop(canvas, generator(1), blur=1, grain=3, exposure=k) for k in (100, 300))
+    assert dark.mean() == pytest.approx(50, abs=1) and light.mean() == pytest.approx(150, abs=1)
+    assert np.abs(light.astype(int) - dark - 100).max() <= 1
+
+
 def test_a_fitted_picture_has_the_size_and_is_untouched_where_it_had_it():
     picture = np.zeros((20, 30, 3), np.uint8)
     assert fitted(picture, (15, 10)).shape == (10, 15, 3)

@@ -43,8 +43,9 @@ def paint_photo(
     shade, skin, alpha = (cv2.resize(layer, size) for layer in lips)
     canvas *= shade[..., None]
     mix(canvas, skin, alpha)
-    _expose(canvas, rng)
-    image = develop(canvas * 255, rng, blur=rng.uniform(0.5, 1.0), grain=rng.uniform(1, 3))
+    _flash(canvas, rng)
+    blur, grain, exposure = rng.uniform((0.5, 1, 220), (1.0, 3, 265))
+    image = develop(canvas, rng, blur=blur, grain=grain, exposure=exposure)
     labelled = [(tooth, outline) for tooth, outline in zip(teeth, outlines) if tooth.labelled]
     return image, labelled
 
@@ -175,9 +176,9 @@ def _lips(
     return shade, skin + 0.30 * gloss[..., None], step(away, -0.008, 0.012)
 
 
-def _expose(canvas: np.ndarray, rng: np.random.Generator) -> None:
-    """The flash, which falls off to the corners, and the white balance."""
+def _flash(canvas: np.ndarray, rng: np.random.Generator) -> None:
+    """The flash, which falls off to the corners, and its colour."""
     height, width = canvas.shape[:2]
     y, x = np.ogrid[-1 : 1 : height * 1j, -1 : 1 : width * 1j]
-    fall = (1.06 - 0.22 * (x * x + y * y)) * rng.uniform(0.86, 1.04)
-    canvas *= fall.astype(np.float32)[..., None] * rng.normal(1, 0.012, 3).astype(np.float32)
+    fall = (1.06 - 0.22 * (x * x + y * y)).astype(np.float32)
+    canvas *= fall[..., None] * rng.normal(1, 0.012, 3).astype(np.float32)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from medkit.datasets.drawing.surfaces import develop, noise, oval, polygon
+from medkit.datasets.drawing.surfaces import develop, lit, noise, oval, polygon
 from medkit.datasets.drawing.writing import check_counts, check_size, write_picture
 from medkit.progress import track
 from medkit.seeding import generator
@@ -59,8 +59,8 @@ def draw_head(seed: int, number: int, left: str, right: str, size: int) -> np.nd
     for sign, code, side in ((1, left, "left"), (-1, right, "right")):
         centre = middle + (sign * (0.18 + rng.normal(0, 0.008)) * wide, 0)
         _draw_cavity(canvas, centre, code, generator("drawn cavity", seed, number, side), scale)
-    light = canvas + 9 * noise((high, wide), 11, rng)
-    return develop(light * rng.uniform(0.8, 1.15), rng, blur=2.2, grain=5)
+    canvas = lit(canvas, 9 * noise((high, wide), 11, rng))
+    return develop(canvas, rng, blur=2.2, grain=5, exposure=rng.uniform(0.8, 1.15))
 
 
 def _draw_cavity(

@@ -36,7 +36,7 @@ def backdrop(shape: tuple[int, int], colour: Any, blotches: np.ndarray) -> np.nd
 
     Bytes, since OpenCV smooths the edges of shapes on nothing else.
     """
-    return _lit(np.full((*shape, 3), np.clip(colour, 0, 255), np.uint8), blotches)
+    return lit(np.full((*shape, 3), np.clip(colour, 0, 255), np.uint8), blotches)
 
 
 def oval(
@@ -65,24 +65,35 @@ def polygon(canvas: np.ndarray, points: Any, colour: Any) -> None:
     cv2.fillPoly(canvas, [at], np.ravel(colour).tolist(), cv2.LINE_AA, 4)
 
 
+def lit(canvas: np.ndarray, light: np.ndarray, factor: float = 1.0) -> np.ndarray:
+    """The canvas times a factor, lighter by `light`, (H, W), as bytes.
+
+    In OpenCV, since NumPy takes ten times as long.
+    """
+    light = np.asarray(light, np.float32)
+    light = cv2.merge([light] * 3) if canvas.ndim == 3 else light
+    return cv2.addWeighted(canvas, factor, light, 1, 0, dtype=cv2.CV_8U)
+
+
 def develop(
-    canvas: np.ndarray, rng: np.random.Generator, *, blur: float, grain: float
+    canvas: np.ndarray,
+    rng: np.random.Generator,
+    *,
+    blur: float,
+    grain: float,
+    exposure: float = 1.0,
 ) -> np.ndarray:
     """What a camera makes of (H, W) or (H, W, 3): out of focus by `blur` pixels, and with grain.
+
+    Args:
+        exposure: factor from the canvas to bytes.
 
     Returns:
         (H, W, 3) uint8.
     """
     grains = rng.standard_normal(canvas.shape[:2], np.float32) * np.float32(grain)
-    picture = _lit(cv2.GaussianBlur(canvas, (0, 0), blur), grains)
+    picture = lit(cv2.GaussianBlur(canvas, (0, 0), blur), grains, exposure)
     return picture if picture.ndim == 3 else cv2.cvtColor(picture, cv2.COLOR_GRAY2RGB)
-
-
-def _lit(canvas: np.ndarray, light: np.ndarray) -> np.ndarray:
-    """A canvas lighter by `light`, (H, W), as bytes; NumPy would take ten times as long."""
-    light = np.asarray(light, np.float32)
-    light = cv2.merge([light] * 3) if canvas.ndim == 3 else light
-    return cv2.add(canvas, light, dtype=cv2.CV_8U)
 
 
 def fitted(picture: np.ndarray, size: tuple[int, int]) -> np.ndarray:
