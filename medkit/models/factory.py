@@ -29,7 +29,10 @@ class Layer(NamedTuple):
     has_units: bool  # answers in standard deviations from the mean of the training cases' labels
 
 
-LAYERS = {"classes": Layer(True, False), "number": Layer(False, True)}  # of each kind of answer
+LAYERS = {  # of each kind of answer
+    "classes": Layer(has_angles=True, has_units=False),
+    "number": Layer(has_angles=False, has_units=True),
+}
 
 
 class CosineLinear(nn.Linear):
