@@ -66,7 +66,7 @@ _HOMES = {  # public name: the module that holds it
     "show_reliability": "show.answers",
     "show_sizes": "show.figures",
     "show_structure": "show.structure",
-    "show_hypnogram": "show.structure",
+    "show_hypnogram": "show.nights",
     "show_mistakes": "show.mistakes",
     "mistake_table": "show.mistakes",
     "show_teeth": "show.teeth",

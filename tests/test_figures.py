@@ -4,6 +4,7 @@ import io
 import itertools
 import re
 import sys
+from functools import partial
 
 import matplotlib
 import numpy as np
@@ -87,7 +88,7 @@ FIGURES = {
     "photos": lambda c, p, u: show_photos(TASK, c, p, threshold=0.4, n=5),
     "one photo": lambda c, p, u: show_photos(TASK, c, p, threshold=0.4, n=1),
     "photos without predictions": lambda c, p, u: show_photos(TASK, c, n=2),
-    "folds": lambda c, p, u: show_folds(c),
+    "folds": lambda c, p, u: show_folds(TASK, c),
     "no leak": lambda c, p, u: show_leaks(_leaks(c).head(0)),
     "leak": lambda c, p, u: show_leaks(_leaks(c).head(1)),
     "leaks": lambda c, p, u: show_leaks(_leaks(c)),
@@ -327,7 +328,7 @@ def test_the_tooth_table_counts_by_number(tmp_path):
     cases = _photo(tmp_path, "front_1", [(0, label) for label in labels])
     cases["tooth_number"] = ["11", "11", "11", "46", "11", None]
     predictions = _predictions(cases["id"], [0.9, 0.2, 0.7, 0.1, 0.9, 0.9])
-    table = tooth_table(cases, predictions, threshold=0.5)
+    table = tooth_table(TASK, cases, predictions, threshold=0.5)
     assert table.columns.tolist() == [
         *("tooth_number", "teeth", "decayed", "found", "missed", "false_alarms")
     ]
@@ -410,20 +411,20 @@ def test_unreadable_pictures_are_counted(cases, tmp_path):
         (lambda c: show_teeth(TASK, c.assign(decayed=None)), "with a label: the table has no rows"),
         (lambda c: show_cases(TASK, c.assign(path=None)), "with a picture: the table has no rows"),
         (lambda c: show_photos(TASK, c, order="best"), "order 'best' .expected one of errors"),
-        (lambda c: show_folds(c.drop(columns="fold")), r"show_folds: no column \['fold'\]"),
-        (lambda c: show_folds(c, label="age"), "no label column 'age'"),
+        (lambda c: show_folds(TASK, c.drop(columns="fold")), r"show_folds: no column \['fold'\]"),
+        (lambda c: show_folds(TASK, c, label="age"), r"show_folds: no column \['age'\]"),
         (lambda c: show_history(_history().head(0)), "show_history: the table has no rows"),
         (
             lambda c: show_confusion(TASK, TASK.to_units(c, None)),
-            "show_confusion: no unit has both a label and a probability",
+            "caries: none of 8 units has both a label and a prediction",
         ),
-        (lambda c: show_threshold(TASK, c, 0.5), r"show_threshold: no column \['y_true', 'sound'"),
+        (lambda c: show_threshold(TASK, c, 0.5), "caries: no column 'y_true'"),
         (lambda c: show_intervals(c), r"show_intervals: no column \['value', 'low', 'high'\]"),
         (
             lambda c: show_saliency(np.zeros((0, 9, 9, 3)), np.zeros((0, 9, 9))),
             r"images of shape \(0, 9, 9, 3\)",
         ),
-        (lambda c: tooth_table(c, _predictions(["x"], [1])), "no tooth has both a label"),
+        (lambda c: tooth_table(TASK, c, _predictions(["x"], [1])), "no tooth has both a label"),
     ],
 )
 def test_bad_input_is_named(cases, make, message):
@@ -471,5 +472,80 @@ def test_many_classes_have_their_figures(task):
 def test_a_number_has_its_figure_and_no_confusion():
     left, right = show_agreement(AGES, _units(AGES)).axes
     assert left.get_xlabel() == "true age" and "error 6." in right.get_title("left")
-    with pytest.raises(ValueError, match="asks for a number. Use show_agreement"):
-        show_confusion(AGES, _units(AGES))
+    for refused in (show_confusion, show_reliability, partial(show_threshold, threshold=0.5)):
+        with pytest.raises(ValueError, match="asks for a number. Use show_agreement"):
+            refused(AGES, _units(AGES))
+    with pytest.raises(ValueError, match="asks for one of 5 classes. Use show_confusion"):
+        show_agreement(STAGES, _units(STAGES))
+
+
+def _people(tmp_path, count=24):
+    """Cases with a class, a number that one lacks, and another class, in two folds."""
+    Image.new("RGB", (40, 30), "grey").save(tmp_path / "p.png")
+    number = np.arange(count)
+    table = {"id": [f"환자_{k}" for k in number], "group": [f"g{k // 2}" for k in number]}
+    table.update(path=str(tmp_path / "p.png"), fold=number // 2 % 2)
+    table.update(sex=np.where(number % 3, "f", "m"), age=20.0 + number, worn="no")
+    people = pd.DataFrame(table)
+    people.loc[2, "age"] = None
+    return people
+
+
+PEOPLE = Task("people", "p", "p", (Head("age"), Head("sex", ("f", "m"))))
+
+
+def test_a_number_is_shown_by_its_values(tmp_path):
+    people = _people(tmp_path)
+    ages, sexes = show_balance(PEOPLE, people).axes
+    assert ages.get_xlabel() == "age (1 without a label)"
+    assert sum(bar.get_height() for bar in ages.patches) == 23
+    assert ages.get_legend().get_texts()[0].get_text() == "median 32"
+    assert [text.get_text().split()[0] for text in sexes.texts] == ["16", "8"]
+    assert show_balance(PEOPLE, people.assign(age=None)).axes[0].get_legend() is None
+    titles = [cell.get_title("left") for cell in show_cases(PEOPLE, people, n=5).axes]
+    ages = [float(text.split("\n")[1].partition(",")[0]) for text in titles if "label" not in text]
+    assert len(ages) == 4 and np.ptp(ages) > 8  # a quarter of the range each
+
+
+def test_folds_of_a_number_show_where_its_values_lie(tmp_path):
+    people = _people(tmp_path)
+    page = show_folds(PEOPLE, people)
+    parts, _, boxes = page.axes
+    names = [text.get_text() for text in page.legends[0].get_texts()]
+    assert names[0] == "20 to 26.5" and len(names) == 5 and names[-1] == "no label"
+    assert sum(bar.get_height() for bar in parts.patches) == len(people)
+    assert boxes.get_title("left") == "age (diamond: mean)"
+    same = show_folds(PEOPLE, people.assign(age=3.0)).axes[0]
+    assert [text.get_text() for text in same.get_legend().get_texts()] == ["3"]
+    show_folds(PEOPLE, people.assign(age=None))._repr_png_()
+
+
+def test_folds_are_of_the_tasks_head_or_of_any_column(tmp_path):
+    people = _people(tmp_path)
+    assert show_folds(PEOPLE, people.drop(columns="age")).axes[2].get_title("left") == "share of m"
+    assert show_folds(PEOPLE, people, label="sex").axes[2].get_title("left") == "share of m"
+    assert show_folds(PEOPLE, people, label="worn").axes[2].get_title("left") == "share of no"
+    assert "fold" in show_folds(PEOPLE, people, label="fold").axes[2].get_title("left")
+
+
+@pytest.mark.parametrize("ask", [show_folds, tooth_table, show_balance, show_teeth, show_photos])
+def test_the_task_stands_first(cases, ask):
+    with pytest.raises(TypeError, match=rf"{ask.__name__}: found a DataFrame .expected a task"):
+        ask(*[cases] * (1 if ask is show_folds else 2))
+
+
+def test_cases_are_called_what_the_task_calls_them(cases):
+    units = TASK.to_units(cases)
+    assert [axes.get_title("left") for axes in show_balance(TASK, cases).axes] == [
+        f"decayed: {len(cases)} teeth",
+        f"decayed: {len(units)} photos",
+    ]
+    alone = cases["photo"] == cases["photo"].iloc[0]
+    unmarked = cases[alone].head(1).assign(region=None, id="x")
+    title = show_balance(TASK, pd.concat([cases[~alone], unmarked])).axes[1].get_title("left")
+    assert title == f"decayed: {len(units)} photos (1 without marked teeth)"
+    photos = units.rename(columns={"y_true": "decayed", "decayed": "_"}).assign(photo=units["id"])
+    (axes,) = show_balance(TASK, photos).axes
+    assert axes.get_title("left") == f"decayed: {len(units)} photos"
+    titles = [cell.get_title("left") for cell in show_cases(TASK, cases, n=3).axes]
+    assert all(re.search(r"  \(tooth \d\d\)\n", title) for title in titles)

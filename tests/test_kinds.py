@@ -23,6 +23,7 @@ TABLES = {  # what each layer knows of a kind of answer
     "inference.judging": "CUTS",  # how a threshold is chosen
     "inference.ensembling": "BLENDS",  # how several answers become one
     "training.losses": "LOSSES",
+    "show.kinds": "SHOWN",  # how labels and answers stand in figures
 }
 
 

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -91,3 +93,19 @@ def test_photos_of_teeth_have_their_own(cases):
     assert "tooth_number" in table
     with pytest.raises(ValueError, match="order 'best'"):
         mk.show_mistakes(KINDS, cases, predictions, order="best")
+
+
+def test_a_unit_may_be_a_case_or_the_picture_of_which_cases_are_parts(cases):
+    """A contest with the usual figures, that scores photos and has teeth for cases."""
+    caries = mk.get_task("caries")
+    task = replace(caries, figures="")
+    predictions = pd.DataFrame({"id": cases["id"], "sound": 0.2, "decayed": 0.8})
+    page = mk.show_mistakes(task, cases, predictions, n=2)
+    units = caries.to_units(cases)
+    assert f"({len(units)} photos in all)" in page._suptitle.get_text()
+    assert not page.axes[0].patches  # all of a photo has no outline
+    alone = replace(task, own={}, nouns=("teeth", "teeth"))  # a unit a tooth
+    page = mk.show_mistakes(alone, cases, predictions, n=2)
+    assert "teeth in all)" in page._suptitle.get_text() and len(page.axes[0].patches) == 1
+    with pytest.raises(ValueError, match=r"unit '\w+' is no case, .*whole=\.\.\."):
+        mk.show_mistakes(replace(task, whole=""), cases, predictions)

@@ -123,6 +123,7 @@ def test_every_module_has_its_tests():
     """Some are tested through a neighbour: the figures, the drawings, the server."""
     told = {"serving", "refusing", "founding", "__main__"}  # test_leaderboard, test_contest
     told |= {"canvas", "fonts", "photos", "samples", "scores", "teeth"}  # test_figures
+    told |= {"nights", "halves", "grid", "pictures"}  # test_structure, test_mistakes
     told |= {"photos", "crowns", "mouths", "painting"}  # test_drawing
     told |= {"answers", "posting", "errors"}  # test_client, test_hostile
     told |= {"fitting"}  # test_loop, test_launching

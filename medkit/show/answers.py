@@ -9,8 +9,8 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from medkit.datasets.kinds import Threshold
-from medkit.datasets.task import Task
-from medkit.datasets.units import chosen, judged, truth
+from medkit.datasets.task import Task, check_task
+from medkit.datasets.units import chosen, judged, truth, values
 from medkit.inference.calibrating import calibration_error, reliability
 from medkit.metrics import METRICS
 from medkit.show.canvas import (
@@ -24,21 +24,18 @@ from medkit.show.canvas import (
     headroom,
     new_picture,
     percent,
-    scored_rows,
     styled,
     write_above,
 )
+from medkit.show.kinds import check_suits
 
 
 @styled
 def show_confusion(task: Task, units: pd.DataFrame, threshold: Threshold = 0.5) -> Picture:
     """Truth against prediction: counts, and shares of each true class."""
-    classes = task.scored.classes
-    if not classes:
-        raise ValueError("show_confusion: this task asks for a number. Use show_agreement.")
-    rows = scored_rows(units, classes, "show_confusion")
+    rows, classes = _judged(task, units, "show_confusion"), task.scored.classes
     table = np.zeros((len(classes), len(classes)), int)
-    np.add.at(table, (rows["truth"].to_numpy(), chosen(task, rows, threshold)), 1)
+    np.add.at(table, (truth(task, rows), chosen(task, rows, threshold)), 1)
     shares = table / table.sum(1, keepdims=True).clip(min=1)
     side = min(9.0, 3.2 + 0.55 * len(classes))
     page = new_picture(side, width=side + 1.2)
@@ -68,6 +65,13 @@ def show_confusion(task: Task, units: pd.DataFrame, threshold: Threshold = 0.5) 
     return page
 
 
+def _judged(task: Task, units: pd.DataFrame, figure: str) -> pd.DataFrame:
+    """The units that have a label and a prediction, for a figure that suits the kind of answer."""
+    check_task(task, figure)
+    check_suits(task.scored, figure)
+    return judged(task, units)
+
+
 def _cell_text(count: int, share: float, y: int, x: int, classes: int) -> str:
     """What stands in a cell of a confusion matrix."""
     if classes == 2:
@@ -79,18 +83,18 @@ def _cell_text(count: int, share: float, y: int, x: int, classes: int) -> str:
 @styled
 def show_agreement(task: Task, units: pd.DataFrame) -> Picture:
     """Predicted numbers over the true ones, and how far they are off."""
-    rows = judged(task, units)
-    y_true, guess = truth(task, rows), rows[task.scored.name].to_numpy(float)
+    rows = _judged(task, units, "show_agreement")
+    y_true, guess = truth(task, rows), chosen(task, rows)
     page = new_picture(3.8)
     left, right = page.subplots(1, 2)
     ends = [min(y_true.min(), guess.min()), max(y_true.max(), guess.max())]
     left.plot(ends, ends, color=GREY, ls=":", lw=1.2)
     left.scatter(y_true, guess, s=18, alpha=0.5, color=COLOURS[0], edgecolors="white", lw=0.4)
     left.set(xlabel=f"true {task.scored.name}", ylabel="predicted")
-    left.set_title(f"{len(rows):,} cases")
+    left.set_title(f"{len(rows):,} {task.nouns[1]}")
     right.hist(guess - y_true, bins=30, color=COLOURS[4], edgecolor="white")
     right.axvline(0, color=GREY, ls=":", lw=1.2)
-    right.set(xlabel="predicted less true", ylabel="cases")
+    right.set(xlabel="predicted less true", ylabel=task.nouns[1])
     right.set_title(f"mean absolute error {np.abs(guess - y_true).mean():.3g}")
     return page
 
@@ -99,19 +103,20 @@ def show_agreement(task: Task, units: pd.DataFrame) -> Picture:
 def show_threshold(task: Task, units: pd.DataFrame, threshold: Threshold) -> Picture:
     """What a threshold does: F1 over it and the probabilities of two classes; of more, F1 by class
     with and without it."""
-    classes = task.scored.classes
-    rows = scored_rows(units, classes, "show_threshold")
+    rows, classes = _judged(task, units, "show_threshold"), task.scored.classes
+    y_true = truth(task, rows)
     page = new_picture(3.8)
     left, right = page.subplots(1, 2)
     if len(classes) == 2:
-        _two_thresholds(left, rows, classes, float(threshold))
-        _two_histograms(right, rows, classes, float(threshold))
+        prob = values(task, rows)[:, 1]
+        _two_thresholds(left, y_true, prob, classes, float(threshold))
+        _two_histograms(right, y_true, prob, classes, float(threshold))
         left.set_title(f"F1 of {len(rows):,} scored")
-        right.set_ylabel("scored cases or photos")
+        right.set_ylabel(f"scored {task.nouns[1]}")
         return page
-    at, y_true = np.arange(len(classes)), rows["truth"].to_numpy()
-    values = threshold if isinstance(threshold, Mapping) else dict.fromkeys(classes, 1)
-    left.bar(at, [values[name] for name in classes], color=COLOURS[4], width=0.6)
+    at = np.arange(len(classes))
+    limits = threshold if isinstance(threshold, Mapping) else dict.fromkeys(classes, 1)
+    left.bar(at, [limits[name] for name in classes], color=COLOURS[4], width=0.6)
     left.set_title("threshold of each class")
     for k, (limit, text) in enumerate(((0.5, "largest probability"), (threshold, "thresholds"))):
         guess = chosen(task, rows, limit)
@@ -129,10 +134,9 @@ def show_threshold(task: Task, units: pd.DataFrame, threshold: Threshold) -> Pic
 
 
 def _two_thresholds(
-    axes: Axes, rows: pd.DataFrame, classes: tuple[str, ...], threshold: float
+    axes: Axes, y_true: np.ndarray, prob: np.ndarray, classes: tuple[str, ...], threshold: float
 ) -> None:
     """F1 over the threshold, with the chosen one marked."""
-    y_true, prob = rows["truth"].to_numpy(), rows[classes[1]].to_numpy(float)
     steps = np.unique(np.concatenate([np.linspace(0, 1, 101), [threshold]]))
     for k, (metric, text) in enumerate(
         (("f1_macro", "F1 macro"), ("f1_binary", f"F1 of {classes[1]}"))
@@ -149,18 +153,17 @@ def _two_thresholds(
 
 
 def _two_histograms(
-    axes: Axes, rows: pd.DataFrame, classes: tuple[str, ...], threshold: float
+    axes: Axes, y_true: np.ndarray, prob: np.ndarray, classes: tuple[str, ...], threshold: float
 ) -> None:
     """The probabilities of the last class, by true class."""
     bins = np.linspace(0, 1, 26)
     for k, label in enumerate(classes):
-        values = rows[classes[1]][rows["truth"] == k].to_numpy(float)
-        colour = class_colour(label, k)
+        own, colour = prob[y_true == k], class_colour(label, k)
         axes.hist(
-            values, bins, color=colour, alpha=0.6, hatch=HATCHES[k], edgecolor="white",
-            label=f"{label} ({len(values):,})",
+            own, bins, color=colour, alpha=0.6, hatch=HATCHES[k], edgecolor="white",
+            label=f"{label} ({len(own):,})",
         )  # fmt: skip
-        axes.hist(values, bins, histtype="step", color=colour, lw=1.5)
+        axes.hist(own, bins, histtype="step", color=colour, lw=1.5)
     axes.axvline(threshold, color=GREY, ls=":", lw=1.4)
     axes.set_xlabel(f"predicted probability of {classes[1]}")
     axes.set_title("probabilities by true class")
@@ -174,9 +177,8 @@ def show_reliability(task: Task, units: pd.DataFrame, *, bins: int = 10) -> Pict
     Each point has its 95 % interval, wide where cases are few (see `share_interval`). The "points
     off" are the expected calibration error.
     """
-    classes = task.scored.classes
-    scored_rows(units, classes, "show_reliability")
-    table = reliability(task, units, bins=bins)
+    rows, classes = _judged(task, units, "show_reliability"), task.scored.classes
+    table = reliability(task, rows, bins=bins)
     page = new_picture(5.0, width=6.5)
     above, below = page.subplots(2, 1, height_ratios=(4, 1), sharex=True)
     two = len(classes) == 2
@@ -192,7 +194,7 @@ def show_reliability(task: Task, units: pd.DataFrame, *, bins: int = 10) -> Pict
     for x, cases in zip(middle, table["cases"]):
         write_above(below, x, cases, f"{cases:,}")
     headroom(below, 0.45)
-    below.set_ylabel("cases")
+    below.set_ylabel(task.nouns[1])
     what = classes[-1] if two else "the class that it chooses"
     below.set_xlabel(f"probability of {what}, as the model says")
     below.xaxis.set_major_formatter(percent)

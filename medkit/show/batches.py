@@ -12,6 +12,7 @@ from medkit.datasets.task import Head, Task
 from medkit.loading.loader import Batch, fact_list, make_dataset
 from medkit.runs.config import Config
 from medkit.show.canvas import Picture, grid_of, short, styled
+from medkit.show.kinds import SHOWN
 from medkit.training.loop import Loop
 from medkit.training.stepping import Mixed, mix
 
@@ -103,9 +104,8 @@ def _words(task: Task, config: Config, batch: Batch, mixed: Mixed) -> list[str]:
 
 
 def _label(head: Head, value: float) -> str:
-    if np.isnan(value):
-        return "no label"
-    return short(head.classes[int(value)], 14) if head.classes else f"{value:.4g}"
+    label = None if np.isnan(value) else head.answer.label(value)
+    return short(SHOWN[head.kind](head).word(label), 14)
 
 
 def _soft(words: list[str], mixed: Mixed) -> list[str]:

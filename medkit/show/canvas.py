@@ -20,6 +20,7 @@ from matplotlib.transforms import ScaledTranslation
 from medkit.datasets.task import Task
 from medkit.naming import did_you_mean
 from medkit.show.fonts import families
+from medkit.tables import part_column
 
 WIDTH = 9.5  # inches: the width of a notebook's output
 TALLEST = 4.6  # inches, of a picture on a page
@@ -47,6 +48,7 @@ LOOK = {
     "figure.dpi": DPI,
 }
 PREFERRED_CLASS_COLOURS = {"sound": COLOURS[4], "decayed": COLOURS[5]}
+UNLABELLED = "no label"
 
 Made = TypeVar("Made", bound=Callable[..., Any])
 
@@ -160,6 +162,14 @@ def class_colour(name: str, position: int) -> str:
     return PREFERRED_CLASS_COLOURS.get(name, COLOURS[position % len(COLOURS)])
 
 
+def class_look(name: str, position: int) -> tuple[str, str]:
+    """Colour and hatch of a class's bar."""
+    if name == UNLABELLED:
+        return "#DDDDDD", ""
+    turn = position // len(COLOURS)  # colours come again, with another hatch
+    return class_colour(name, position), HATCHES[(position + turn) % len(HATCHES)]
+
+
 def draw_outline(axes: Axes, points: np.ndarray, colour: str, style: Any) -> None:
     """A closed line with a white edge, so that it shows on any picture."""
     edge = patheffects.withStroke(linewidth=3.4, foreground="white", alpha=0.9)
@@ -187,9 +197,14 @@ def count_mistakes(shown: int, wrong: int, total: int, noun: str) -> str:
     return f"{all_wrong}, then {shown - wrong:,} of {total - wrong:,} other {noun}"
 
 
-def positive(task: Task) -> tuple[str, str]:
-    """The first head and the class that is looked for: its last."""
-    return task.heads[0].name, task.heads[0].classes[-1]
+def noun_of(task: Task, cases: pd.DataFrame) -> str:
+    """What cases are called; whole pictures, of a task whose cases are parts, as its units are."""
+    return task.nouns[bool(task.whole) and part_column(cases) is None]
+
+
+def whole_of(task: Task, cases: pd.DataFrame) -> pd.Series:
+    """The name of the picture of which each case is a part; its own where it is none."""
+    return cases[task.whole if task.whole in cases else "id"]
 
 
 def check_rows(table: pd.DataFrame, what: str, columns: Iterable[str] = ()) -> None:
@@ -205,17 +220,3 @@ def check_rows(table: pd.DataFrame, what: str, columns: Iterable[str] = ()) -> N
         raise ValueError(
             f"{what}: the table has no rows. Check the cell that made it, or its filter."
         )
-
-
-def scored_rows(units: pd.DataFrame, classes: tuple[str, ...], what: str) -> pd.DataFrame:
-    """The units that have a label and probabilities, with `truth` as the number of its class."""
-    check_rows(units, what, ["y_true", *classes])
-    known = units[list(classes)].notna().all(axis=1)
-    rows = units[units["y_true"].isin(list(classes)) & known].copy()
-    if rows.empty:
-        raise ValueError(
-            f"{what}: no unit has both a label and a probability ({len(units)} units). "
-            "Pass task.to_units(cases, predictions) of labelled cases."
-        )
-    rows["truth"] = rows["y_true"].map({name: k for k, name in enumerate(classes)}).astype(int)
-    return rows

@@ -8,68 +8,54 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from medkit.datasets import TASKS
-from medkit.datasets.task import Task
+from medkit.datasets.task import Head, Task, check_task
 from medkit.images.decode import probe
 from medkit.progress import track
 from medkit.show.canvas import (
     COLOURS,
     GREY,
-    HATCHES,
+    UNLABELLED,
     Picture,
     check_rows,
-    class_colour,
+    class_look,
     headroom,
     new_picture,
-    percent,
+    noun_of,
     styled,
     write_above,
 )
+from medkit.show.kinds import SHOWN
+from medkit.tables import part_column
 
-UNLABELLED = "no label"
+MOST = 4  # panels of a line
+WITHIN, BELOW = 3, 6  # names of a legend's line, inside a panel and below all
 
 
 @styled
 def show_balance(task: Task, cases: pd.DataFrame) -> Picture:
-    """How many cases each class has, head by head; where cases are parts of photos, photos too."""
+    """How often each label occurs, head by head; where cases are parts of pictures, those too."""
+    check_task(task, "show_balance")
     check_rows(cases, "show_balance", [head.name for head in task.heads])
-    panels = []
-    parts = "region" in cases and "photo" in cases
-    for head in task.heads:
-        rows = cases[cases["region"].notna()] if parts else cases
-        noun = "teeth" if parts and "tooth_number" in cases else "cases"
-        panels.append((f"{head.name}: {len(rows):,} {noun}", rows[head.name], head.classes))
-    if "photo" in cases:
-        photos = task.to_units(cases, None)["y_true"]
-        classes = task.heads[0].classes
-        title = f"{task.heads[0].name}: {len(photos):,} photos"
-        unmarked = cases["photo"].nunique() - rows["photo"].nunique() if parts else 0
-        title += f" ({unmarked:,} without a marked tooth)" * bool(unmarked)
-        panels = panels + [(title, photos, classes)] if parts else [(title, photos, classes)]
-    page = new_picture(3.2)
-    for axes, (title, labels, classes) in zip(
-        page.subplots(1, len(panels), squeeze=False)[0], panels
-    ):
-        _bars(axes, labels, classes)
-        axes.set_title(title)
+    rows, part = cases, part_column(cases) if task.whole in cases else None
+    if part:
+        rows = cases[cases[part].notna()]
+    told = f"{len(rows):,} {noun_of(task, cases)}"
+    panels = [(head, told, rows[head.name]) for head in task.heads]
+    units = task.to_units(cases) if part else None
+    if part and set(units["id"]) != set(cases["id"]):
+        told = f"{len(units):,} {task.nouns[1]}"
+        unmarked = cases[task.whole].nunique() - rows[task.whole].nunique()
+        told += f" ({unmarked:,} without marked {task.nouns[0]})" * bool(unmarked)
+        panels.append((task.scored, told, units["y_true"]))
+    lines = -(-len(panels) // MOST)
+    page = new_picture(3.2 * lines)
+    cells = page.subplots(lines, min(MOST, len(panels)), squeeze=False).ravel()
+    for axes, (head, told, labels) in zip(cells, panels):
+        SHOWN[head.kind](head).balance(axes, labels)
+        axes.set_title(f"{head.name}: {told}")
+    for axes in cells[len(panels) :]:
+        axes.remove()
     return page
-
-
-def _bars(axes: Axes, labels: pd.Series, classes: tuple[str, ...]) -> None:
-    """Counts and shares of a column of labels."""
-    counts = {name: int((labels == name).sum()) for name in classes}
-    if labels.isna().any():
-        counts[UNLABELLED] = int(labels.isna().sum())
-    for k, (name, count) in enumerate(counts.items()):
-        colour, hatch = _class_look(name, k)
-        axes.bar(k, count, color=colour, edgecolor="white", hatch=hatch, width=0.65)
-        share = count / max(1, len(labels))
-        write_above(axes, k, count, f"{count:,}\n{share:.1%}")
-    axes.set_xticks(range(len(counts)), list(counts), rotation=0 if len(counts) < 7 else 90)
-    axes.set_xlim(-0.7, len(counts) - 0.3)
-    axes.set_yticks([])
-    axes.spines["left"].set_visible(False)
-    headroom(axes, 0.18)
 
 
 @styled
@@ -121,41 +107,56 @@ def _scatter_sizes(axes: Axes, widths: np.ndarray, heights: np.ndarray) -> None:
 
 
 @styled
-def show_folds(cases: pd.DataFrame, *, label: str | None = None) -> Picture:
-    """What each fold holds: cases by class, groups, and the share of the last class.
+def show_folds(
+    task: Task, cases: pd.DataFrame | None = None, *, label: str | None = None
+) -> Picture:
+    """What each fold holds: cases by label, groups, and the share of the last class.
+
+    Of a number: cases by quarters of its range, groups, and where half of the numbers lie.
 
     Args:
-        label: the column to count; by default the first head of a task that these cases have.
+        label: the column to look at; by default the first head's, of those that the cases have.
     """
-    check_rows(cases, "show_folds", ["fold", "group"])
-    column, classes = _label_column(cases, label)
-    labels = cases[column].where(cases[column].notna(), UNLABELLED)
-    names = [*classes, *([UNLABELLED] if (labels == UNLABELLED).any() else [])]
-    counts = pd.crosstab(cases["fold"], labels).reindex(columns=names, fill_value=0)
-    page = new_picture(3.4)
+    check_task(task, "show_folds")
+    head = _folded_head(task, cases, label)
+    labels, shown = cases[head.name], SHOWN[head.kind](head)
+    words, names = shown.parts(labels)
+    if labels.isna().any():
+        words, names = words.where(labels.notna(), UNLABELLED), [*names, UNLABELLED]
+    counts = pd.crosstab(cases["fold"], words).reindex(columns=names, fill_value=0)
+    lines = -(-len(names) // BELOW) if len(names) > WITHIN else 0
+    page = new_picture(3.4 + 0.22 * lines)
     left, middle, right = page.subplots(1, 3, width_ratios=(4, 3, 3))
     _stacked(left, counts)
+    if lines:
+        page.legend(*left.get_legend_handles_labels(), loc="outside lower center", ncols=BELOW)
+    else:
+        headroom(left, 0.2)
+        left.legend(loc="upper center", ncols=WITHIN)
     left.set_title("cases")
-    at = np.arange(len(counts))
     groups = cases.groupby("fold")["group"].nunique()
-    middle.bar(at, groups, color=COLOURS[2], width=0.6)
+    middle.bar(range(len(counts)), groups, color=COLOURS[2], width=0.6)
     for k, total in enumerate(groups):
         write_above(middle, k, total, f"{total:,}")
     headroom(middle)
     middle.set_title("groups (mouths, people)")
-    labelled, target = counts[list(classes)].sum(axis=1).clip(lower=1), counts[classes[-1]]
-    share = target / labelled
-    right.plot(at, share, "D", color=COLOURS[5], ms=8)
-    overall = target.sum() / labelled.sum()
-    right.axhline(overall, color=GREY, ls="--", lw=1, label="all folds")
-    right.set_ylim(0, max(0.02, share.max() * 1.35))
-    right.yaxis.set_major_formatter(percent)
-    right.legend(loc="lower right")
-    right.set_title(f"share of {classes[-1]}")
+    shown.folds(right, labels, cases["fold"])
     for axes in (left, middle, right):
-        axes.set_xticks(at, [str(fold) for fold in counts.index])
+        axes.set_xticks(range(len(counts)), [str(fold) for fold in counts.index])
         axes.set(xlabel="fold", xlim=(-0.6, len(counts) - 0.4))
     return page
+
+
+def _folded_head(task: Task, cases: pd.DataFrame, label: str | None) -> Head:
+    """The head at which `show_folds` looks; of another column one that is made for it."""
+    known = {head.name: head for head in task.heads}
+    name = label or next((name for name in known if name in cases), task.heads[0].name)
+    check_rows(cases, "show_folds", ["fold", "group", name])
+    if name in known:
+        return known[name]
+    if pd.api.types.is_numeric_dtype(cases[name]):
+        return Head(name)
+    return Head(name, tuple(sorted(cases[name].dropna().astype(str).unique())))
 
 
 def _stacked(axes: Axes, counts: pd.DataFrame) -> None:
@@ -163,31 +164,11 @@ def _stacked(axes: Axes, counts: pd.DataFrame) -> None:
     at, base = np.arange(len(counts)), np.zeros(len(counts))
     for k, name in enumerate(counts):
         height = counts[name].to_numpy(float)
-        colour, hatch = _class_look(name, k)
+        colour, hatch = class_look(name, k)
         axes.bar(
             at, height, bottom=base, color=colour, hatch=hatch, edgecolor="white", label=name
         )  # fmt: skip
         base += height
     for k, total in enumerate(base):
         write_above(axes, k, total, f"{total:,.0f}")
-    headroom(axes, 0.30)
-    axes.legend(loc="upper center", ncols=min(3, counts.shape[1]))
-
-
-def _class_look(name: str, k: int) -> tuple[str, str]:
-    """Colour and hatch of a class's bar."""
-    if name == UNLABELLED:
-        return "#DDDDDD", ""
-    return class_colour(name, k), HATCHES[k % len(HATCHES)]
-
-
-def _label_column(cases: pd.DataFrame, label: str | None) -> tuple[str, tuple[str, ...]]:
-    """The column that `show_folds` counts, and its classes in order."""
-    heads = {head.name: head.classes for task in TASKS.values() for head in task.heads}
-    name = label or next((name for name in heads if name in cases), None)
-    if name is None or name not in cases:
-        raise ValueError(
-            f"show_folds: no label column {label!r} (found {list(cases.columns)}). "
-            "Pass label= the column of the classes."
-        )
-    return name, heads.get(name) or tuple(sorted(cases[name].dropna().unique()))
+    headroom(axes, 0.1)

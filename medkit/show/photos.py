@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pandas as pd
 from matplotlib import patheffects
@@ -12,7 +11,8 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.patches import Polygon
 
-from medkit.datasets.task import Task
+from medkit.datasets.kinds import Threshold
+from medkit.datasets.task import Head, Task, check_task
 from medkit.images.decode import probe, read_image
 from medkit.naming import did_you_mean
 from medkit.show.canvas import (
@@ -25,11 +25,12 @@ from medkit.show.canvas import (
     draw_outline,
     grid_of,
     mark_look,
-    positive,
     styled,
+    whole_of,
 )
+from medkit.show.kinds import check_suits, chosen_of
+from medkit.show.pictures import SIZE, outline, shrink
 
-SIZE = 640  # pixels of a shown picture's longer side
 DASHES = (0, (3, 1.5))
 MISSED, FALSE_ALARM = "v", "X"  # a triangle points at what was missed, a cross is over too much
 WRONG, UNSCORED = ("false alarm", "missed"), ("not predicted", "no label")
@@ -42,7 +43,7 @@ def show_photos(
     cases: pd.DataFrame,
     predictions: pd.DataFrame | None = None,
     *,
-    threshold: float = 0.5,
+    threshold: Threshold = 0.5,
     n: int = 6,
     order: str = "errors first",
 ) -> Picture:
@@ -53,47 +54,63 @@ def show_photos(
 
     Args:
         predictions: of these cases; those that are missing are shown as not predicted.
-        threshold: a tooth is outlined in blue when its probability is at least this.
+        threshold: of two classes, a tooth is outlined in blue from this probability on.
         order: "errors first" (false alarms and misses by turns, the surest mistakes first),
             "probability" (highest first) or "as given".
     """
+    head, target = positive(task, "show_photos")
     check_rows(cases, "show_photos", ["id", "path"])
     if order not in ORDERS:
         raise ValueError(
             f"show_photos: order {order!r} (expected one of {', '.join(ORDERS)})."
             f"{did_you_mean(order, ORDERS)}"
         )
-    head, target = positive(task)
     seen = cases[cases["path"].notna()].copy()
     check_rows(seen, "show_photos: cases with a picture")
-    seen["prob"] = np.nan
+    seen["prob"], seen["called"] = np.nan, False
     if predictions is not None:
-        known = predictions.set_index("id")[target]
-        seen["prob"] = seen["id"].map(known).astype(float)
+        teeth = predictions.set_index("id").reindex(seen["id"])
+        seen["prob"] = teeth[target].to_numpy(float)
+        seen["called"] = is_called(task.heads[0], teeth, threshold)
     verdicts = _verdicts(task, seen, predictions, threshold)
+    names, noun = whole_of(task, seen), task.nouns[1]
+    if not verdicts["id"].isin(names).all():  # what is scored are teeth
+        names, noun = seen["id"], task.nouns[0]
     photos = _ordered(verdicts, order).head(n)
-    if "photo" not in seen:
-        seen["photo"] = seen["id"]
-    paths = seen.drop_duplicates("photo").set_index("photo")["path"]
-    shapes = [np.divide(*probe(paths[name])) for name in photos["id"]]
-    title = _how_many(verdicts, len(photos), order)
+    drawn = [seen[names == name] for name in photos["id"]]
+    shapes = [np.divide(*probe(teeth["path"].iloc[0])) for teeth in drawn]
+    title = _how_many(verdicts, len(photos), order, noun)
     page, cells = grid_of(shapes, columns=2, title=title, has_legend=True)
-    for cell, (_, photo) in zip(cells, photos.iterrows()):
-        teeth = seen[seen["photo"] == photo["id"]]
-        _draw_photo(cell, teeth, head, target, threshold)
+    for cell, teeth, (_, photo) in zip(cells, drawn, photos.iterrows()):
+        _draw_photo(cell, teeth, head, target)
         cell.set_title(_caption(photo, target), fontsize=10)
-    drawn = seen[seen["photo"].isin(photos["id"])]
-    _legend(page, drawn, head, target, with_predictions=predictions is not None)
+    _legend(page, pd.concat(drawn), head, target, with_predictions=predictions is not None)
     return page
 
 
-def _how_many(verdicts: pd.DataFrame, shown: int, order: str) -> str:
-    """How many photos are shown, of how many."""
+def positive(task: Task, figure: str) -> tuple[str, str]:
+    """The first head and the class that is looked for: its last.
+
+    Raises:
+        ValueError: for a number, in which no class is looked for.
+    """
+    check_task(task, figure)
+    check_suits(task.heads[0], figure, "show_balance")
+    return task.heads[0].name, task.heads[0].classes[-1]
+
+
+def is_called(head: Head, table: pd.DataFrame, threshold: Threshold) -> np.ndarray:
+    """(N,) whether the class that is looked for was predicted; not, where nothing was."""
+    return chosen_of(head, table, threshold) == len(head.columns) - 1
+
+
+def _how_many(verdicts: pd.DataFrame, shown: int, order: str, noun: str) -> str:
+    """How many photos (or teeth, where these are scored) are shown, of how many."""
     if order == "errors first" and not verdicts["verdict"].isin(UNSCORED).all():
         wrong = int(verdicts["verdict"].isin(WRONG).sum())
-        return count_mistakes(shown, wrong, len(verdicts), "photos")
+        return count_mistakes(shown, wrong, len(verdicts), noun)
     how = ", the highest probability first" if order == "probability" else ""
-    return f"{shown:,} of {len(verdicts):,} photos{how}"
+    return f"{shown:,} of {len(verdicts):,} {noun}{how}"
 
 
 def _legend(
@@ -107,7 +124,7 @@ def _legend(
             Line2D([], [], **mark_look(MISSED, REAL), label="missed"),
             Line2D([], [], **mark_look(FALSE_ALARM, PREDICTED), label="false alarm"),
         ]
-    parts = drawn[drawn["region"].notna()] if "region" in drawn else drawn.head(0)
+    parts = drawn[[outline(tooth) is not None for _, tooth in drawn.iterrows()]]
     labels = parts[head] if head in parts else pd.Series(None, parts.index, object)
     others = set(labels[labels != target].fillna("no label"))
     if others:
@@ -120,21 +137,19 @@ def _legend(
 
 
 def _verdicts(
-    task: Task, seen: pd.DataFrame, predictions: pd.DataFrame | None, threshold: float
+    task: Task, seen: pd.DataFrame, predictions: pd.DataFrame | None, threshold: Threshold
 ) -> pd.DataFrame:
     """One row a photo: truth, probability, and what kind of answer that is."""
-    target = task.scored.classes[-1]
-    units = task.to_units(seen, predictions)[["id", "y_true", target]]
-    units = units.rename(columns={target: "prob"})
-    prob = units["prob"].astype(float)
-    if predictions is None:
-        prob[:] = np.nan
-    units["prob"] = prob
-    real, called, known = units["y_true"] == target, prob >= threshold, units["y_true"].notna()
+    others, target = task.scored.classes[:-1], task.scored.classes[-1]
+    table = task.to_units(seen, predictions)
+    called = is_called(task.scored, table, threshold)
+    prob = table[target].astype(float) if predictions is not None else np.nan
+    units = table[["id", "y_true"]].assign(prob=prob)
+    real, known = units["y_true"] == target, units["y_true"].notna()
     units["verdict"] = np.select(
-        [prob.isna(), ~known, ~real & called, real & ~called, real & called],
+        [units["prob"].isna(), ~known, ~real & called, real & ~called, real & called],
         [*UNSCORED, *WRONG, "found"],
-        "rightly sound",
+        f"rightly {others[0]}" if len(others) == 1 else f"rightly not {target}",
     )
     return units
 
@@ -152,7 +167,7 @@ def _ordered(photos: pd.DataFrame, order: str) -> pd.DataFrame:
     return photos.iloc[np.lexsort((turn, ~wrong))]
 
 
-def _draw_photo(cell: Axes, teeth: pd.DataFrame, head: str, target: str, threshold: float) -> None:
+def _draw_photo(cell: Axes, teeth: pd.DataFrame, head: str, target: str) -> None:
     """A photo; around its teeth, or around all of it, what is true and what was predicted."""
     path = Path(teeth["path"].iloc[0])
     image = shrink(read_image(path, min_size=SIZE))
@@ -161,28 +176,24 @@ def _draw_photo(cell: Axes, teeth: pd.DataFrame, head: str, target: str, thresho
     cell.imshow(image)
     gap = 0.008 * max(width, height)  # between the two lines, where they coincide
     for _, tooth in teeth.iterrows():
-        region = tooth.get("region")
-        if isinstance(region, (list, np.ndarray)):
-            points = np.asarray(region, float) * scale
-        else:
-            points = np.asarray([[0, 0], [width, 0], [width, height], [0, height]]) - 0.5
+        part = outline(tooth)
+        whole = np.asarray([[0, 0], [width, 0], [width, height], [0, height]]) - 0.5
+        points = whole if part is None else part * scale
         if tooth.get(head) == target:
             draw_outline(cell, points, REAL, "-")
-        elif isinstance(region, (list, np.ndarray)):
+        elif part is not None:
             cell.add_patch(Polygon(points, fill=False, ec="white", lw=0.7, alpha=0.55))
-        if tooth["prob"] >= threshold:
-            outward = gap if isinstance(region, (list, np.ndarray)) else -2 * gap
+        if tooth["called"]:
+            outward = -2 * gap if part is None else gap
             draw_outline(cell, _grown(points, outward), PREDICTED, DASHES)
-        _mark_mistake(cell, tooth, points, head, target, threshold)
+        _mark_mistake(cell, tooth, points, head, target)
     cell.set_xlim(-0.5, width - 0.5)
     cell.set_ylim(height - 0.5, -0.5)
 
 
-def _mark_mistake(
-    cell: Axes, tooth: pd.Series, points: np.ndarray, head: str, target: str, threshold: float
-) -> None:
+def _mark_mistake(cell: Axes, tooth: pd.Series, points: np.ndarray, head: str, target: str) -> None:
     """A symbol on the upper edge of what was missed, or called without being so."""
-    real, called = tooth.get(head) == target, tooth["prob"] >= threshold
+    real, called = tooth.get(head) == target, tooth["called"]
     if pd.isna(tooth["prob"]) or pd.isna(tooth.get(head)) or real == called:
         return
     x, y = (points[:, 0].min() + points[:, 0].max()) / 2, points[:, 1].min()
@@ -203,11 +214,3 @@ def _caption(photo: pd.Series, target: str) -> str:
         photo["verdict"], photo["verdict"]
     )
     return f"{photo['id']}   {verdict}\n{truth}, probability of {target} {photo['prob']:.2f}"
-
-
-def shrink(image: np.ndarray, size: int = SIZE) -> np.ndarray:
-    """A picture whose longer side is at most `size`."""
-    scale = size / max(image.shape[:2])
-    if scale >= 1:
-        return image
-    return cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)

@@ -8,73 +8,46 @@ import numpy as np
 import pandas as pd
 from matplotlib import colormaps
 
-from medkit.datasets.task import Task
-from medkit.images import crop
+from medkit.datasets.task import Task, check_task
 from medkit.images.decode import probe, read_image
 from medkit.seeding import generator
-from medkit.show.canvas import (
-    REAL,
-    Picture,
-    check_rows,
-    draw_outline,
-    grid_of,
-    new_picture,
-    short,
-    styled,
-)
-from medkit.show.photos import SIZE, shrink
-from medkit.tables import by_turns, visible
-
-CROP = 300  # pixels of a shown region
-CONTEXT = 0.35  # around it, as a share of its longer side
-OTHER = "#009E73"  # Okabe and Ito's green, told from red also by its dashes
+from medkit.show.canvas import Picture, check_rows, grid_of, new_picture, short, styled
+from medkit.show.kinds import SHOWN
+from medkit.show.pictures import SIZE, case_picture, draw_case, shrink
+from medkit.tables import by_turns, part_column, visible
 
 
 @styled
 def show_cases(task: Task, cases: pd.DataFrame, *, n: int = 12, seed: int = 0) -> Picture:
-    """A sample of cases, the classes of the first head by turns, with their regions outlined."""
+    """A sample of cases, the labels of the first head by turns, with their regions outlined."""
+    check_task(task, "show_cases")
     check_rows(cases, "show_cases", ["id", "path"])
     rows = visible(cases)
     check_rows(rows, "show_cases: cases with a picture")
-    head = task.heads[0]
-    rows = _by_turns(rows, head.name, generator("show cases", seed)).head(n)
-    pictures = [_case_picture(row) for _, row in rows.iterrows()]
+    rows = _by_turns(task, rows, generator("show cases", seed)).head(n)
+    pictures = [case_picture(row) for _, row in rows.iterrows()]
     shapes = [image.shape[1] / image.shape[0] for image, _ in pictures]
-    page, cells = grid_of(shapes, columns=4 if "region" in rows else 3)
-    for cell, (_, row), (image, outline) in zip(cells, rows.iterrows(), pictures):
-        label = row.get(head.name)
-        cell.imshow(image)
-        if outline is not None:
-            colour, style = (REAL, "-") if label == head.classes[-1] else (OTHER, "--")
-            draw_outline(cell, outline, colour, style)
-        number = row.get("tooth_number")
-        name = short(f"{row['id']}") + ("" if pd.isna(number) else f"  (tooth {number})")
-        labels = [row.get(head.name) for head in task.heads]
-        text = ", ".join("no label" if pd.isna(label) else str(label) for label in labels)
-        cell.set_title(f"{name}\n{text}", fontsize=9)
+    page, cells = grid_of(shapes, columns=4 if part_column(rows) == "region" else 3)
+    for cell, (_, row), picture in zip(cells, rows.iterrows(), pictures):
+        draw_case(cell, task.heads[0], row, picture)
+        labels = [SHOWN[head.kind](head).word(row.get(head.name)) for head in task.heads]
+        cell.set_title(f"{_named(task, row)}\n{', '.join(labels)}", fontsize=9)
     return page
 
 
-def _by_turns(rows: pd.DataFrame, name: str, rng: np.random.Generator) -> pd.DataFrame:
-    """All rows shuffled, the classes taking turns, so that a few show them all."""
-    return by_turns(rows.iloc[rng.permutation(len(rows))], name)
+def _by_turns(task: Task, rows: pd.DataFrame, rng: np.random.Generator) -> pd.DataFrame:
+    """All rows shuffled, classes or quarters of a number by turns: a few show them all."""
+    rows, head = rows.iloc[rng.permutation(len(rows))], task.heads[0]
+    labels = rows.get(head.name, pd.Series(None, rows.index, object)).reset_index(drop=True)
+    turns = by_turns(pd.DataFrame({"label": head.answer.strata(labels)}), "label")
+    return rows.iloc[turns.index]
 
 
-def _case_picture(row: pd.Series) -> tuple[np.ndarray, np.ndarray | None]:
-    """The square around a case's region and its outline there, or its box, or all of it."""
-    region, box = row.get("region"), row.get("box")
-    if isinstance(box, (list, tuple)):
-        left, top, right, bottom = box
-        return shrink(read_image(row["path"])[top:bottom, left:right]), None
-    if not isinstance(region, (list, np.ndarray)):
-        return shrink(read_image(row["path"], min_size=SIZE)), None
-    width, height = probe(row["path"])
-    left, top, side = crop.window(region, CONTEXT)
-    image = read_image(row["path"], min_size=min(width, height) * min(1.0, CROP / side))
-    scale = image.shape[1] / width
-    points = np.asarray(region, float)
-    shown = crop.crop_region(image, points * scale, size=CROP, margin=CONTEXT, mask=False)
-    return shown, (points - (left, top)) * (CROP / side)
+def _named(task: Task, case: pd.Series) -> str:
+    """A case's name, and what else the task wants beside it: "front_1_04  (tooth 11)"."""
+    known = {name: case.get(name) for name in task.text if not pd.isna(case.get(name))}
+    words = [f"{name.replace('_number', '').replace('_', ' ')} {v}" for name, v in known.items()]
+    return short(f"{case['id']}") + f"  ({', '.join(words)})" * bool(words)
 
 
 @styled

@@ -1,191 +1,135 @@
-"""What is particular to a contest: teeth, halves of a picture, nights, heads, patients."""
+"""What is particular to a contest: a row of `FIGURES` each, named by `Task.figures`.
+
+The usual row is here: heads against each other, and groups. The others have files of their own.
+"""
 
 from __future__ import annotations
+
+import itertools
+from typing import Callable, NamedTuple
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.patches import Rectangle
 
-from medkit.datasets.sleep import night_column
-from medkit.datasets.task import Task
-from medkit.images.decode import probe, read_image
-from medkit.show.canvas import (
-    COLOURS,
-    PREDICTED,
-    REAL,
-    Picture,
-    check_rows,
-    class_colour,
-    grid_of,
-    new_picture,
-    styled,
-    write_above,
-)
-from medkit.show.photos import SIZE, shrink
-from medkit.show.teeth import show_teeth
+from medkit.datasets.task import Task, check_task
+from medkit.naming import did_you_mean
+from medkit.show.canvas import COLOURS, Picture, check_rows, new_picture, styled
+from medkit.show.grid import answer_table, show_grid
+from medkit.show.halves import show_halves
+from medkit.show.kinds import SHOWN
+from medkit.show.nights import show_hypnogram, show_night_mistakes
+from medkit.show.photos import show_photos
+from medkit.show.teeth import has_teeth, mistakes_by_tooth, show_teeth
 
-EPOCH_S = 30  # of sleep
+MOST = 6  # pairs of heads on a page
+
+
+class Figures(NamedTuple):
+    """The figures that are a contest's own; each function takes the task first, then cases."""
+
+    structure: Callable[..., Picture]  # (task, cases), for `show_structure`
+    mistakes: Callable[..., Picture]  # and predictions, threshold, n, order, for `show_mistakes`
+    table: Callable[..., pd.DataFrame]  # and predictions, threshold, for `mistake_table`
 
 
 def show_structure(task: Task, cases: pd.DataFrame) -> Picture:
     """The figure that suits these cases.
 
-    Teeth by number where they have one, nights as hypnograms where epochs are counted, halves where
-    pictures are divided, heads against each other where there are several; else classes by group.
+    Teeth by number, nights as hypnograms, the halves of pictures, where the task says so; else
+    heads against each other where there are several, and labels by group.
     """
+    check_task(task, "show_structure")
     check_rows(cases, "show_structure", ["id", "group"])
-    if "tooth_number" in cases:
-        return show_teeth(task, cases)
-    if "epoch" in cases:
-        return show_hypnogram(task, cases)
-    if "box" in cases:
-        return show_halves(task, cases)
-    return show_heads(task, cases) if len(task.heads) > 1 else show_groups(task, cases)
+    return figures_of(task).structure(task, cases)
 
 
-@styled
-def show_hypnogram(
-    task: Task, cases: pd.DataFrame, predictions: pd.DataFrame | None = None, *, n: int = 3
-) -> Picture:
-    """Stages over the hours of some nights; what was predicted is blue and dashed.
-
-    Args:
-        cases: with `record` or `group` (the night) and `epoch` (30 s each).
-        n: nights; the longest ones are shown.
-    """
-    which = night_column(cases)
-    check_rows(cases, "show_hypnogram", ["id", which, "epoch"])
-    head, rows = task.heads[0], cases[cases["epoch"].notna()]
-    nights = rows[which].value_counts(sort=False).sort_values(ascending=False, kind="stable")
-    page = new_picture(1.9 * min(n, len(nights)) + 0.5)
-    cells = page.subplots(min(n, len(nights)), 1, squeeze=False, sharex=True).ravel()
-    places = {name: len(head.classes) - k for k, name in enumerate(head.classes)}  # first on top
-    for axes, name in zip(cells, nights.index):
-        night = rows[rows[which] == name].sort_values("epoch")
-        hours = night["epoch"].astype(float) * EPOCH_S / 3600
-        axes.step(
-            hours, night[head.name].map(places), where="post", color=REAL, lw=1.6, label="true"
+def figures_of(task: Task) -> Figures:
+    """The row of `FIGURES` that a task names."""
+    if task.figures not in FIGURES:
+        raise ValueError(
+            f"task {task.name!r}: figures {task.figures!r} (expected one of "
+            f"{', '.join(map(repr, FIGURES))}).{did_you_mean(task.figures, FIGURES)}"
         )
-        if predictions is not None:
-            probs = night[["id"]].merge(predictions, on="id", how="left")[list(head.classes)]
-            is_known = probs.notna().all(axis=1).to_numpy()
-            guess = np.full(len(night), np.nan)
-            guess[is_known] = [places[c] for c in probs[is_known].idxmax(axis=1)]
-            axes.step(
-                hours, guess + 0.12, where="post", color=PREDICTED, lw=1.3, ls="--",
-                label="predicted",
-            )  # fmt: skip
-        axes.set_yticks(list(places.values()), list(places))
-        axes.set_ylim(0.5, len(places) + 0.5)
-        axes.set_title(f"{name}: {len(night):,} epochs", fontsize=10)
-        axes.grid(axis="y", color="#EEEEEE")
-    cells[-1].set_xlabel("hours")
-    if predictions is not None:
-        cells[0].legend(fontsize=9, loc="upper right", ncols=2)
-    return page
+    return FIGURES[task.figures]
 
 
-@styled
-def show_halves(task: Task, cases: pd.DataFrame, *, n: int = 6) -> Picture:
-    """Whole pictures with the part that each case is, and its label."""
-    check_rows(cases, "show_halves", ["id", "path", "box"])
-    head = task.heads[0]
-    rows = cases[cases["path"].notna() & cases["box"].notna()]
-    check_rows(rows, "show_halves: cases with a picture")
-    rarest = rows[head.name].map(rows[head.name].value_counts()).fillna(np.inf)
-    paths = rows.assign(rarity=rarest).groupby("path", sort=False)["rarity"].min()
-    paths = paths.sort_values(kind="stable").index[:: max(1, len(paths) // n)][:n]  # from rare on
-    shapes = [np.divide(*probe(path)) for path in paths]
-    page, cells = grid_of(shapes, columns=3)
-    for cell, path in zip(cells, paths):
-        image = shrink(read_image(path, min_size=SIZE // 2), SIZE // 2)
-        scale = image.shape[1] / probe(path)[0]
-        cell.imshow(image)
-        for number, (_, row) in enumerate(rows[rows["path"] == path].iterrows()):
-            left, top, right, bottom = (value * scale for value in row["box"])
-            colour = COLOURS[number % 2]
-            frame = Rectangle(
-                (left + 2, top + 2), right - left - 4, bottom - top - 4, fill=False, ec=colour, lw=2
-            )
-            cell.add_patch(frame)
-            label = "no label" if pd.isna(row[head.name]) else row[head.name]
-            part = str(row["id"]).rpartition("_")[2]
-            cell.text(
-                (left + right) / 2, top + 0.06 * image.shape[0], f"{part}\n{label}", color="white",
-                ha="center", va="top", fontsize=9, bbox={"fc": colour, "ec": "none", "pad": 2},
-            )  # fmt: skip
-        cell.set_title(str(rows["group"][rows["path"] == path].iloc[0]), fontsize=9)
-    return page
+def show_usual(task: Task, cases: pd.DataFrame) -> Picture:
+    """Heads against each other where there are several, else groups."""
+    return (show_heads if len(task.heads) > 1 else show_groups)(task, cases)
+
+
+def _teeth(task: Task, cases: pd.DataFrame) -> Picture:
+    """Teeth by number; whole photos have nothing of their own."""
+    return (show_teeth if has_teeth(cases) else show_usual)(task, cases)
 
 
 @styled
 def show_heads(task: Task, cases: pd.DataFrame) -> Picture:
-    """Classes of each pair of heads against each other: how many cases have both."""
-    heads = [head for head in task.heads if head.classes]
-    check_rows(cases, "show_heads", [head.name for head in heads])
-    pairs = [(a, b) for k, a in enumerate(heads) for b in heads[k + 1 :]]
+    """Labels of each pair of heads against each other: how many cases have both."""
+    check_task(task, "show_heads")
+    check_rows(cases, "show_heads", [head.name for head in task.heads])
+    parts = {h.name: SHOWN[h.kind](h).parts(cases[h.name]) for h in task.heads}
+    there = [name for name, (_, names) in parts.items() if names]  # a number may have no value
+    pairs = list(itertools.combinations(there, 2))[:MOST]
     if not pairs:
-        raise ValueError("show_heads: fewer than two heads have classes. Use show_balance.")
-    pairs = pairs[:6]
+        raise ValueError(f"show_heads: fewer than two heads (found {there}). Use show_balance.")
     columns = min(3, len(pairs))
     rows = -(-len(pairs) // columns)
     page = new_picture(3.1 * rows)
     cells = page.subplots(rows, columns, squeeze=False).ravel()
     for axes, (a, b) in zip(cells, pairs):
-        counts = pd.crosstab(cases[a.name], cases[b.name])
-        counts = counts.reindex(index=a.classes, columns=b.classes, fill_value=0)
-        axes.imshow(counts, cmap="Blues", vmin=0, vmax=1.2 * max(1, counts.to_numpy().max()))
-        for (y, x), count in np.ndenumerate(counts.to_numpy()):
-            ink = "white" if count > 0.7 * counts.to_numpy().max() else "#222222"
-            axes.text(x, y, f"{count:,}", ha="center", va="center", color=ink)
-        axes.set_xticks(range(len(b.classes)), b.classes)
-        axes.set_yticks(range(len(a.classes)), a.classes)
-        axes.tick_params(length=0)
-        axes.spines[:].set_visible(False)
-        axes.set(xlabel=b.name, ylabel=a.name)
+        counts = pd.crosstab(parts[a][0], parts[b][0])
+        counts = counts.reindex(index=parts[a][1], columns=parts[b][1], fill_value=0)
+        _count_table(axes, counts)
+        axes.set(xlabel=b, ylabel=a)
     for axes in cells[len(pairs) :]:
         axes.axis("off")
     return page
 
 
+def _count_table(axes: Axes, counts: pd.DataFrame) -> None:
+    """Counts in cells, the darker the more."""
+    most = max(1, counts.to_numpy().max())
+    axes.imshow(counts, cmap="Blues", vmin=0, vmax=1.2 * most)
+    for (y, x), count in np.ndenumerate(counts.to_numpy()):
+        ink = "white" if count > 0.7 * most else "#222222"
+        axes.text(x, y, f"{count:,}", ha="center", va="center", color=ink)
+    is_long = counts.shape[1] > 3 and sum(map(len, counts.columns)) > 24
+    names = [name.replace(" ", "\n", 1) if is_long else name for name in counts.columns]
+    axes.set_xticks(range(counts.shape[1]), names)
+    axes.set_yticks(range(counts.shape[0]), counts.index)
+    axes.tick_params(length=0)
+    axes.spines[:].set_visible(False)
+
+
 @styled
 def show_groups(task: Task, cases: pd.DataFrame) -> Picture:
-    """How many cases a group (a patient, a record) has, and how its classes are mixed.
+    """How many cases a group (a patient, a record) has, and how its labels are mixed.
 
     Groups that are all of one size are told in words: their one bar would say no more.
     """
+    check_task(task, "show_groups")
     head = task.heads[0]
     check_rows(cases, "show_groups", ["group", head.name])
     sizes = cases["group"].value_counts()
     page = new_picture(3.4)
     *others, right = page.subplots(1, min(2, sizes.nunique()), squeeze=False)[0]
-    bins = min(30, max(3, sizes.nunique()))
     for left in others:
-        left.hist(sizes, bins=bins, color=COLOURS[2], edgecolor="white")
+        left.hist(sizes, bins=min(30, max(3, sizes.nunique())), color=COLOURS[2], edgecolor="white")
         left.set(xlabel="cases of a group", ylabel="groups")
         left.set_title(f"{len(sizes):,} groups, median {sizes.median():.0f} cases")
     if not others:
         noun = "case" if sizes.iloc[0] == 1 else "cases"
         text = f"{len(sizes):,} groups, of {sizes.iloc[0]:,} {noun} each"
         page.suptitle(text, x=0.01, ha="left", fontsize=11)
-    if not head.classes:
-        right.hist(cases.groupby("group")[head.name].mean(), bins=bins, color=COLOURS[0])
-        right.set(xlabel=f"mean {head.name} of a group", ylabel="groups")
-        return page
-    _by_mixture(right, cases, head.name, head.classes)
+    SHOWN[head.kind](head).groups(right, cases[head.name], cases["group"])
     return page
 
 
-def _by_mixture(axes: Axes, cases: pd.DataFrame, name: str, classes: tuple[str, ...]) -> None:
-    """Groups of one class only, and of several: by these a model may know the group instead."""
-    labelled = cases[cases[name].notna()]
-    kinds = labelled.groupby("group")[name].agg(lambda labels: tuple(sorted(set(labels))))
-    counts = {label: int((kinds == (label,)).sum()) for label in classes}
-    counts["several"] = int((kinds.str.len() > 1).sum())
-    for k, (label, count) in enumerate(counts.items()):
-        axes.bar(k, count, width=0.6, color=class_colour(label, k), edgecolor="white")
-        write_above(axes, k, count, f"{count:,}")
-    axes.set_xticks(range(len(counts)), list(counts), rotation=0 if len(counts) < 6 else 90)
-    axes.set_ylabel("groups")
-    axes.set_title("groups whose cases are all of one class")
+FIGURES = {  # by `Task.figures`
+    "": Figures(show_usual, show_grid, answer_table),
+    "teeth": Figures(_teeth, show_photos, mistakes_by_tooth),
+    "nights": Figures(show_hypnogram, show_night_mistakes, answer_table),
+    "halves": Figures(show_halves, show_grid, answer_table),
+}

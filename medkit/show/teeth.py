@@ -9,7 +9,10 @@ from matplotlib.axes import Axes
 from matplotlib.patches import FancyBboxPatch
 
 from medkit.datasets.caries import TOOTH_NUMBERS
+from medkit.datasets.kinds import Threshold
 from medkit.datasets.task import Task
+from medkit.datasets.units import judged
+from medkit.inference.judging import choose_threshold
 from medkit.show.canvas import (
     GREY,
     HATCHES,
@@ -19,10 +22,13 @@ from medkit.show.canvas import (
     headroom,
     new_picture,
     percent,
-    positive,
     styled,
+    whole_of,
     write_above,
 )
+from medkit.show.grid import answer_table
+from medkit.show.photos import is_called, positive
+from medkit.tables import part_column, visible
 
 # As the dentist sees the patient: quadrants 1 and 2 above, 4 and 3 below.
 ROWS = (
@@ -38,27 +44,23 @@ def show_teeth(task: Task, cases: pd.DataFrame) -> Picture:
 
     One view alone is left out: its one bar would say no more than `show_balance`.
     """
-    name, target = positive(task)
+    name, target = positive(task, "show_teeth")
     check_rows(cases, "show_teeth", [name])
-    rows = cases[cases["region"].notna()] if "region" in cases else cases
+    rows = _marked(cases)
     rows = rows[rows[name].notna()]
     check_rows(rows, "show_teeth: cases with a label")
-    numbers = (
-        rows["tooth_number"] if "tooth_number" in rows else pd.Series(None, rows.index, object)
-    )
-    numbered = rows[numbers.isin(TOOTH_NUMBERS)]
+    numbered = rows[_numbers(rows).isin(TOOTH_NUMBERS)]
     views = rows["view"] if "view" in rows else pd.Series("all", rows.index)
     views = views.where(views.notna(), UNKNOWN)
     has_views = views.nunique() > 1
     if numbered.empty:
         page = new_picture(3.4)
         left, *others = page.subplots(1, 1 + has_views, squeeze=False)[0]
-        more = ""
-        if {"photo", "region"} <= set(cases):
-            unmarked = set(cases["photo"]) - set(cases["photo"][cases["region"].notna()])
-            verb = "has" if len(unmarked) == 1 else "have"
-            more = f" with marked teeth ({len(unmarked):,} more {verb} none)" if unmarked else ""
-        _per_photo(left, rows, name, target, more)
+        photos = whole_of(task, cases)
+        unmarked = set(photos) - set(photos[_marked(cases).index])
+        verb = "has" if len(unmarked) == 1 else "have"
+        more = f" with marked teeth ({len(unmarked):,} more {verb} none)" if unmarked else ""
+        _per_photo(left, rows[name] == target, whole_of(task, rows), target, more)
         for axes in others:
             _by_view(axes, rows, views, name, target)
         page.suptitle(
@@ -130,10 +132,9 @@ def _by_view(axes: Axes, rows: pd.DataFrame, views: pd.Series, name: str, target
     headroom(axes, 0.35)
 
 
-def _per_photo(axes: Axes, rows: pd.DataFrame, name: str, target: str, more: str) -> None:
+def _per_photo(axes: Axes, is_target: pd.Series, photos: pd.Series, target: str, more: str) -> None:
     """How many teeth of the looked-for class a photo has."""
-    photos = rows["photo"] if "photo" in rows else rows["id"]
-    counts = (rows[name] == target).groupby(photos).sum()
+    counts = is_target.groupby(photos).sum()
     bins = np.arange(-0.5, counts.max() + 1.5)
     axes.hist(counts, bins=bins, color=class_colour(target, 1), edgecolor="white", rwidth=0.9)
     axes.set_xlabel(f"{target} teeth in a photo")
@@ -143,35 +144,88 @@ def _per_photo(axes: Axes, rows: pd.DataFrame, name: str, target: str, more: str
         axis.get_major_locator().set_params(integer=True)
 
 
+def has_teeth(cases: pd.DataFrame) -> bool:
+    """Whether cases are teeth; else they are whole photos."""
+    return "tooth_number" in cases or part_column(cases) is not None
+
+
+def _marked(cases: pd.DataFrame) -> pd.DataFrame:
+    """Teeth, without the photos in which none is marked."""
+    part = part_column(cases)
+    return cases[cases[part].notna()] if part else cases
+
+
+def _numbers(rows: pd.DataFrame) -> pd.Series:
+    return rows.get("tooth_number", pd.Series(None, rows.index, object))
+
+
 def tooth_table(
-    cases: pd.DataFrame, predictions: pd.DataFrame, *, threshold: float = 0.5
+    task: Task,
+    cases: pd.DataFrame,
+    predictions: pd.DataFrame | None = None,
+    *,
+    threshold: Threshold = 0.5,
 ) -> pd.DataFrame:
     """How well each tooth number is read; teeth without a label or a prediction are left out.
 
     Returns:
         `tooth_number, teeth, decayed, found, missed, false_alarms`, by FDI number; teeth without a
-        number come last as "unknown".
+        number come last as "unknown". The third is named as the class that is looked for.
     """
-    check_rows(cases, "tooth_table", ["id", "decayed"])
-    check_rows(predictions, "tooth_table: predictions", ["id", "decayed"])
-    rows = cases[cases["region"].notna()] if "region" in cases else cases
-    prob = rows["id"].map(predictions.set_index("id")["decayed"]).astype(float)
-    rows = rows[rows["decayed"].notna() & prob.notna()]
-    if rows.empty:
+    name, target = positive(task, "tooth_table")
+    head = task.heads[0]
+    check_rows(cases, "tooth_table", ["id", name])
+    check_rows(predictions, "tooth_table: predictions", ["id", *head.columns])
+    rows = _marked(cases)
+    teeth = predictions.set_index("id").reindex(rows["id"])
+    known = rows[name].notna() & teeth[list(head.columns)].notna().all(axis=1).to_numpy()
+    if not known.any():
         raise ValueError(
             "tooth_table: no tooth has both a label and a prediction. "
             "Pass labelled cases and the predictions of the same cases."
         )
-    real, called = rows["decayed"] == "decayed", prob[rows.index] >= threshold
-    number = rows["tooth_number"] if "tooth_number" in rows else pd.Series(None, rows.index, object)
+    real, number = rows[name] == target, _numbers(rows)
+    called = is_called(head, teeth, threshold)
     marks = pd.DataFrame(
         {
             "tooth_number": number.where(number.isin(TOOTH_NUMBERS), UNKNOWN).astype(object),
             "teeth": 1,
-            "decayed": real.astype(int),
+            target: real.astype(int),
             "found": (real & called).astype(int),
             "missed": (real & ~called).astype(int),
             "false_alarms": (~real & called).astype(int),
         }
     )
-    return marks.groupby("tooth_number").sum().reset_index()  # digits sort before "unknown"
+    return marks[known].groupby("tooth_number").sum().reset_index()  # "unknown" sorts last
+
+
+def mistakes_by_tooth(
+    task: Task,
+    cases: pd.DataFrame,
+    predictions: pd.DataFrame,
+    *,
+    threshold: Threshold = 0.5,
+    tooth_threshold: Threshold | None = None,
+) -> pd.DataFrame:
+    """`tooth_table`; of whole photos, how well each class is told.
+
+    Args:
+        threshold: of what the contest scores: photos, by their largest tooth.
+        tooth_threshold: from which a tooth is called decayed; by default the one that is best for
+            these teeth: that of photos, for a largest of many, misses most of them.
+    """
+    positive(task, "tooth_table")
+    if not has_teeth(cases):
+        return answer_table(task, cases, predictions, threshold=threshold)
+    if tooth_threshold is None:
+        tooth_threshold = _best_threshold(task, cases, predictions)
+    return tooth_table(task, cases, predictions, threshold=tooth_threshold)
+
+
+def _best_threshold(task: Task, cases: pd.DataFrame, predictions: pd.DataFrame) -> Threshold:
+    """The threshold that is best for teeth; any is, where all are of one class."""
+    teeth, cases = task.of_head(task.heads[0]), visible(cases)
+    units = judged(teeth, teeth.to_units(cases, predictions))
+    if units["y_true"].nunique() < 2:
+        return 0.5
+    return choose_threshold(teeth, cases, predictions, metric="f1_macro")
