@@ -99,7 +99,7 @@ def smooth_epochs(
     Sleep seldom changes from one epoch of 30 s to the next. Choose the width on held-out records.
 
     Args:
-        task: of sleep stages, this contest's or your own.
+        task: of sleep stages, this one or your own; other columns than its own stay as they are.
         cases: with `id, epoch` and `record`, or where there is none `group`, to tell nights apart.
         width: epochs in all, odd: 3 takes one before and one after. Those that are not among the
             predictions (the ends of a night, gaps) are left out of the mean.
@@ -125,7 +125,7 @@ def smooth_epochs(
             f"{doubled['id'].iloc[0]!r}. Where a {night} holds several nights, give the cases a "
             "column 'record' that tells them apart."
         )
-    columns = list(task.columns)
+    columns = [name for name in task.columns if name in predictions]
     values = predictions[columns].set_axis(pd.MultiIndex.from_frame(places[[night, "epoch"]]))
     total, count = np.zeros((len(places), len(columns))), np.zeros((len(places), 1))
     for step in range(-(width // 2), width // 2 + 1):
