@@ -89,7 +89,7 @@ _HOMES = {  # public name: the module that holds it
     "standing": "submission.standing",
     "save_credentials": "submission.credentials",
     "forget_credentials": "submission.credentials",
-    "handin": "submission.handin",
+    "handin": "datasets.handin",
     "start_leaderboard": "leaderboard.serving",
     "seed_everything": "seeding",
     "assign_folds": "folding",

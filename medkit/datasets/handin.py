@@ -1,4 +1,7 @@
-"""The folders that the oral contest wants instead of a CSV: sources, and the score in a text."""
+"""The oral contest's own: the folders that it wants instead of a CSV (see `caries`).
+
+They hold sources, and the score in a text. Other contests take the table of `mk.write_submission`.
+"""
 
 from __future__ import annotations
 
@@ -27,6 +30,8 @@ def handin(
     sources: Sequence[Path | str] = (),
 ) -> Path:
     """Write `source_dir/` and `performance_metric_dir/` below a folder, ready to be copied.
+
+    The oral contest alone asks for them; a task without its score is refused.
 
     Args:
         cases: the labelled test cases.
