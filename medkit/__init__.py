@@ -77,7 +77,7 @@ _HOMES = {  # public name: the module that holds it
     "watch": "show.live",
     "write_submission": "submission.csv_files",
     "write_answers": "submission.csv_files",
-    "check_submission": "submission.csv_files",
+    "check_submission": "submission.checking",
     "submit": "submission.client",
     "SubmitError": "submission.errors",
     "submit_form": "submission.form",

@@ -126,6 +126,7 @@ def test_every_module_has_its_tests():
     told |= {"nights", "halves", "grid", "pictures"}  # test_structure, test_mistakes
     told |= {"photos", "crowns", "mouths", "painting"}  # test_drawing
     told |= {"answers", "posting", "errors"}  # test_client, test_hostile
+    told |= {"cells"}  # test_checking, test_kinds
     told |= {"fitting"}  # test_loop, test_launching
     told |= {"task_data"}  # test_task
     told |= {"__init__"}  # this file

@@ -21,7 +21,7 @@ from medkit.datasets.task import Layout
 from medkit.leaderboard.contest import Contest
 from medkit.leaderboard.refusing import Refused
 from medkit.metrics import METRICS
-from medkit.submission.csv_files import charset, check_rows, with_keys
+from medkit.submission.checking import charset, check_rows, with_keys
 
 MOST_CELL = 200  # characters
 BINS = 10  # of numbers, to split them alike

@@ -16,8 +16,8 @@ from typing import Any, Sequence
 from medkit import files
 from medkit.submission.addresses import check_address, host_of, place
 from medkit.submission.answers import SEOUL, Verdict, not_accepted, read_answer
+from medkit.submission.checking import check_submission, read_expected
 from medkit.submission.credentials import Credentials, Secret, known, load_credentials
-from medkit.submission.csv_files import check_submission, read_expected
 from medkit.submission.errors import SubmitError
 from medkit.submission.ledger import Entry, Ledger, clock, ledger_path, opened, tell_damage
 from medkit.submission.posting import check_requests, post
