@@ -72,7 +72,7 @@ class ClassAnswer(Answer):
             ValueError: naming a label that is none of the classes.
         """
         codes = labels.map({name: code for code, name in enumerate(self.columns)})
-        odd = labels[labels.notna() & codes.isna()]
+        odd = labels[codes.isna()].dropna()
         if len(odd):
             raise ValueError(
                 f"{self.name}: {len(odd)} of {len(labels)} labels are none of its classes, e.g. "
