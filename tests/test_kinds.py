@@ -12,7 +12,10 @@ import pytest
 
 import medkit as mk
 from medkit.datasets.kinds import KINDS
+from medkit.leaderboard.reading import READERS, taken
 from medkit.metrics import METRICS
+from medkit.submission.cells import CHECKS, held
+from medkit.submission.checking import read_expected
 
 ROOT = Path(mk.__file__).parent
 TABLES = {  # what each layer knows of a kind of answer
@@ -25,6 +28,7 @@ TABLES = {  # what each layer knows of a kind of answer
     "training.losses": "LOSSES",
     "show.kinds": "SHOWN",  # how labels and answers stand in figures
 }
+CELLS = {"classes": "label", "number": "number"}  # what its cell holds in a table handed in
 
 
 @pytest.mark.parametrize("module", TABLES)
@@ -32,6 +36,20 @@ TABLES = {  # what each layer knows of a kind of answer
 def test_every_layer_has_a_row_for_every_kind(module, kind):
     table = getattr(importlib.import_module(f"medkit.{module}"), TABLES[module])
     assert kind in table and set(table) == set(KINDS)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_leaderboard_reads_whatever_scores_take_of_a_kind(kind):
+    """Its table has a row for each way in which an answer is handed in: `takes`."""
+    assert {metric.kind for metric in METRICS.values()} <= set(READERS)
+    for takes in KINDS[kind].takes:
+        answers = ["0", "1"] * 4
+        reader = READERS[takes](answers, ("0", "1") if READERS[takes].names_labels else ())
+        assert reader.read(answers).tolist() == reader.truth.tolist() == [0, 1] * 4
+        assert not reader.problems(answers) and len(reader.strata) == 8 and reader.longest > 0
+        usual = reader.usual(["0", "1"])
+        assert {METRICS[name].kind for name in usual} == {takes}
+        assert taken(usual, None, ("0", "1") if reader.names_labels else ()) == takes
 
 
 def asks(tree):
@@ -102,6 +120,22 @@ def test_an_answer_is_read_told_and_written_back(head):
     for name in (*answer.usual, *answer.shown):
         answer.check_metric(name)
     assert len(answer.strata(labels)) == len(labels)
+
+
+@pytest.mark.parametrize("head", HEADS, ids=lambda head: head.name)
+def test_a_table_that_is_handed_in_is_checked_by_kind(head, tmp_path):
+    assert set(CELLS) == set(KINDS) and set(CELLS.values()) <= set(CHECKS)
+    task = mk.Task("own", "a question of one's own", "here", (head,))
+    ids = [str(k) for k in range(4)]
+    cases = pd.DataFrame({"id": ids, "path": "x.png", "group": ids})
+    values = np.tile(np.eye(len(head.columns)), (4, 1))[:4]
+    guesses = pd.DataFrame(values, columns=list(head.columns)).assign(id=ids)
+    csv = mk.write_submission(task, cases, guesses, tmp_path / "submission.csv")
+    assert held(read_expected(csv)) == CELLS[head.kind]
+    assert mk.check_submission(csv)[-1] == "All 4 ids and labels are as own wants."
+    csv.write_text(csv.read_text().rpartition(",")[0] + ",?\n")
+    with pytest.raises(ValueError, match=r"1 \w+ are (none of|no numbers).*'\?'"):
+        mk.check_submission(csv)
 
 
 def test_what_is_predicted_is_chosen_by_kind():

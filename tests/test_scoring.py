@@ -5,12 +5,20 @@ import pytest
 from contests import IDS, TRUTH, table
 from sklearn.metrics import f1_score, roc_auc_score
 
+import medkit as mk
 from medkit.datasets import TASKS, get_task
 from medkit.leaderboard.contest import read_answers
 from medkit.leaderboard.founding import new_contest
+from medkit.leaderboard.reading import Numbers, taken
 from medkit.leaderboard.refusing import Refused
 from medkit.leaderboard.scoring import Answers, split
 from medkit.metrics import METRICS
+
+PUBLIC = {"frac": "101001010110", "two": "101011010100"}
+FINGERPRINTS = {
+    "frac": "0f998814d156c026934ba4bf1d4c65a536c3b7a244aaa4027b9b9c9a98fe7feb",
+    "two": "449c08c5b2f36fa8a19c3fe05aa9be75d7456919af969e70ae8ae7610d48cfde",
+}
 
 
 def answers_of(tmp_path, text, **rules):
@@ -84,6 +92,61 @@ def test_numbers_and_probabilities_are_scored(tmp_path):
     assert scores["public"]["auc"] == pytest.approx(roc_auc_score(TRUTH, probs))
     with pytest.raises(Refused, match=r"no probabilities \(0 to 1\), e\.g\. \['1\.5'\]"):
         answers.check(table([1.5, *probs[1:]]).encode())
+
+
+@pytest.mark.parametrize("values", [["0", "0", "1", "2"] * 3, [k + 0.5 for k in range(12)]])
+def test_a_task_of_numbers_is_ranked_as_numbers_also_where_all_are_whole(
+    tmp_path, monkeypatch, values
+):
+    task = mk.Task("ages", "ages", "here", (mk.Head("age"),))
+    monkeypatch.setitem(TASKS, "ages", task)
+    truth = table(values, [f"{k}" for k in range(12)])
+    answers = answers_of(tmp_path, truth, task="ages", public_share=0.5)
+    assert answers.contest.metrics == ("mae", "rmse") and answers.contest.labels == ()
+    assert answers.score(answers.check(truth.encode()))["private"] == {"mae": 0.0}
+
+
+@pytest.mark.parametrize(
+    ("metrics", "task", "labels", "wanted"),
+    [
+        (["f1_macro"], None, ["a", "b"], "labels"),
+        (["f1_macro"], None, [], "probabilities"),
+        (["f1_macro", "auc"], None, ["a", "b"], "probabilities"),
+        (["accuracy", "mae"], None, [], "numbers"),
+        (["auc", "mae"], None, [], "numbers"),  # which is refused
+        ([], "caries", ["0", "1"], "labels"),
+        (["nonsense"], None, ["0.5", "1"], "numbers"),
+    ],
+)
+def test_what_scores_take_decides_how_answers_are_read(metrics, task, labels, wanted):
+    assert taken(metrics, task and get_task(task), labels) == wanted
+
+
+def test_numbers_beyond_all_measure_are_refused_and_those_like_the_truth_are_not(tmp_path):
+    values = [1e14, 2.5, 3.5, -4.0, 5.5, 6.0, 7.0, 8.0]
+    answers = answers_of(tmp_path, table(values))
+    assert answers.check(table([9e14, *values[1:]]).encode())[0] == "900000000000000.0"
+    with pytest.raises(
+        Refused, match=r"1 answers are beyond all measure, e\.g\. \['-1100000000000000\.0'\]"
+    ):
+        answers.check(table([-1.1e15, *values[1:]]).encode())
+    few = Numbers(["1", "2"])
+    assert few.problems(["1e12", "-1e12", "1.01e12"]) == [
+        "1 answers are beyond all measure, e.g. ['1.01e12']."
+    ]
+
+
+def test_the_public_rows_are_those_of_the_first_version(tmp_path):
+    """A change of what strata are would tell teams which rows are private."""
+    ids = [f"case {k}" for k in range(12)]
+    kinds = {"frac": [k * 1.5 for k in range(12)], "two": ["0", "1", "1"] * 4}
+    found = {}
+    for name, values in kinds.items():
+        (tmp_path / name).mkdir()
+        answers = answers_of(tmp_path / name, table(values, ids), public_share=0.5, seed=7)
+        found[name] = "".join(map(str, answers.is_public.astype(int)))
+        assert answers.fingerprint == FINGERPRINTS[name]
+    assert found == PUBLIC
 
 
 @pytest.mark.parametrize("name", sorted(METRICS))

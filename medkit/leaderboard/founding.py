@@ -14,13 +14,8 @@ from medkit.leaderboard.contest import (
     write_answer_table,
     write_contest,
 )
+from medkit.leaderboard.reading import READERS, likely, taken
 from medkit.leaderboard.scoring import Answers
-from medkit.metrics import METRICS
-
-TWO_CLASS = ("f1_macro", "f1_binary", "f1_micro", "f1_weighted")
-MANY_CLASS = ("f1_macro", "accuracy")
-NUMBERS = ("mae", "rmse")
-MOST_CLASSES = 50  # more different whole numbers than this are numbers, not classes
 
 
 def new_contest(
@@ -65,13 +60,13 @@ def _completed(rules: Mapping[str, Any], table: Sequence[Sequence[str]]) -> dict
         rules["zone"] = None
     found = sorted({row[1] for row in table[1:]})
     task = get_task(rules["task"]) if "task" in rules else None
-    labels = [str(label) for label in task.submission_labels] if task else found
+    words = [str(label) for label in task.submission_labels] if task else []
+    labels = words if task else found
     is_own = task is not None and "score_units" in task.own
     if not rules.get("metrics") and not is_own:
-        usual = {2: TWO_CLASS}.get(len(labels), MANY_CLASS)
-        rules["metrics"] = NUMBERS if _are_numbers(found) and not (task and labels) else usual
-    kinds = {METRICS[name].kind for name in rules.get("metrics", ()) if name in METRICS}
-    if kinds - {"labels"}:
+        rules["metrics"] = READERS["labels" if words else likely(task, found)].usual(labels)
+    metrics = rules.get("metrics", ())
+    if metrics and not READERS[taken(metrics, task, labels)].names_labels:
         labels = []
     rules.setdefault("seed", secrets.randbelow(2**53))
     return {
@@ -80,12 +75,3 @@ def _completed(rules: Mapping[str, Any], table: Sequence[Sequence[str]]) -> dict
         "labels": labels,
         **rules,
     }
-
-
-def _are_numbers(labels: Sequence[str]) -> bool:
-    """Whether labels are measurements: all numbers, some not whole or very many."""
-    try:
-        values = [float(label) for label in labels]
-    except ValueError:
-        return False
-    return len(values) > MOST_CLASSES or any(not value.is_integer() for value in values)

@@ -19,14 +19,12 @@ import pandas as pd
 from medkit.datasets import get_task
 from medkit.datasets.task import Layout
 from medkit.leaderboard.contest import Contest
+from medkit.leaderboard.reading import read_truth
 from medkit.leaderboard.refusing import Refused
 from medkit.metrics import METRICS
 from medkit.submission.checking import charset, check_rows, with_keys
 
 MOST_CELL = 200  # characters
-BINS = 10  # of numbers, to split them alike
-LARGEST = 1e12  # of a number that is handed in: squares of more could overflow a score
-NUMBER_BYTES = 32  # of a number as text
 OWN_BYTES = 64  # a row, of what a task's own table holds between id and answer
 
 
@@ -43,16 +41,10 @@ class Answers:
 
     def __init__(self, contest: Contest, table: Sequence[Sequence[str]], path: Path | str):
         self.contest, self.task = contest, get_task(contest.task) if contest.task else None
-        of_numbers = self.task is not None and not self.task.scored.classes
-        kinds = {METRICS[name].kind for name in contest.metrics}
-        self.is_numbers = "numbers" in kinds or (of_numbers and not kinds)
-        _check_answers(contest, table, path, are_numbers=self.is_numbers)
-        self.ids = [row[0] for row in table[1:]]
         self.layout = self.task.layout if self.task else Layout()
-        self.classes = list(contest.labels) or sorted({row[1] for row in table[1:]})
-        labels = [row[1] for row in table[1:]]
-        self.labels, self.truth = np.array(labels, object), self._coded(labels)
-        self.is_public = split(self.ids, self._strata(), contest.public_share, contest.seed)
+        self.ids, self.labels = [row[0] for row in table[1:]], [row[1] for row in table[1:]]
+        self.reader = read_truth(contest, self.task, self.labels, path)
+        self.is_public = split(self.ids, self.reader.strata, contest.public_share, contest.seed)
         self._check_split(path)
         self._expected = {"columns": list(contest.columns), "ids": self.ids}
         self._expected["labels"] = list(contest.labels)
@@ -64,27 +56,22 @@ class Answers:
         rules = {
             name: facts[name] for name in ("labels", "task", "metrics", "public_share", "seed")
         }
-        text = json.dumps([rules, self.ids, list(self.labels)], sort_keys=True)
+        text = json.dumps([rules, self.ids, self.labels], sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()
 
     @property
     def longest(self) -> int:
         """Bytes of the longest table that is right."""
-        answer = max([len(label.encode()) for label in self.classes], default=0)
-        answer = answer if self.contest.labels else NUMBER_BYTES
         own = OWN_BYTES if self.task is not None else 0
-        rows = sum(len(name.encode()) + answer + own + 8 for name in self.ids)  # quotes, \r\n
+        answer = self.reader.longest + own + 8  # quotes, \r\n
+        rows = sum(len(name.encode()) + answer for name in self.ids)
         return rows + len(",".join(self.contest.columns).encode()) + own + 8
-
-    @property
-    def _largest(self) -> float:
-        return max(LARGEST, 10 * float(np.abs(self.truth).max()))
 
     @property
     def greater_is_better(self) -> bool:
         if self.contest.metrics:
             return METRICS[self.contest.metrics[0]].greater_is_better
-        own = next(iter(self._task_scores(self.labels, np.ones(len(self.ids), bool))))
+        own = next(iter(self._task_scores(self.reader.truth, np.ones(len(self.ids), bool))))
         return self.task.greater_is_better(own)
 
     def check(self, data: bytes) -> list[str]:
@@ -99,16 +86,7 @@ class Answers:
             rows, problems = with_keys(rows, self._expected, self.layout)
             rows = self._ids_and_answers(rows)
         problems = problems or check_rows(rows, self._expected)
-        if not problems and not self.contest.labels and not self.is_numbers:
-            wrong = [row[1] for row in rows[1:] if not 0 <= float(row[1]) <= 1]
-            if wrong:
-                problems = [
-                    f"{len(wrong)} answers are no probabilities (0 to 1), e.g. {wrong[:3]}."
-                ]
-        if not problems and self.is_numbers:
-            wrong = [row[1] for row in rows[1:] if abs(float(row[1])) > self._largest]
-            if wrong:
-                problems = [f"{len(wrong)} answers are beyond all measure, e.g. {wrong[:3]}."]
+        problems = problems or self.reader.problems([row[1] for row in rows[1:]])
         if problems:
             raise Refused(f"채점할 수 없습니다. {' '.join(problems)}")
         given = {row[0]: row[1] for row in rows[1:]}
@@ -123,14 +101,14 @@ class Answers:
         parts = {"public": self.is_public}
         if self.contest.has_private:
             parts["private"] = ~self.is_public
-        coded = self._guessed(guesses)
+        coded, truth = self.reader.read(guesses), self.reader.truth
         scores = {}
         for part, rows in parts.items():
             if self.contest.metrics:
                 names = self.contest.metrics if part == "public" else self.contest.metrics[:1]
-                found = {name: METRICS[name](self.truth[rows], coded[rows]) for name in names}
+                found = {name: METRICS[name](truth[rows], coded[rows]) for name in names}
             else:
-                found = self._task_scores(np.array(guesses, object), rows)
+                found = self._task_scores(coded, rows)
             scores[part] = {name: float(value) for name, value in found.items()}
             first = next(iter(scores[part]))
             if not math.isfinite(scores[part][first]):
@@ -138,17 +116,11 @@ class Answers:
         return scores
 
     def _task_scores(self, guesses: np.ndarray, rows: np.ndarray) -> dict[str, float]:
-        """The task's own scores of answers that are labels or numbers."""
+        """The task's own scores of answers as the reader gives them."""
         units = pd.DataFrame({"id": np.array(self.ids, object)[rows], "seen": True})
         units["group"] = units["id"]
-        classes = self.task.scored.classes
-        if not classes:
-            units["y_true"], units[self.task.scored.name] = self.truth[rows], guesses[rows]
-            units = units.astype({self.task.scored.name: float})
-        else:
-            units["y_true"] = [classes[code] for code in self.truth[rows]]
-            for name, label in zip(classes, self.classes):
-                units[name] = (guesses[rows] == label).astype(float)
+        for name, values in self.reader.units(self.task.scored, guesses, rows).items():
+            units[name] = values
         return self.task.score_units(units, 0.5)
 
     def _ids_and_answers(self, rows: list[list[str]]) -> list[list[str]]:
@@ -158,27 +130,11 @@ class Answers:
             return rows
         return [list(self.contest.columns), *([row[0], row[-1]] for row in rows[1:])]
 
-    def _coded(self, labels: Sequence[str]) -> np.ndarray:
-        if self.is_numbers:
-            return np.array(labels, float)
-        codes = {label: code for code, label in enumerate(self.classes)}
-        return np.array([codes[label] for label in labels])
-
-    def _guessed(self, guesses: Sequence[str]) -> np.ndarray:
-        return self._coded(guesses) if self.contest.labels else np.array(guesses, float)
-
-    def _strata(self) -> np.ndarray:
-        if self.truth.dtype.kind != "f":
-            return self.truth
-        ranks = np.argsort(np.argsort(self.truth, kind="stable"), kind="stable")
-        return ranks * max(1, min(BINS, len(ranks) // 4)) // max(1, len(ranks))
-
     def _check_split(self, path: Path | str) -> None:
         """Each part needs rows of each label, or their scores would mean different things."""
-        strata = self._strata()
         parts = [self.is_public, ~self.is_public] if self.contest.has_private else []
         for part in parts:
-            if not part.any() or (not self.is_numbers and set(strata) - set(strata[part])):
+            if not part.any() or self.reader.lacks(part):
                 raise ValueError(
                     f"{path}: {len(self.ids)} rows cannot be split, as a part would hold no row of "
                     "some label. Give more answers, or another public_share (1: no private part)."
@@ -231,27 +187,3 @@ def split(ids: Sequence[str], strata: np.ndarray, share: float, seed: int) -> np
 
 def _bad(sentence: str) -> Refused:
     return Refused(f"채점할 수 없습니다. {sentence}")
-
-
-def _check_answers(
-    contest: Contest, table: Sequence[Sequence[str]], path: Path | str, *, are_numbers: bool
-) -> None:
-    """Refuse answers that the contest's metrics cannot score.
-
-    Raises:
-        ValueError: naming the file.
-    """
-    found = sorted({row[1] for row in table[1:]})
-    kinds = {METRICS[name].kind for name in contest.metrics} - {"labels"}
-    if not are_numbers and not 2 <= len(found) <= max(2, len(table) // 2):
-        raise ValueError(
-            f"{path}: {len(found)} different labels {found[:5]} (expected at least 2, and several "
-            "rows of each). Make it with medkit.write_answers(task, cases, path)."
-        )
-    if kinds == {"probabilities"} and len(found) != 2:
-        raise ValueError(f"{path}: {contest.metrics[0]} needs 2 labels (found {found[:5]}).")
-    if len(kinds) > 1 or (kinds and contest.labels):
-        raise ValueError(f"contest: metrics {list(contest.metrics)} want different answers.")
-    strange = [row[1] for row in table[1:] if contest.labels and row[1] not in contest.labels]
-    if strange:
-        raise ValueError(f"{path}: label {strange[0]!r} is none of {list(contest.labels)}.")
