@@ -13,7 +13,8 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "tools"))
 import mutate  # noqa: E402
 
-DRAWN = mutate.draw(ROOT, mutate.TESTS, 50, seed=0)
+COUNT = 5 * len(mutate.TESTS)
+DRAWN = mutate.draw(ROOT, mutate.TESTS, COUNT, seed=0)
 
 
 def statements(text):
@@ -34,8 +35,8 @@ def test_a_mutant_is_a_program_that_differs_in_one_place():
 
 
 def test_mutants_are_the_same_for_a_seed_and_for_a_module_alone():
-    assert mutate.draw(ROOT, mutate.TESTS, 50, seed=0) == DRAWN
-    assert mutate.draw(ROOT, mutate.TESTS, 50, seed=1) != DRAWN
+    assert mutate.draw(ROOT, mutate.TESTS, COUNT, seed=0) == DRAWN
+    assert mutate.draw(ROOT, mutate.TESTS, COUNT, seed=1) != DRAWN
     alone = [mutant for mutant in DRAWN if mutant.module == "medkit/tables.py"]
     assert mutate.draw(ROOT, ["medkit/tables.py"], 5, seed=0) == alone
 
@@ -44,7 +45,7 @@ def test_mutants_are_spread_over_modules_and_operators():
     assert set(Counter(mutant.module for mutant in DRAWN).values()) == {5}
     operators = Counter(mutant.operator for mutant in DRAWN)
     assert set(operators) == set(mutate.OPERATORS) and min(operators.values()) >= 5
-    assert len(set(DRAWN)) == 50
+    assert len(set(DRAWN)) == COUNT
 
 
 def test_every_module_has_tests_that_are_there():
