@@ -97,7 +97,7 @@ def submission_table(
     cases: pd.DataFrame, predictions: pd.DataFrame, *, threshold: Threshold = 0.5
 ) -> pd.DataFrame:
     """`ImageID, ans`, in the order of info.csv."""
-    table = label_table(TASK, cases, predictions, threshold=threshold)
+    table = label_table(TASK, to_units(cases, predictions), threshold=threshold)
     return table.rename(columns={"id": "ImageID"})
 
 

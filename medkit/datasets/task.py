@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import warnings
-from dataclasses import fields, replace
+from dataclasses import fields
 from pathlib import Path
 from typing import Any, Callable, Mapping
 
 import pandas as pd
 
+from medkit import tables
 from medkit.datasets import units as usual
 from medkit.datasets.kinds import Threshold
 from medkit.datasets.task_data import Fact, Head, Layout, TaskData
@@ -112,36 +113,34 @@ class Task(TaskData):
         self, cases: pd.DataFrame, predictions: pd.DataFrame | None = None
     ) -> pd.DataFrame:
         """One row for each thing that the contest scores."""
-        own = self.own.get("to_units")
-        given = cases, predictions
-        return own(*given) if own else usual.cases_as_units(self, *given)
+        if "to_units" in self.own:
+            return self.own["to_units"](cases, predictions)
+        return usual.cases_as_units(self, cases, predictions)
 
     def score_units(self, units: pd.DataFrame, threshold: Threshold = 0.5) -> dict[str, float]:
         """The scores of units by name, the contest's own first."""
-        own = self.own.get("score_units")
-        return own(units, threshold) if own else usual.class_scores(self, units, threshold)
+        if "score_units" in self.own:
+            return self.own["score_units"](units, threshold)
+        return usual.class_scores(self, units, threshold)
 
     def score(
         self, cases: pd.DataFrame, predictions: pd.DataFrame, *, threshold: Threshold = 0.5
     ) -> dict[str, float]:
-        """The scores of predictions by name, the contest's own first."""
-        own, given = self.own.get("score"), (cases, predictions)
-        if own:
-            return own(*given, threshold=threshold)
-        return usual.score_of_cases(self, *given, threshold=threshold)
+        """The scores of predictions by name: of units, the contest's own first, then by head."""
+        if "score" in self.own:
+            return self.own["score"](cases, predictions, threshold=threshold)
+        tables.match(cases[cases["path"].notna()], predictions)  # refuses doubled and missing ids
+        units = usual.judged(self, self.to_units(cases, predictions))
+        scores = self.score_units(units, threshold)
+        return {**scores, **usual.scores_by_head(self, cases, predictions)}
 
     def submission_table(
         self, cases: pd.DataFrame, predictions: pd.DataFrame, *, threshold: Threshold = 0.5
     ) -> pd.DataFrame:
         """The table that is handed in."""
-        own, given = self.own.get("submission_table"), (cases, predictions)
-        if own:
-            return own(*given, threshold=threshold)
-        return usual.label_table(self, *given, threshold=threshold)
-
-    def of_head(self, head: Head) -> Task:
-        """The question of one head alone, with a unit a case and the usual scores."""
-        return replace(self, heads=(head,), scored=head, submission_labels=(), own={})
+        if "submission_table" in self.own:
+            return self.own["submission_table"](cases, predictions, threshold=threshold)
+        return usual.label_table(self, self.to_units(cases, predictions), threshold=threshold)
 
 
 class _Kept(Task):

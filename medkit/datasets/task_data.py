@@ -147,6 +147,10 @@ class TaskData:
             yield head, slice(first, last)
             first = last
 
+    def of_head(self, head: Head) -> TaskData:
+        """The question of one head alone, with a unit a case and the usual scores."""
+        return replace(self, heads=(head,), scored=head, submission_labels=(), own={})
+
     def greater_is_better(self, score: str) -> bool:
         """Whether more of a score is better: of `metrics.METRICS`, of a head, or its own."""
         if score in self.smaller_is_better:

@@ -7,21 +7,19 @@ without a prediction). A contest's own functions call these, with its task in fr
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Sequence
+from typing import Sequence
 
 import numpy as np
 import pandas as pd
 
 from medkit import tables
 from medkit.datasets.kinds import Threshold
+from medkit.datasets.task_data import TaskData
 from medkit.metrics import METRICS
-
-if TYPE_CHECKING:
-    from medkit.datasets.task import Task
 
 
 def cases_as_units(
-    task: Task, cases: pd.DataFrame, predictions: pd.DataFrame | None = None
+    task: TaskData, cases: pd.DataFrame, predictions: pd.DataFrame | None = None
 ) -> pd.DataFrame:
     """A unit a case."""
     units = cases[["id", "group"]].assign(seen=cases["path"].notna())
@@ -32,7 +30,7 @@ def cases_as_units(
     return units.reset_index(drop=True)
 
 
-def judged(task: Task, units: pd.DataFrame) -> pd.DataFrame:
+def judged(task: TaskData, units: pd.DataFrame) -> pd.DataFrame:
     """The units that have both a label and a prediction.
 
     Raises:
@@ -48,28 +46,28 @@ def judged(task: Task, units: pd.DataFrame) -> pd.DataFrame:
     return units[known]
 
 
-def truth(task: Task, units: pd.DataFrame) -> np.ndarray:
+def truth(task: TaskData, units: pd.DataFrame) -> np.ndarray:
     """(N,) the labels of judged units: numbers of classes in the order of `scored`, or values."""
     return task.scored.answer.truth(units["y_true"])
 
 
-def values(task: Task, units: pd.DataFrame) -> np.ndarray:
+def values(task: TaskData, units: pd.DataFrame) -> np.ndarray:
     """(N, columns of `scored`) float: what was predicted of each unit."""
     return units[list(task.scored.columns)].to_numpy(float)
 
 
-def chosen(task: Task, units: pd.DataFrame, threshold: Threshold = 0.5) -> np.ndarray:
+def chosen(task: TaskData, units: pd.DataFrame, threshold: Threshold = 0.5) -> np.ndarray:
     """(N,) what is predicted of judged units, as `truth` gives the labels."""
     return task.scored.answer.chosen(values(task, units), threshold)
 
 
-def guesses(task: Task, units: pd.DataFrame, threshold: Threshold, metric: str) -> np.ndarray:
+def guesses(task: TaskData, units: pd.DataFrame, threshold: Threshold, metric: str) -> np.ndarray:
     """What a metric wants of judged units: what is chosen, or the probabilities."""
     return task.scored.answer.guesses(values(task, units), threshold, metric)
 
 
 def class_scores(
-    task: Task, units: pd.DataFrame, threshold: Threshold = 0.5, names: Sequence[str] = ()
+    task: TaskData, units: pd.DataFrame, threshold: Threshold = 0.5, names: Sequence[str] = ()
 ) -> dict[str, float]:
     """Scores of `metrics.METRICS` by name; by default those that suit the kind of answer."""
     units = judged(task, units)
@@ -80,25 +78,26 @@ def class_scores(
     }
 
 
-def score_of_cases(
-    task: Task, cases: pd.DataFrame, predictions: pd.DataFrame, *, threshold: Threshold = 0.5
+def scores_by_head(
+    task: TaskData, cases: pd.DataFrame, predictions: pd.DataFrame
 ) -> dict[str, float]:
-    """The contest's score; with several heads also those of each, as "<head>_<name>"."""
-    tables.match(cases[cases["path"].notna()], predictions)  # refuses doubled and missing ids
-    scores = task.score_units(judged(task, task.to_units(cases, predictions)), threshold)
+    """The usual scores of each of several heads, as "<head>_<name>"; of one alone, none."""
+    scores = {}
     for head in task.heads if len(task.heads) > 1 else ():
         if head.name in cases and cases[head.name].notna().any():
             alone = task.of_head(head)
-            found = class_scores(alone, alone.to_units(cases, predictions))
+            found = class_scores(alone, cases_as_units(alone, cases, predictions))
             scores.update({f"{head.name}_{name}": value for name, value in found.items()})
     return scores
 
 
-def label_table(
-    task: Task, cases: pd.DataFrame, predictions: pd.DataFrame, *, threshold: Threshold = 0.5
-) -> pd.DataFrame:
-    """`id` and the label of each unit."""
-    units, answer = task.to_units(cases, predictions), task.scored.answer
+def label_table(task: TaskData, units: pd.DataFrame, *, threshold: Threshold = 0.5) -> pd.DataFrame:
+    """`id` and the label of each unit, in the contest's words.
+
+    Raises:
+        ValueError: naming units that lack a prediction.
+    """
+    answer = task.scored.answer
     unknown = list(units["id"][~answer.is_predicted(units)])
     if unknown:
         raise ValueError(
