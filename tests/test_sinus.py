@@ -8,7 +8,7 @@ from PIL import Image
 import medkit as mk
 from medkit import tables
 from medkit.loading.cache import open_cache
-from medkit.show.samples import _case_picture
+from medkit.show.pictures import case_picture
 
 TASK = mk.get_task("sinus")
 HOW = {"image_size": 32, "region_margin": 0.3, "region_mask": False, "progress": False}
@@ -52,7 +52,7 @@ def test_the_patients_left_is_the_right_half(tmp_path, width):
     cache = open_cache(cases, folder=tmp_path / "cache", **HOW)
     for row, grey in enumerate((200, 40)):  # left, right; of an odd width the last column is out
         assert set(np.unique(cache[row])) == {0, grey}, cases["id"][row]
-        shown, outline = _case_picture(cases.iloc[row])
+        shown, outline = case_picture(cases.iloc[row])
         assert set(np.unique(shown)) == {grey} and outline is None
 
 
