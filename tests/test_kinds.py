@@ -102,7 +102,12 @@ def test_nobody_asks_for_the_kind(path):
         assert not list(asks(ast.parse(path.read_text(encoding="utf-8"))))
 
 
-HEADS = [mk.Head("kind", ("a", "b", "c")), mk.Head("sex", ("f", "m")), mk.Head("age")]
+THREE, TWO, AGE = mk.Head("kind", ("a", "b", "c")), mk.Head("sex", ("f", "m")), mk.Head("age")
+HEADS = [THREE, TWO, AGE]  # of every kind one at least
+
+
+def test_every_kind_is_taken_through_these_tests():
+    assert {head.kind for head in HEADS} == set(KINDS)
 
 
 @pytest.mark.parametrize("head", HEADS, ids=lambda head: head.name)
@@ -139,7 +144,7 @@ def test_a_table_that_is_handed_in_is_checked_by_kind(head, tmp_path):
 
 
 def test_what_is_predicted_is_chosen_by_kind():
-    three, two, age = (head.answer for head in HEADS)
+    three, two, age = THREE.answer, TWO.answer, AGE.answer
     probs = np.array([[0.5, 0.3, 0.2], [0.1, 0.2, 0.7]])
     assert three.chosen(probs).tolist() == [0, 2]
     assert three.chosen(probs, {"a": 0.9, "b": 0.1, "c": 0.9}).tolist() == [1, 1]
@@ -151,9 +156,9 @@ def test_what_is_predicted_is_chosen_by_kind():
 
 
 def test_a_kind_is_told_by_the_classes_or_by_name():
-    assert [head.kind for head in HEADS] == ["classes", "classes", "number"]
+    assert [head.kind for head in (THREE, TWO, AGE)] == ["classes", "classes", "number"]
     assert mk.Head("age", kind="number") == mk.Head("age")
-    with pytest.raises(ValueError, match=r"kind 'numbr' \(expected one of classes, number\)"):
+    with pytest.raises(ValueError, match=rf"kind 'numbr' \(expected one of {', '.join(KINDS)}\)"):
         mk.Head("age", kind="numbr")
 
 

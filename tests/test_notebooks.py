@@ -114,6 +114,10 @@ def test_all_notebooks_run_for_every_contest(task, tmp_path, monkeypatch):
     mk.check_submission(tmp_path / "runs/ensemble/submission.csv")
 
 
+def test_every_contest_is_drawn_for_the_notebooks():
+    assert set(run_notebooks.DRAWN) == set(mk.datasets.CONTESTS)
+
+
 def test_all_run_top_to_bottom(executed):
     folder, _ = executed
     for path in NOTEBOOKS:

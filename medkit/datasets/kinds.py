@@ -25,6 +25,7 @@ class Answer:
 
     Attributes:
         columns: of a table of predictions or units, and of the model's output.
+        labels: what a contest's table may hold unless it says otherwise; none: any number.
         words: what a label is, for messages.
         takes: the kinds of metrics that score it (`metrics.Metric.kind`).
         is_probability: whether its columns of predictions are probabilities that add up to 1.
@@ -32,6 +33,7 @@ class Answer:
     """
 
     columns: tuple[str, ...]
+    labels: tuple[str, ...]
     words: str
     takes: tuple[str, ...]
     is_probability: bool
@@ -59,7 +61,7 @@ class ClassAnswer(Answer):
 
     def __init__(self, name: str, classes: Sequence[str]):
         super().__init__(name, classes)
-        self.columns = tuple(classes)
+        self.columns = self.labels = tuple(classes)
         self.words = f"one of {len(self.columns)} classes"
         is_two = len(self.columns) == 2
         self.usual = USUAL_OF_TWO if is_two else USUAL_OF_MORE
@@ -80,6 +82,10 @@ class ClassAnswer(Answer):
                 "are text; mk.read_table(..., label_columns=[...]) keeps them so."
             )
         return codes.to_numpy(float, na_value=np.nan)
+
+    def read(self, labels: pd.Series) -> pd.Series:
+        """Labels as units have them: as they are."""
+        return labels
 
     def truth(self, labels: pd.Series) -> np.ndarray:
         """(N,) int: known labels as metrics want them."""
@@ -141,6 +147,7 @@ class NumberAnswer(Answer):
 
     is_probability = False
     takes = ("numbers",)
+    labels = ()
     words = "a number"
     usual = shown = ("mae", "rmse", "r2")
 
@@ -164,7 +171,14 @@ class NumberAnswer(Answer):
             )
         return values.to_numpy(float, na_value=np.nan)
 
-    truth = codes
+    def read(self, labels: pd.Series) -> pd.Series:
+        """Labels as units have them: numbers, also where a table has them as text."""
+        self.codes(labels)  # refuses what is none
+        return pd.to_numeric(labels)
+
+    def truth(self, labels: pd.Series) -> np.ndarray:
+        """(N,) float: known labels as metrics want them."""
+        return self.codes(labels)
 
     def label(self, code: float) -> float:
         """The label itself."""
@@ -175,8 +189,8 @@ class NumberAnswer(Answer):
         return values[:, 0]
 
     def guesses(self, values: np.ndarray, threshold: Threshold, metric: str) -> np.ndarray:
-        """What a metric wants of (N, 1) predictions."""
-        return values[:, 0]
+        """What a metric wants of (N, 1) predictions: what is chosen."""
+        return self.chosen(values, threshold)
 
     def missing(self, labels: pd.Series) -> list[str]:
         """Nothing: a number has no classes that could be missing."""
@@ -193,12 +207,12 @@ class NumberAnswer(Answer):
         """Refused: numbers have no classes that could be drawn equally often."""
         raise ValueError(
             "Config: balanced=True draws each class of the first head equally often, and "
-            f"{self.name} is a number. Leave it off."
+            f"{self.name} is {self.words}. Leave it off."
         )
 
     def likeliest(self, labels: pd.Series) -> np.ndarray:
         """(1,) what to predict of a case that cannot be looked at: the median."""
-        return np.array([labels.median()])
+        return np.array([np.nanmedian(self.codes(labels))])
 
     def written(self, labels: Sequence[float], words: Sequence[Any]) -> list[Any]:
         """Labels as the contest's table has them: as they are."""

@@ -105,7 +105,7 @@ class TaskData:
                 "least). Write heads=(mk.Head(name, classes),), with the comma."
             )
         self._fill(heads=tuple(self.heads), scored=self.scored or self.heads[0])
-        self._fill(submission_labels=self.submission_labels or self.scored.classes)
+        self._fill(submission_labels=self.submission_labels or self.scored.answer.labels)
         columns = list(self.columns)
         doubled = sorted({name for name in columns if columns.count(name) > 1})
         if doubled:

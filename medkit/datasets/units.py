@@ -23,7 +23,8 @@ def cases_as_units(
 ) -> pd.DataFrame:
     """A unit a case."""
     units = cases[["id", "group"]].assign(seen=cases["path"].notna())
-    units["y_true"] = cases[task.scored.name] if task.scored.name in cases else None
+    name, answer = task.scored.name, task.scored.answer
+    units["y_true"] = answer.read(cases[name]) if name in cases else None
     for column in task.scored.columns:
         known = {} if predictions is None else predictions.set_index("id")[column]
         units[column] = units["id"].map(known).astype(float)

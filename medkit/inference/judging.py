@@ -114,7 +114,9 @@ def _cut_of_classes(task: Task, units: pd.DataFrame, metric: str | None) -> Thre
 
 
 def _no_cut(task: Task, units: pd.DataFrame, metric: str | None) -> Threshold:
-    raise ValueError(f"choose_threshold: {task.scored.name} is a number and needs none.")
+    raise ValueError(
+        f"choose_threshold: {task.scored.name} is {task.scored.answer.words} and needs none."
+    )
 
 
 def _is_alike(task: Task, units: pd.DataFrame, metric: str) -> bool:

@@ -60,11 +60,10 @@ def _completed(rules: Mapping[str, Any], table: Sequence[Sequence[str]]) -> dict
         rules["zone"] = None
     found = sorted({row[1] for row in table[1:]})
     task = get_task(rules["task"]) if "task" in rules else None
-    words = [str(label) for label in task.submission_labels] if task else []
-    labels = words if task else found
+    labels = [str(label) for label in task.submission_labels] if task else found
     is_own = task is not None and "score_units" in task.own
     if not rules.get("metrics") and not is_own:
-        rules["metrics"] = READERS["labels" if words else likely(task, found)].usual(labels)
+        rules["metrics"] = READERS[likely(task, found)].usual(labels)
     metrics = rules.get("metrics", ())
     if metrics and not READERS[taken(metrics, task, labels)].names_labels:
         labels = []
