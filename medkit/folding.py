@@ -126,11 +126,12 @@ def label_columns(task: Task, cases: pd.DataFrame) -> list[str]:
 
 
 def summarize(task: Task, cases: pd.DataFrame | None = None) -> pd.DataFrame:
-    """`column, value, cases, share, groups`: how often each label occurs."""
+    """`column, value, cases, share, groups`: how often each label occurs, or quarter of numbers."""
     check_task(task, "summarize")
-    rows = []
+    heads, rows = {head.name: head for head in task.heads}, []
     for column in label_columns(task, cases):
-        values = cases[column].astype(object).where(cases[column].notna(), "(no label)")
+        labels = heads[column].answer.strata(cases[column]) if column in heads else cases[column]
+        values = labels.astype(object).where(cases[column].notna(), "(no label)")
         for value, count in values.value_counts().items():
             groups = cases["group"][values == value].nunique()
             rows.append((column, value, int(count), count / len(cases), groups))

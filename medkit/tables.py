@@ -15,7 +15,7 @@ import pandas as pd
 from medkit import files
 from medkit.naming import did_you_mean
 
-TEXT = ("id", "group", "path")  # columns that stay text
+TEXT = ("id", "group", "path", "photo", "view", "tooth_number")  # columns that stay text
 PARTS = ("region", "box")  # columns that say which part of its picture a case is
 _EXACT = {} if pd.__version__ >= "3" else {"float_precision": "round_trip"}  # 3 is exact as it is
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import importlib
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -165,3 +166,11 @@ def test_a_kind_is_told_by_the_classes_or_by_name():
 def test_numbers_are_not_drawn_equally_often():
     with pytest.raises(ValueError, match="balanced=True draws each class .* age is a number"):
         mk.Head("age").answer.chances(np.zeros(3))
+
+
+def test_a_kind_and_its_classes_fit_together():
+    for classes, kind in ((("a", "b"), "number"), ((), "classes")):
+        with pytest.raises(ValueError, match=f"kind '{kind}' with classes .*told by the classes"):
+            mk.Head("y", classes, kind)
+    both = replace(mk.Head("ink"), classes=("0", "1"), kind="")
+    assert both.kind == "classes" and both.columns == ("0", "1")

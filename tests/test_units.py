@@ -81,3 +81,67 @@ def test_rows_that_lack_a_prediction_are_named():
     number = mk.Task("age", "age", "me", (mk.Head("age"),))
     ages = pd.DataFrame({"id": list("abcd"), "age": np.arange(4.0)})
     assert number.submission_table(CASES, ages)["age"].tolist() == [0.0, 1.0, 2.0, 3.0]
+
+
+def test_the_usual_function_is_none():
+    """As `replace(TASK, to_units=None)` in a file of somebody's own expects."""
+    own = mk.Task("own", "own", "me", (SEX,), to_units=lambda c, p=None: c, score=lambda c, p: {})
+    usual = replace(own, to_units=None)
+    assert set(usual.own) == {"score"} and len(usual.to_units(CASES)) == 4
+    assert replace(own, name="other").own == own.own
+
+
+def test_an_own_function_keeps_its_own_threshold_unless_one_is_given():
+    def score_units(table, threshold=0.3):
+        return {"threshold": threshold}
+
+    own = mk.Task("own", "own", "me", (SEX,), score_units=score_units)
+    assert own.score_units(CASES) == {"threshold": 0.3}
+    assert own.score_units(CASES, 0.7) == {"threshold": 0.7}
+    assert own.score(CASES, GUESSES) == {"threshold": 0.5}
+    bare = mk.Task("own", "own", "me", (SEX,), score=lambda cases, predictions: {"n": 1.0})
+    assert bare.score(CASES, GUESSES) == {"n": 1.0}
+
+
+def test_a_task_stays_as_it_was_made():
+    with pytest.raises(AttributeError, match="cannot assign to field 'to_units'"):
+        TASK.to_units = lambda cases, predictions=None: cases
+    assert "to_units" not in vars(TASK)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        ({"nouns": "photos"}, r"nouns='photos' \(expected a tuple of texts"),
+        ({"nouns": ("teeth",)}, r"nouns=\('teeth',\) \(expected two\)"),
+        ({"text": "tooth_number"}, "text='tooth_number' .*with the comma"),
+        ({"mirror": "horizontal"}, "mirror='horizontal' .*expected a tuple"),
+        ({"own": {"to_unit": len}}, "own function 'to_unit' .*Did you mean 'to_units'"),
+    ],
+)
+def test_what_a_task_says_is_checked_when_it_is_made(wrong, words):
+    with pytest.raises(ValueError, match=words):
+        mk.Task("own", "own", "me", (SEX,), **wrong)
+
+
+@pytest.mark.parametrize(
+    "ask",
+    [
+        mk.smooth_epochs,
+        mk.tooth_table,
+        mk.show_folds,
+        lambda cases, guesses: mk.choose_threshold(cases, guesses, guesses),
+        lambda cases, guesses: mk.score_table(cases, guesses, guesses),
+        lambda cases, guesses: mk.score_interval(cases, guesses, guesses),
+        lambda cases, guesses: mk.fit_temperature(cases, guesses, guesses),
+        lambda cases, guesses: mk.blend(cases, [guesses]),
+        lambda cases, guesses: mk.choose_weights(cases, guesses, [guesses]),
+        lambda cases, guesses: mk.compare(cases, guesses, guesses, guesses),
+        lambda cases, guesses: mk.write_submission(cases, guesses, guesses, "x.csv"),
+        lambda cases, guesses: mk.write_answers(cases, guesses, "x.csv"),
+        lambda cases, guesses: mk.handin(cases, guesses, guesses, "x"),
+    ],
+)
+def test_whatever_asks_about_a_contest_takes_the_task_first(ask):
+    with pytest.raises(TypeError, match=r"found a DataFrame \(expected a task first\). Write mk\."):
+        ask(CASES, GUESSES)

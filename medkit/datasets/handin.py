@@ -12,7 +12,7 @@ from typing import Sequence
 import pandas as pd
 
 from medkit import files, machine
-from medkit.datasets.task import Task
+from medkit.datasets.task import Task, check_task
 
 WEIGHTS = (".safetensors", ".pth", ".pt", ".ckpt", ".bin", ".onnx", ".h5")
 FOLDERS = ("source_dir", "performance_metric_dir")
@@ -44,6 +44,7 @@ def handin(
         FileNotFoundError: for a source that is not there.
     Source: guide of the 2023 oral-image contest, section on handing in.
     """
+    check_task(task, "handin")
     folder = Path(folder)
     paths = [Path(source) for source in sources]
     weights = [path.name for path in paths if path.suffix.lower() in WEIGHTS]

@@ -28,6 +28,7 @@ class Answer:
         labels: what a contest's table may hold unless it says otherwise; none: any number.
         words: what a label is, for messages.
         takes: the kinds of metrics that score it (`metrics.Metric.kind`).
+        has_classes: whether a head of this kind has classes.
         is_probability: whether its columns of predictions are probabilities that add up to 1.
         usual, shown: the scores that are told, and those that are shown with their intervals.
     """
@@ -36,6 +37,7 @@ class Answer:
     labels: tuple[str, ...]
     words: str
     takes: tuple[str, ...]
+    has_classes: bool
     is_probability: bool
     usual: tuple[str, ...]
     shown: tuple[str, ...]
@@ -56,7 +58,7 @@ class Answer:
 class ClassAnswer(Answer):
     """One of several classes: a label is a name, a prediction the probability of each class."""
 
-    is_probability = True
+    has_classes = is_probability = True
     takes = ("labels", "probabilities")
 
     def __init__(self, name: str, classes: Sequence[str]):
@@ -116,7 +118,8 @@ class ClassAnswer(Answer):
 
     def missing(self, labels: pd.Series) -> list[str]:
         """The classes of which there is no label."""
-        return [name for name in self.columns if name not in set(labels)]
+        there = set(labels)
+        return [name for name in self.columns if name not in there]
 
     def strata(self, labels: pd.Series) -> pd.Series:
         """What folds are balanced by."""
@@ -145,7 +148,7 @@ class ClassAnswer(Answer):
 class NumberAnswer(Answer):
     """A number: labels and predictions are values of the one column that has the head's name."""
 
-    is_probability = False
+    has_classes = is_probability = False
     takes = ("numbers",)
     labels = ()
     words = "a number"

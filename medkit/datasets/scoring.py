@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from medkit.datasets.kinds import Threshold
-from medkit.datasets.task import Task
+from medkit.datasets.task import Task, check_task
 from medkit.datasets.units import guesses, judged, truth
 from medkit.metrics import METRICS, Interval, interval
 from medkit.naming import did_you_mean
@@ -30,6 +30,7 @@ def score_interval(
         metric: of `metrics.METRICS`, any score of the task's own, or "<head>_<metric>"; by default
             the contest's own score.
     """
+    check_task(task, "score_interval")
     task, metric = of_head(task, metric)
     units = judged_units(task, cases, predictions)
     metric = metric or own_score(task, units)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from dataclasses import fields
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Callable, Mapping
 
@@ -18,8 +18,12 @@ from medkit.datasets.units import class_scores as class_scores
 from medkit.datasets.units import guesses as guesses
 from medkit.datasets.units import judged as judged
 from medkit.datasets.units import truth as truth
+from medkit.naming import did_you_mean
+
+METHODS = ("inspect", "to_units", "score_units", "score", "submission_table", "draw")
 
 
+@dataclass(frozen=True, init=False, repr=False, eq=False)
 class Task(TaskData):
     """A contest, or a question of your own.
 
@@ -36,7 +40,8 @@ class Task(TaskData):
             default `id` and the label of `scored`.
         draw: (folder, seed=..., **options): write a drawn stand-in in the contest's layout.
 
-    Each of these functions replaces the method of its name. What a method does otherwise stands in
+    Each of these functions replaces the method of its name; None stands for the usual one, also in
+    `dataclasses.replace`, where one that is left out stays. What a method does otherwise stands in
     `medkit.datasets.units`, for a function that only adds to it.
 
     A threshold is a number (of two classes the last is chosen from this probability on) or one for
@@ -50,25 +55,25 @@ class Task(TaskData):
         source: str,
         heads: tuple[Head, ...],
         *,
-        inspect: Callable[..., tuple[pd.DataFrame, pd.DataFrame]] | None = None,
-        to_units: Callable[..., pd.DataFrame] | None = None,
-        score_units: Callable[..., dict[str, float]] | None = None,
-        score: Callable[..., dict[str, float]] | None = None,
-        submission_table: Callable[..., pd.DataFrame] | None = None,
-        draw: Callable[..., None] | None = None,
+        inspect: Callable[..., tuple[pd.DataFrame, pd.DataFrame]] | None = ...,
+        to_units: Callable[..., pd.DataFrame] | None = ...,
+        score_units: Callable[..., dict[str, float]] | None = ...,
+        score: Callable[..., dict[str, float]] | None = ...,
+        submission_table: Callable[..., pd.DataFrame] | None = ...,
+        draw: Callable[..., None] | None = ...,
         own: Mapping[str, Callable[..., Any]] | None = None,
         **more: Any,
     ):
-        given = {
-            "inspect": inspect,
-            "to_units": to_units,
-            "score_units": score_units,
-            "score": score,
-            "submission_table": submission_table,
-            "draw": draw,
-        }
-        functions = {name: function for name, function in given.items() if function is not None}
-        super().__init__(name, title, source, heads, own={**(own or {}), **functions}, **more)
+        functions = (inspect, to_units, score_units, score, submission_table, draw)
+        given = {name: f for name, f in zip(METHODS, functions) if f is not ...}
+        own = {name: f for name, f in {**(own or {}), **given}.items() if f is not None}
+        unknown = [name for name in own if name not in METHODS]
+        if unknown:
+            raise ValueError(
+                f"task {name!r}: own function {unknown[0]!r} (expected one of "
+                f"{', '.join(METHODS)}).{did_you_mean(unknown[0], METHODS)}"
+            )
+        super().__init__(name, title, source, heads, own=own, **more)
 
     # from a folder to the table that is handed in
 
@@ -117,30 +122,55 @@ class Task(TaskData):
             return self.own["to_units"](cases, predictions)
         return usual.cases_as_units(self, cases, predictions)
 
-    def score_units(self, units: pd.DataFrame, threshold: Threshold = 0.5) -> dict[str, float]:
-        """The scores of units by name, the contest's own first."""
+    def score_units(
+        self, units: pd.DataFrame, threshold: Threshold | None = None
+    ) -> dict[str, float]:
+        """The scores of units by name, the contest's own first.
+
+        Args:
+            threshold: None takes 0.5, or what its own function takes.
+        """
+        given = () if threshold is None else (threshold,)
         if "score_units" in self.own:
-            return self.own["score_units"](units, threshold)
-        return usual.class_scores(self, units, threshold)
+            return self.own["score_units"](units, *given)
+        return usual.class_scores(self, units, *given)
 
     def score(
-        self, cases: pd.DataFrame, predictions: pd.DataFrame, *, threshold: Threshold = 0.5
+        self,
+        cases: pd.DataFrame,
+        predictions: pd.DataFrame,
+        *,
+        threshold: Threshold | None = None,
     ) -> dict[str, float]:
-        """The scores of predictions by name: of units, the contest's own first, then by head."""
+        """The scores of predictions by name: of units, the contest's own first, then by head.
+
+        Args:
+            threshold: as `score_units` takes it.
+        """
         if "score" in self.own:
-            return self.own["score"](cases, predictions, threshold=threshold)
+            given = {} if threshold is None else {"threshold": threshold}
+            return self.own["score"](cases, predictions, **given)
         tables.match(cases[cases["path"].notna()], predictions)  # refuses doubled and missing ids
         units = usual.judged(self, self.to_units(cases, predictions))
-        scores = self.score_units(units, threshold)
+        scores = self.score_units(units, 0.5 if threshold is None else threshold)
         return {**scores, **usual.scores_by_head(self, cases, predictions)}
 
     def submission_table(
-        self, cases: pd.DataFrame, predictions: pd.DataFrame, *, threshold: Threshold = 0.5
+        self,
+        cases: pd.DataFrame,
+        predictions: pd.DataFrame,
+        *,
+        threshold: Threshold | None = None,
     ) -> pd.DataFrame:
-        """The table that is handed in."""
+        """The table that is handed in.
+
+        Args:
+            threshold: as `score_units` takes it.
+        """
+        given = {} if threshold is None else {"threshold": threshold}
         if "submission_table" in self.own:
-            return self.own["submission_table"](cases, predictions, threshold=threshold)
-        return usual.label_table(self, self.to_units(cases, predictions), threshold=threshold)
+            return self.own["submission_table"](cases, predictions, **given)
+        return usual.label_table(self, self.to_units(cases, predictions), **given)
 
 
 class _Kept(Task):

@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
-from typing import Any, Callable, Iterator, Mapping
+from typing import Any, Callable, Iterator, Mapping, TypeVar
 
 from medkit import tables
 from medkit.datasets.kinds import KINDS, Answer
 from medkit.metrics import METRICS
 from medkit.naming import did_you_mean
 
+Row = TypeVar("Row")
 UNIT_COLUMNS = ("id", "path", "group", "fold", "seen", "y_true")  # beside the classes' own
 
 
@@ -40,6 +41,13 @@ class Head:
             raise ValueError(
                 f"head {self.name!r}: kind {self.kind!r} (expected one of {', '.join(KINDS)})."
                 f"{did_you_mean(self.kind, KINDS)}"
+            )
+
+        if KINDS[self.kind].has_classes != bool(self.classes):
+            wanted = "some classes" if KINDS[self.kind].has_classes else "none"
+            raise ValueError(
+                f"head {self.name!r}: kind {self.kind!r} with classes {self.classes!r} (expected "
+                f"{wanted}). Leave kind out, or set it to '', to have it told by the classes."
             )
 
     @cached_property
@@ -98,6 +106,7 @@ class TaskData:
     own: Mapping[str, Callable[..., Any]] = field(default_factory=dict, repr=False, hash=False)
 
     def __post_init__(self) -> None:
+        self._check_texts()
         is_list = isinstance(self.heads, (tuple, list))
         if not is_list or not self.heads or not all(isinstance(h, Head) for h in self.heads):
             raise ValueError(
@@ -114,6 +123,22 @@ class TaskData:
                 "Give each class a name of its own."
             )
         self._check_names()
+
+    def _check_texts(self) -> None:
+        """Refuse one text where several are meant: it would be read letter by letter."""
+        for name in ("smaller_is_better", "mirror", "stratify", "nouns", "text"):
+            value = getattr(self, name)
+            if not isinstance(value, (tuple, list)) or not all(isinstance(v, str) for v in value):
+                raise ValueError(
+                    f"task {self.name!r}: {name}={value!r} (expected a tuple of texts). Write "
+                    f'{name}=("...",), with the comma.'
+                )
+            self._fill(**{name: tuple(value)})
+        if len(self.nouns) != 2:
+            raise ValueError(
+                f"task {self.name!r}: nouns={self.nouns!r} (expected two). Write what its cases "
+                'are, and what it scores: nouns=("teeth", "photos").'
+            )
 
     def _fill(self, **values: Any) -> None:
         for name, value in values.items():
@@ -146,6 +171,16 @@ class TaskData:
             last = first + len(head.columns)
             yield head, slice(first, last)
             first = last
+
+    def common(self, table: Mapping[str, Row]) -> Row:
+        """The row that all heads share, of a table by kind of answer."""
+        rows = {table[head.kind] for head in self.heads}
+        if len(rows) > 1:
+            raise ValueError(
+                f"task {self.name!r}: heads of the kinds {[h.kind for h in self.heads]} cannot be "
+                "asked by one model. Make a task of each."
+            )
+        return rows.pop()
 
     def of_head(self, head: Head) -> TaskData:
         """The question of one head alone, with a unit a case and the usual scores."""

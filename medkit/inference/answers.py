@@ -74,8 +74,7 @@ ANSWERS = {"classes": Probabilities, "number": Values}  # of each kind
 
 def collected(task: Task, batches: Iterable[tuple[torch.Tensor, torch.Tensor]]) -> Table:
     """A task's answers, taken in batch by batch as `predict_batches` gives them."""
-    (collect,) = {ANSWERS[head.kind].collect for head in task.heads}
-    answers = collect(task)
+    answers = task.common({kind: row.collect for kind, row in ANSWERS.items()})(task)
     for logits, labels in batches:
         answers.add(logits, labels)
     return answers

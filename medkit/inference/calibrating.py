@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from scipy.optimize import minimize_scalar
 
-from medkit.datasets.task import Head, Task
+from medkit.datasets.task import Head, Task, check_task
 from medkit.datasets.units import judged, truth, values
 from medkit.tables import match
 
@@ -29,6 +29,7 @@ def fit_temperature(task: Task, cases: pd.DataFrame, predictions: pd.DataFrame) 
         ValueError: for a head without a label among the cases.
     Source: Guo et al., arXiv 1706.04599, section 4.2.
     """
+    check_task(task, "fit_temperature")
     matched = match(cases[cases["id"].isin(predictions["id"])], predictions)
     found = {}
     for head in (head for head in task.heads if head.answer.is_probability):
@@ -56,11 +57,12 @@ def with_temperature(
     task: Task, predictions: pd.DataFrame, temperature: Mapping[str, float]
 ) -> pd.DataFrame:
     """Predictions with the probabilities of each head made flatter (above 1) or steeper."""
+    check_task(task, "with_temperature")
     table = predictions.copy()
     for head in task.heads:
         if head.name in temperature:
             logs = np.log(_values(table, head).clip(TINY))
-            table[list(head.classes)] = _softmax(logs / temperature[head.name])
+            table[list(head.columns)] = _softmax(logs / temperature[head.name])
     return table
 
 
@@ -114,7 +116,7 @@ def calibration_error(table: pd.DataFrame) -> float:
 def _values(table: pd.DataFrame, head: Head) -> np.ndarray:
     """(N, classes) of a head; a label column of the same name may have pushed one aside."""
     return np.stack(
-        [table[name if name in table else f"{name}_y"].to_numpy(float) for name in head.classes], 1
+        [table[name if name in table else f"{name}_y"].to_numpy(float) for name in head.columns], 1
     )
 
 

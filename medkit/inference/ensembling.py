@@ -13,7 +13,7 @@ import pandas as pd
 from medkit import files, tables
 from medkit.datasets.kinds import Threshold
 from medkit.datasets.scoring import judged_units, score_of_rows
-from medkit.datasets.task import Head, Task
+from medkit.datasets.task import Head, Task, check_task
 from medkit.naming import did_you_mean
 from medkit.runs.folder import Run
 from medkit.runs.state import load_state, save_state
@@ -43,6 +43,7 @@ def blend(
     Raises:
         ValueError: for tables of different ids or classes, or weights that are none.
     """
+    check_task(task, "blend")
     values = _aligned(task, predictions)
     shares = _shares(weights, len(values))
     first = predictions[0]
@@ -96,6 +97,7 @@ def choose_weights(
 
     Source: Caruana et al., Ensemble selection from libraries of models, ICML 2004.
     """
+    check_task(task, "choose_weights")
     if "fold" not in cases:
         raise ValueError("choose_weights: no column 'fold'. Pass the cases of mk.fit_folds.")
     metric = metric or next(iter(task.score(cases, predictions[0])))

@@ -9,7 +9,7 @@ import pandas as pd
 
 from medkit.datasets.kinds import Threshold
 from medkit.datasets.scoring import judged_units, of_head, own_score, score_interval, score_of_rows
-from medkit.datasets.task import Task
+from medkit.datasets.task import Task, check_task
 from medkit.datasets.units import judged, truth, values
 from medkit.metrics import (
     METRICS,
@@ -37,6 +37,7 @@ def choose_threshold(
         metric: of `metrics.METRICS`, or any score of the task's own; by default the contest's own
             score, or f1_macro where that one is alike for all thresholds, as AUC is.
     """
+    check_task(task, "choose_threshold")
     units = judged(task, task.to_units(cases, predictions))
     return CUTS[task.scored.kind](task, units, metric)
 
@@ -54,6 +55,7 @@ def score_table(
     Args:
         metrics: by default the contest's own score, and the usual ones.
     """
+    check_task(task, "score_table")
     rows = []
     for metric in metrics or _usual(task, judged_units(task, cases, predictions)):
         found = score_interval(task, cases, predictions, metric, threshold=threshold)
@@ -77,6 +79,7 @@ def compare(
     Args:
         metric: as `score_interval` takes it: by default the contest's own score.
     """
+    check_task(task, "compare")
     task, metric = of_head(task, metric)
     units_a, units_b = (judged_units(task, cases, table) for table in (a, b))
     if list(units_a["id"]) != list(units_b["id"]):

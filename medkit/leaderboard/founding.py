@@ -44,8 +44,9 @@ def new_contest(
     try:
         known.score([row[1] for row in table[1:]])
     except Exception as error:  # a task's own score may raise anything
+        why = str(error).rstrip(".")
         raise ValueError(
-            f"{answers}: its own labels cannot be scored ({error}). Name other metrics."
+            f"{answers}: its own labels cannot be scored ({why}). Name other metrics."
         ) from error
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     write_answer_table(folder, table)

@@ -16,6 +16,7 @@ from medkit.datasets.kinds import ClassAnswer
 from medkit.datasets.task import Head, Task
 from medkit.leaderboard.contest import Contest
 from medkit.metrics import METRICS
+from medkit.submission.cells import is_number
 
 TWO_CLASS = ("f1_macro", "f1_binary", "f1_micro", "f1_weighted")
 MANY_CLASS = ("f1_macro", "accuracy")
@@ -136,7 +137,12 @@ class Numbers:
 
     @staticmethod
     def check(answers: Sequence[str], metrics: Sequence[str], path: Path | str) -> None:
-        return
+        odd = [text for text in answers if not is_number(text)]
+        if odd:
+            raise ValueError(
+                f"{path}: {len(odd)} of {len(answers)} answers are no numbers, e.g. {odd[0]!r}, "
+                "and the contest scores numbers. Correct them, or name other metrics."
+            )
 
     def read(self, guesses: Sequence[str]) -> np.ndarray:
         return np.array(guesses, float)

@@ -40,5 +40,4 @@ LABELS = {"classes": TableLabels, "number": TableLabels}  # of each kind of answ
 
 def label_type(task: Task) -> type[TableLabels]:
     """The labels of all heads of a task."""
-    (found,) = {LABELS[head.kind] for head in task.heads}
-    return found
+    return task.common(LABELS)

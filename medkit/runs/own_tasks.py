@@ -204,5 +204,11 @@ def _module(path: Path, folder: Path) -> ModuleType:
     module = ModuleType(path.stem)
     module.__file__ = str(path)
     module.__dict__[KEPT] = source
-    exec(compile(source, str(path), "exec"), module.__dict__)
+    try:
+        exec(compile(source, str(path), "exec"), module.__dict__)
+    except ImportError as error:
+        raise ValueError(
+            f"{path}: this task's code needs what is not here ({error}). Open the run with the "
+            "versions of its machine.json, or make the task anew and call mk.add_task(task) first."
+        ) from error
     return module

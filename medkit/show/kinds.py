@@ -134,7 +134,8 @@ class ShownNumber:
 
     def word(self, label: Any) -> str:
         """A label as it stands beside a picture."""
-        return UNLABELLED if pd.isna(label) else f"{float(label):.4g}"
+        value = pd.to_numeric(label, errors="coerce")
+        return f"{value:.4g}" if pd.notna(value) else UNLABELLED if pd.isna(label) else str(label)
 
     def is_sought(self, label: Any) -> bool:
         """No number is looked for more than another."""

@@ -37,7 +37,7 @@ class NumberCell:
     note = ""
 
     def problems(self, cells: Sequence[str], labels: Sequence[str]) -> list[str]:
-        wrong = [text for text in cells if not _is_number(text)]
+        wrong = [text for text in cells if not is_number(text)]
         return [f"{len(wrong)} answers are no numbers, e.g. {wrong[:NAMED]}."] if wrong else []
 
 
@@ -74,7 +74,8 @@ def wrong_cells(cells: Sequence[str], expected: Mapping[str, Any]) -> list[str]:
     return CHECKS[held(expected)].problems([text for text in cells if text.strip()], labels)
 
 
-def _is_number(text: str) -> bool:
+def is_number(text: str) -> bool:
+    """Whether a text is a finite number."""
     try:
         return math.isfinite(float(text))
     except ValueError:

@@ -10,7 +10,7 @@ import pandas as pd
 
 from medkit import files, tables
 from medkit.datasets.kinds import Threshold
-from medkit.datasets.task import Task
+from medkit.datasets.task import Task, check_task
 from medkit.submission.cells import NAMED, labels_of
 from medkit.submission.checking import expected_path, row_key
 from medkit.submission.held_out import held_out_of, local_score, run_name, runs_of
@@ -49,6 +49,7 @@ def write_submission(
     Example:
         >>> mk.write_submission(task, test, predictions, csv, run=run)  # doctest: +SKIP
     """
+    check_task(task, "write_submission")
     path = Path(path)
     if path.stem in TAKEN:
         raise ValueError(
@@ -85,6 +86,7 @@ def write_answers(task: Task, cases: pd.DataFrame, path: Path | str) -> Path:
     Raises:
         ValueError: when a unit has no label.
     """
+    check_task(task, "write_answers")
     units = task.to_units(cases)
     unknown = list(units["id"][units["y_true"].isna()])
     if unknown:
