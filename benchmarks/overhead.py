@@ -24,8 +24,9 @@ import medkit as mk
 from medkit.devices import find_device
 from medkit.loading.loader import Batch, make_loader
 from medkit.models.factory import new_model
-from medkit.runs.folder import data_folder, open_folder
+from medkit.runs.folder import open_folder
 from medkit.runs.holding import Hold, hold
+from medkit.runs.pictures import data_folder
 from medkit.training.loop import Loop
 from medkit.training.ranks import Ranks
 
@@ -44,10 +45,10 @@ class Bare:
         self.clip_norm = config.clip_norm
 
     def steps(self, batch: Batch, count: int) -> None:
-        total = 0.0
+        total, labels = 0.0, batch.labels[:, 0].long()
         for _ in range(count):
             self.optimizer.zero_grad()
-            loss = cross_entropy(self.model(batch.images, batch.facts), batch.labels[:, 0])
+            loss = cross_entropy(self.model(batch.images, batch.facts), labels)
             loss.backward()
             clip_grad_norm_(self.model.parameters(), self.clip_norm)
             self.optimizer.step()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import importlib
 import os
 import re
 import subprocess
@@ -117,6 +118,16 @@ def test_pickle_is_never_read():
         assert not re.search(r"torch\.load\(|pickle\.load|read_pickle|allow_pickle=True", text), (
             path
         )
+
+
+@pytest.mark.parametrize("folder", ["benchmarks", "tools"])
+def test_what_scripts_import_is_there(folder):
+    for path in sorted((ROOT.parent / folder).glob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("medkit."):
+                module = importlib.import_module(node.module)
+                lost = [alias.name for alias in node.names if not hasattr(module, alias.name)]
+                assert not lost, f"{path.name}: {node.module} has no {lost}"
 
 
 def test_every_module_has_its_tests():
