@@ -109,3 +109,9 @@ def test_a_unit_may_be_a_case_or_the_picture_of_which_cases_are_parts(cases):
     assert "teeth in all)" in page._suptitle.get_text() and len(page.axes[0].patches) == 1
     with pytest.raises(ValueError, match=r"unit '\w+' is no case, .*whole=\.\.\."):
         mk.show_mistakes(replace(task, whole=""), cases, predictions)
+
+
+def test_an_option_of_teeth_is_refused_elsewhere():
+    task = mk.Task("own", "own", "me", (mk.Head("sex", ("f", "m")),))
+    with pytest.raises(ValueError, match=r"table of own takes no tooth_threshold .*Leave it out"):
+        mk.mistake_table(task, pd.DataFrame(), pd.DataFrame(), tooth_threshold=0.3)

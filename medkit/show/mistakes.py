@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from inspect import signature
 from typing import Any
 
 import pandas as pd
@@ -62,4 +63,11 @@ def mistake_table(
         see `tooth_table`; for a number `low, high, cases, error`, by quarters of the true values.
     """
     check_task(task, "mistake_table")
-    return figures_of(task).table(task, cases, predictions, threshold=threshold, **options)
+    table = figures_of(task).table
+    unknown = sorted(set(options) - set(signature(table).parameters))
+    if unknown:
+        raise ValueError(
+            f"mistake_table: the table of {task.name} takes no {unknown[0]} (that of teeth takes "
+            "tooth_threshold). Leave it out."
+        )
+    return table(task, cases, predictions, threshold=threshold, **options)
