@@ -21,6 +21,8 @@ _HOMES = {  # public name: the module that holds it
     "get_task": "datasets",
     "remember": "datasets.remembering",
     "recall": "datasets.remembering",
+    "read_masks": "datasets.own_masks",
+    "MaskFiles": "datasets.mask_files",
     "read_table": "datasets.own_tables",
     "read_folders": "datasets.own_tables",
     "smooth_epochs": "datasets.sleep",

@@ -7,6 +7,7 @@ not two independent cases.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Callable, Iterator, Mapping, NamedTuple, Sequence
 
 import numpy as np
@@ -16,6 +17,8 @@ from sklearn import metrics as sk
 from medkit import seeding
 from medkit.naming import did_you_mean
 
+SMOOTH = 1e-4  # pixels, added above and below: a mask that is rightly empty scores 1
+
 
 @dataclass(frozen=True)
 class Metric:
@@ -23,7 +26,8 @@ class Metric:
 
     `y_true` is (N,) codes of classes, 0 and 1 where a score asks for two; `guess` is (N,) labels,
     or where `kind` is "probabilities" (N,) those of class 1 or (N, C) those of all, or where it is
-    "numbers" (N,) numbers like `y_true`.
+    "numbers" (N,) numbers like `y_true`. Where it is "areas", `y_true` is (N,) true areas of masks
+    in pixels, and `guess` (N, 2) the areas found, and how much of them is true.
     """
 
     name: str
@@ -71,6 +75,13 @@ def _ranked(function: Callable) -> Callable[[np.ndarray, np.ndarray], float]:
     return mean
 
 
+def _overlap(y_true: np.ndarray, found: np.ndarray, *, of_both: int) -> float:
+    """Mean share of true and found area that is common; of a mask that is empty in both it is 1."""
+    area, common = found[:, 0].astype(float), found[:, 1].astype(float)
+    either = y_true + area - (2 - of_both) * common
+    return float(np.mean((of_both * common + SMOOTH) / (either + SMOOTH)))
+
+
 METRICS = {
     metric.name: metric
     for metric in (
@@ -91,6 +102,8 @@ METRICS = {
         Metric("mae", sk.mean_absolute_error, "numbers", greater_is_better=False),
         Metric("rmse", lambda y, g: np.sqrt(sk.mean_squared_error(y, g)), "numbers", False),
         Metric("r2", sk.r2_score, "numbers"),
+        Metric("dice", partial(_overlap, of_both=2), "areas"),
+        Metric("iou", partial(_overlap, of_both=1), "areas"),
     )
 }
 

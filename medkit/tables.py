@@ -16,6 +16,8 @@ from medkit import files
 from medkit.naming import did_you_mean
 
 TEXT = ("id", "group", "path", "photo", "view", "tooth_number")  # columns that stay text
+TEXT += ("masks", "masks_sha", "file")
+PLACES = ("path", "masks")  # columns of cases that say where something lies
 PARTS = ("region", "box")  # columns that say which part of its picture a case is
 _EXACT = {} if pd.__version__ >= "3" else {"float_precision": "round_trip"}  # 3 is exact as it is
 
@@ -66,7 +68,13 @@ def write_csv(table: pd.DataFrame, path: Path | str) -> None:
 def write_cases(cases: pd.DataFrame, path: Path | str, data: Path | str) -> None:
     """Write cases with paths relative to the data folder, regions and boxes as JSON."""
     data = Path(os.path.abspath(data))
-    write_csv(_flat(cases.assign(path=[_relative(value, data) for value in cases["path"]])), path)
+    places = {name: [_relative(value, data) for value in cases[name]] for name in places_of(cases)}
+    write_csv(_flat(cases.assign(**places)), path)
+
+
+def places_of(cases: pd.DataFrame) -> list[str]:
+    """The columns of cases that say where something lies."""
+    return [name for name in PLACES if name in cases]
 
 
 def text_columns(cases: pd.DataFrame) -> list[str]:
@@ -89,7 +97,8 @@ def read_cases(path: Path | str, data: Path | str, *, text: Sequence[str] = ()) 
     for name in table:
         if pd.api.types.is_object_dtype(table[name]):
             table[name] = table[name].where(table[name].notna(), None)
-    table["path"] = [path and os.path.join(data, path) for path in table["path"]]
+    for name in places_of(table):
+        table[name] = [place and os.path.join(data, place) for place in table[name]]
     part = part_column(table)
     if part:
         values = [None if _is_missing(text) else json.loads(text) for text in table[part]]
@@ -98,16 +107,17 @@ def read_cases(path: Path | str, data: Path | str, *, text: Sequence[str] = ()) 
 
 
 def cases_hash(cases: pd.DataFrame) -> str:
-    """SHA-256 over everything of the cases but where their pictures lie.
+    """SHA-256 over everything of the cases but where their pictures and masks lie.
 
     Of the cells as `read_cases` would give them back: on the way through a CSV whole numbers of a
     column with gaps become floats, groups become text, and every gap is the same.
     """
     cases, part = cases.rename(columns=str), part_column(cases)
-    flat = cases.drop(columns=["path", part] if part else "path")
+    flat = cases.drop(columns=[*places_of(cases), *([part] if part else [])])
     csv = io.StringIO(flat.to_csv(index=False))
     table = _parsed(csv, list(flat.columns), text_columns(cases))
-    columns = {n: cases[n] if n == part else table[n] for n in cases if n != "path"}
+    kept = [name for name in cases if name not in PLACES]
+    columns = {name: cases[name] if name == part else table[name] for name in kept}
     rows = {
         name: [None if _is_missing(cell) else cell for cell in column.tolist()]
         for name, column in columns.items()
@@ -121,6 +131,30 @@ def earlier_hash(cases: pd.DataFrame) -> str:
     rows = table.where(table.notna(), None).to_dict("list")
     plain = {"default": lambda v: v.item() if isinstance(v, np.generic) else str(v)}
     return hashlib.sha256(json.dumps(rows, **plain).encode()).hexdigest()
+
+
+def write_predictions(predictions: pd.DataFrame, path: Path | str) -> None:
+    """Write predictions; files that they name relative to the table's own folder."""
+    if "file" in predictions:
+        folder = Path(path).parent
+        names = [
+            file and Path(os.path.relpath(file, folder)).as_posix() for file in predictions["file"]
+        ]
+        predictions = predictions.assign(file=pd.Series(names, predictions.index, dtype=object))
+    write_csv(predictions, path)
+
+
+def read_predictions(path: Path | str) -> pd.DataFrame:
+    """Predictions that `write_predictions` wrote, with absolute names of files."""
+    table = read_csv(path)
+    if "file" in table:
+        folder = os.path.abspath(Path(path).parent)
+        files_ = [
+            None if _is_missing(f) else os.path.normpath(os.path.join(folder, f))
+            for f in table["file"]
+        ]
+        table["file"] = pd.Series(files_, table.index, dtype=object)
+    return table
 
 
 def _flat(cases: pd.DataFrame) -> pd.DataFrame:

@@ -10,6 +10,7 @@ from typing import Any, Mapping, Sequence, Union
 import numpy as np
 import pandas as pd
 
+from medkit.images import crops
 from medkit.metrics import METRICS, decide, get_metric
 
 Threshold = Union[float, Mapping[str, float]]
@@ -17,6 +18,8 @@ OF_TWO_CLASSES = ("f1_binary", "sensitivity", "specificity", "ppv", "npv")
 USUAL_OF_TWO = ("f1_macro", "accuracy", "auc", "sensitivity", "specificity")
 USUAL_OF_MORE = ("f1_macro", "accuracy", "auc", "f1_weighted", "recall_macro")
 SHOWN_OF_TWO = ("f1_macro", "f1_binary", "accuracy", "sensitivity", "specificity", "auc")
+MASKS = "masks"  # the column of cases that says where masks lie
+MOST_MASKS = 100  # classes of a head of masks
 QUARTERS = ("low", "below", "above", "high")  # of the values of a number
 
 
@@ -28,6 +31,9 @@ class Answer:
         labels: what a contest's table may hold unless it says otherwise; none: any number.
         words: what a label is, for messages.
         takes: the kinds of metrics that score it (`metrics.Metric.kind`).
+        unit_columns: of a table of units, beside what all units have.
+        outputs: how many numbers a model answers, of each case or each pixel of it.
+        layout: of the table that is handed in, as far as it differs: fields of `Layout`.
         has_classes: whether a head of this kind has classes.
         is_probability: whether its columns of predictions are probabilities that add up to 1.
         usual, shown: the scores that are told, and those that are shown with their intervals.
@@ -41,13 +47,33 @@ class Answer:
     is_probability: bool
     usual: tuple[str, ...]
     shown: tuple[str, ...]
+    layout: Mapping[str, Any] = {}
 
     def __init__(self, name: str, classes: Sequence[str]):
         self.name = name
 
+    @property
+    def unit_columns(self) -> tuple[str, ...]:
+        return self.columns
+
+    @property
+    def outputs(self) -> int:
+        return len(self.columns)
+
     def is_predicted(self, units: pd.DataFrame) -> pd.Series:
         """(N,) bool: which units have a prediction."""
         return units[list(self.columns)].notna().all(axis=1)
+
+    def values(self, units: pd.DataFrame) -> np.ndarray:
+        """(N, ...) what was predicted of each unit, as `chosen` and `guesses` take it."""
+        return units[list(self.columns)].to_numpy(float)
+
+    def chances(self, codes: np.ndarray) -> np.ndarray:
+        """Refused: only classes can be drawn equally often."""
+        raise ValueError(
+            "Config: balanced=True draws each class of the first head equally often, and "
+            f"{self.name} is {self.words}. Leave it off."
+        )
 
     def check_metric(self, metric: str) -> None:
         """Refuse a metric of another kind of answer."""
@@ -206,13 +232,6 @@ class NumberAnswer(Answer):
         quarters = np.select([ranks <= k / 4 for k in (1, 2, 3, 4)], QUARTERS, None)
         return pd.Series(quarters if values.nunique() > 1 else None, labels.index, dtype=object)
 
-    def chances(self, codes: np.ndarray) -> np.ndarray:
-        """Refused: numbers have no classes that could be drawn equally often."""
-        raise ValueError(
-            "Config: balanced=True draws each class of the first head equally often, and "
-            f"{self.name} is {self.words}. Leave it off."
-        )
-
     def likeliest(self, labels: pd.Series) -> np.ndarray:
         """(1,) what to predict of a case that cannot be looked at: the median."""
         return np.array([np.nanmedian(self.codes(labels))])
@@ -222,4 +241,118 @@ class NumberAnswer(Answer):
         return list(labels)
 
 
-KINDS = {"classes": ClassAnswer, "number": NumberAnswer}
+class MaskAnswer(Answer):
+    """Masks of classes that may overlap, each pixel by pixel.
+
+    A label is the file in which they lie, a prediction that of their crops (`images.crops`). A unit
+    is a class of an image: its true area in pixels, and for all 256 cuts the area that reaches the
+    cut and how much of that is true. A threshold picks one; all scores follow from such integers.
+    """
+
+    has_classes, is_probability = True, False
+    takes = ("areas",)
+    columns = ("file",)
+    unit_columns = ("class", "area", "overlap")
+    labels = ()
+    usual = shown = ("dice", "iou")
+    layout = {"key_columns": 2, "answer": "runs"}
+
+    def __init__(self, name: str, classes: Sequence[str]):
+        super().__init__(name, classes)
+        self.classes = tuple(classes)
+        self.words = "masks" if len(classes) == 1 else f"masks of {len(classes)} classes"
+        if name != MASKS:
+            raise ValueError(
+                f"head {name!r}: a head of masks bears the name of the column that says where they "
+                f"lie (expected {MASKS!r}). Write mk.Head({MASKS!r}, classes, kind='masks')."
+            )
+        doubled = sorted({c for c in classes if classes.count(c) > 1})
+        if doubled or len(classes) > MOST_MASKS:
+            found = f"{doubled[0]!r} twice" if doubled else f"{len(classes)} classes"
+            raise ValueError(
+                f"head {name!r}: {found} (expected 1 to {MOST_MASKS} different classes). Name each "
+                "class once."
+            )
+
+    @property
+    def outputs(self) -> int:
+        return len(self.classes)
+
+    def codes(self, labels: pd.Series) -> np.ndarray:
+        """(N,) float: 1 where there is a file of masks, not a number where there is none."""
+        return np.where(labels.notna(), 1.0, np.nan)
+
+    def truth(self, labels: pd.Series) -> np.ndarray:
+        """(N,) float: true areas in pixels."""
+        return labels.to_numpy(float)
+
+    def is_predicted(self, units: pd.DataFrame) -> pd.Series:
+        return units["area"].notna()
+
+    def values(self, units: pd.DataFrame) -> np.ndarray:
+        """(N, 1 + 2 * 256) int: the class's number, areas and overlaps for all cuts."""
+        number = {name: code for code, name in enumerate(self.classes)}
+        parts = [np.stack(list(units[name])) for name in ("area", "overlap")] if len(units) else []
+        codes = units["class"].map(number).to_numpy(int)[:, None]
+        return np.concatenate([codes, *parts], 1)
+
+    def chosen(self, values: np.ndarray, threshold: Threshold = 0.5) -> np.ndarray:
+        """(N, 2) int: area and overlap at a threshold, one for all classes or one for each."""
+        cuts = np.array([crops.cut_of(of) for of in self.thresholds(threshold)])[values[:, 0]]
+        rows = np.arange(len(values))
+        return np.stack([values[rows, 1 + cuts], values[rows, 1 + crops.LEVELS + cuts]], 1)
+
+    def thresholds(self, threshold: Threshold) -> list[float]:
+        """The threshold of each class, in order.
+
+        Raises:
+            ValueError: for one that is no probability, or a class without one.
+        """
+        given = dict.fromkeys(self.classes, threshold)
+        given = dict(threshold) if isinstance(threshold, Mapping) else given
+        odd = [n for n in self.classes if not 0 < given.get(n, 0) <= 1]
+        if odd or len(given) != len(self.classes):
+            raise ValueError(
+                f"threshold: {threshold!r} (expected a probability above 0, or one for each of "
+                f"{', '.join(self.classes)}). Take what mk.choose_threshold returns."
+            )
+        return [given[name] for name in self.classes]
+
+    def guesses(self, values: np.ndarray, threshold: Threshold, metric: str) -> np.ndarray:
+        """What a metric wants: areas and overlaps at the threshold."""
+        return self.chosen(values, threshold)
+
+    def missing(self, labels: pd.Series) -> list[str]:
+        """Nothing: that a file lacks a class is told when it is read."""
+        return []
+
+    def strata(self, labels: pd.Series) -> pd.Series:
+        """Nothing that folds could be balanced by."""
+        return pd.Series(None, labels.index, dtype=object)
+
+    def likeliest(self, labels: pd.Series) -> list[None]:
+        """What to predict of a picture that nobody can look at: no mask at all."""
+        return [None]
+
+
+class ExclusiveMaskAnswer(MaskAnswer):
+    """Masks of classes of which a pixel is in one at most.
+
+    A model answers one number more, the first: none of the classes.
+    """
+
+    def __init__(self, name: str, classes: Sequence[str]):
+        super().__init__(name, classes)
+        self.words = f"{self.words}, one a pixel"
+
+    @property
+    def outputs(self) -> int:
+        return 1 + len(self.classes)
+
+
+KINDS = {
+    "classes": ClassAnswer,
+    "number": NumberAnswer,
+    "masks": MaskAnswer,
+    "exclusive_masks": ExclusiveMaskAnswer,
+}

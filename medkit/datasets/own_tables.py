@@ -88,7 +88,7 @@ def read_folders(folder: Path | str, *, label_column: str = "label") -> pd.DataF
         FileNotFoundError, ValueError: naming what was found instead of pictures.
     """
     folder = find_folder(folder)
-    found = [path for path in files.walk(folder) if _is_picture(path)]
+    found = [path for path in files.walk(folder) if is_picture(path)]
     places = [path.relative_to(folder) for path in found]
     loose = [place for place in places if len(place.parts) == 1]
     if not found or 0 < len(loose) < len(found):
@@ -98,7 +98,7 @@ def read_folders(folder: Path | str, *, label_column: str = "label") -> pd.DataF
             "pictures only). Pass the folder that holds the classes' folders."
         )
     ids = [plain(place.as_posix()) for place in places]
-    paths, reasons = _readable(found)
+    paths, reasons = readable(found)
     tell_lost(str(folder), ids, paths, reasons)
     cases = pd.DataFrame({"id": ids, "path": pd.Series(paths, dtype=object), "group": ids})
     if not loose:
@@ -149,7 +149,7 @@ def _paths(folder: Path, names: Sequence[str | None]) -> tuple[list[str | None],
     """The file of each name below a folder, and for those without one the reason."""
     known: dict[str, list[Path]] = {}
     for path in files.walk(folder):
-        if _is_picture(path):
+        if is_picture(path):
             place = path.relative_to(folder)
             for name in {place.as_posix(), place.with_suffix("").as_posix(), path.name, path.stem}:
                 known.setdefault(plain(name), []).append(path)
@@ -162,10 +162,10 @@ def _paths(folder: Path, names: Sequence[str | None]) -> tuple[list[str | None],
                 "Pass path_column=..., with places below image_folder and their endings."
             )
         found.append(fitting[0] if fitting else None)
-    return _readable(found)
+    return readable(found)
 
 
-def _readable(paths: Sequence[Path | None]) -> tuple[list[str | None], list[str]]:
+def readable(paths: Sequence[Path | None]) -> tuple[list[str | None], list[str]]:
     """Paths, None for those that cannot be opened, and the reasons of these."""
     kept: list[str | None] = []
     reasons = []
@@ -206,7 +206,7 @@ def tell_lost(
     )
 
 
-def _is_picture(path: Path) -> bool:
+def is_picture(path: Path) -> bool:
     return path.suffix.lower() in PICTURES + SIGNALS and not path.name.startswith(".")
 
 

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass, fields
+from functools import partial
 from pathlib import Path
-from typing import Any, Callable, Mapping
+from typing import Any, Callable, Mapping, NamedTuple
 
 import pandas as pd
 
 from medkit import tables
+from medkit.datasets import mask_files, masks
 from medkit.datasets import units as usual
 from medkit.datasets.kinds import Threshold
+from medkit.datasets.mask_files import MaskFiles
 from medkit.datasets.task_data import Fact, Head, Layout, TaskData
 from medkit.datasets.units import chosen as chosen  # which contests of one's own import from here
 from medkit.datasets.units import class_scores as class_scores
@@ -20,7 +23,26 @@ from medkit.datasets.units import judged as judged
 from medkit.datasets.units import truth as truth
 from medkit.naming import did_you_mean
 
-METHODS = ("inspect", "to_units", "score_units", "score", "submission_table", "draw")
+METHODS = ("inspect", "to_units", "score_units", "score", "submission_table", "draw", "read_masks")
+
+
+class Usual(NamedTuple):
+    """What a contest does with a kind of answer unless it says otherwise, with its task in front."""
+
+    to_units: Callable[..., pd.DataFrame]  # cases, predictions -> units
+    score_units: Callable[..., dict[str, float]]  # units, threshold -> {name: value}
+    submission_table: Callable[..., pd.DataFrame]  # cases, predictions, threshold=... -> a table
+    true_table: Callable[..., pd.DataFrame]  # labelled cases -> `id` of each row, and what is true
+
+
+_TABLE = Usual(usual.cases_as_units, usual.class_scores, usual.case_table, usual.true_table)
+_MASKS = Usual(masks.mask_units, masks.mask_scores, masks.mask_table, masks.true_table)
+USUAL = {  # of each kind of answer
+    "classes": _TABLE,
+    "number": _TABLE,
+    "masks": _MASKS,
+    "exclusive_masks": _MASKS,
+}
 
 
 @dataclass(frozen=True, init=False, repr=False, eq=False)
@@ -39,6 +61,8 @@ class Task(TaskData):
         submission_table: (cases, predictions, threshold=...) -> the table that is handed in: by
             default `id` and the label of `scored`.
         draw: (folder, seed=..., **options): write a drawn stand-in in the contest's layout.
+        read_masks: (case) -> (height and width of its picture, {class: runs}): what is true of a
+            case whose answer is masks, row by row (`images.rle`); by default as `mask_files` says.
 
     Each of these functions replaces the method of its name; None stands for the usual one, also in
     `dataclasses.replace`, where one that is left out stays. What a method does otherwise stands in
@@ -61,10 +85,11 @@ class Task(TaskData):
         score: Callable[..., dict[str, float]] | None = ...,
         submission_table: Callable[..., pd.DataFrame] | None = ...,
         draw: Callable[..., None] | None = ...,
+        read_masks: Callable[..., tuple[tuple[int, int], dict[str, Any]]] | None = ...,
         own: Mapping[str, Callable[..., Any]] | None = None,
         **more: Any,
     ):
-        functions = (inspect, to_units, score_units, score, submission_table, draw)
+        functions = (inspect, to_units, score_units, score, submission_table, draw, read_masks)
         given = {name: f for name, f in zip(METHODS, functions) if f is not ...}
         own = {name: f for name, f in {**(own or {}), **given}.items() if f is not None}
         unknown = [name for name in own if name not in METHODS]
@@ -120,7 +145,7 @@ class Task(TaskData):
         """One row for each thing that the contest scores."""
         if "to_units" in self.own:
             return self.own["to_units"](cases, predictions)
-        return usual.cases_as_units(self, cases, predictions)
+        return USUAL[self.scored.kind].to_units(self, cases, predictions)
 
     def score_units(
         self, units: pd.DataFrame, threshold: Threshold | None = None
@@ -133,7 +158,7 @@ class Task(TaskData):
         given = () if threshold is None else (threshold,)
         if "score_units" in self.own:
             return self.own["score_units"](units, *given)
-        return usual.class_scores(self, units, *given)
+        return USUAL[self.scored.kind].score_units(self, units, *given)
 
     def score(
         self,
@@ -170,7 +195,15 @@ class Task(TaskData):
         given = {} if threshold is None else {"threshold": threshold}
         if "submission_table" in self.own:
             return self.own["submission_table"](cases, predictions, **given)
-        return usual.label_table(self, self.to_units(cases, predictions), **given)
+        return USUAL[self.scored.kind].submission_table(self, cases, predictions, **given)
+
+    def true_table(self, cases: pd.DataFrame) -> pd.DataFrame:
+        """`id`, by which a row of what is handed in is known, and what is true of each."""
+        return USUAL[self.scored.kind].true_table(self, cases)
+
+    def read_masks(self, case: Mapping[str, Any]) -> tuple[tuple[int, int], dict[str, Any]]:
+        """Height and width of a case's picture, and the runs of each class, row by row."""
+        return self.own.get("read_masks", partial(mask_files.read_case, self))(case)
 
 
 class _Kept(Task):
@@ -186,6 +219,7 @@ def from_description(facts: Mapping[str, Any], **functions: Callable[..., Any]) 
         "heads": tuple(Head(**head) for head in facts["heads"]),
         "scored": Head(**facts["scored"]),
         "layout": Layout(**facts["layout"]),
+        "mask_files": MaskFiles(**facts.get("mask_files", {})),
         "facts": tuple(Fact(**{**f, "values": tuple(f["values"])}) for f in facts["facts"]),
     }
     names = {known.name for known in fields(TaskData)} & set(facts) - set(built)

@@ -9,6 +9,7 @@ from typing import Any, Callable, Iterator, Mapping, TypeVar
 
 from medkit import tables
 from medkit.datasets.kinds import KINDS, Answer
+from medkit.datasets.mask_files import MaskFiles
 from medkit.metrics import METRICS
 from medkit.naming import did_you_mean
 
@@ -81,6 +82,18 @@ class Layout:
     separator: str = ","
     key_columns: int = 1  # the first columns, which name a row; none: only the order does
     by_row: bool = False  # whether the contest goes by the order of the rows all the same
+    answer: str = ""  # what its last column holds: a label or number, or "runs" of a mask
+    order: str = "C"  # of runs: "C" row by row, "F" column by column
+    base: int = 1  # of runs: the number of the first pixel
+
+    def __post_init__(self) -> None:
+        known = {"answer": ("", "runs"), "order": ("C", "F"), "base": (0, 1)}
+        for name, values in known.items():
+            if getattr(self, name) not in values:
+                raise ValueError(
+                    f"layout: {name}={getattr(self, name)!r} (expected one of "
+                    f"{', '.join(map(repr, values))}). Look at what the contest's rules say."
+                )
 
 
 @dataclass(frozen=True)
@@ -94,7 +107,8 @@ class TaskData:
     scored: Head = None  # what the contest scores: by default the first head
     smaller_is_better: tuple[str, ...] = ()  # those of its own scores that are errors
     submission_labels: tuple[Any, ...] = ()  # what its table may hold, in the order of the classes
-    layout: Layout = Layout()
+    layout: Layout = None  # by default what suits the kind of answer
+    mask_files: MaskFiles = MaskFiles()  # how the files are read that hold true masks
     mirror: tuple[str, ...] = ()  # the flips under which labels stay true: "horizontal", "vertical"
     facts: tuple[Fact, ...] = ()
     looks_alike: bool = False  # different cases do (traces, faces): near twins then mean nothing
@@ -114,6 +128,7 @@ class TaskData:
                 "least). Write heads=(mk.Head(name, classes),), with the comma."
             )
         self._fill(heads=tuple(self.heads), scored=self.scored or self.heads[0])
+        self._fill(layout=self.layout or Layout(**self.scored.answer.layout))
         self._fill(submission_labels=self.submission_labels or self.scored.answer.labels)
         columns = list(self.columns)
         doubled = sorted({name for name in columns if columns.count(name) > 1})
@@ -164,11 +179,16 @@ class TaskData:
         """The classes (or number) of all heads in order: the columns of predictions and logits."""
         return tuple(name for head in self.heads for name in head.columns)
 
+    @property
+    def outputs(self) -> int:
+        """How many numbers a model answers: channels of its logits."""
+        return sum(head.answer.outputs for head in self.heads)
+
     def parts(self) -> Iterator[tuple[Head, slice]]:
-        """Each head, and which of `columns` are its own."""
+        """Each head, and which of `outputs` are its own."""
         first = 0
         for head in self.heads:
-            last = first + len(head.columns)
+            last = first + head.answer.outputs
             yield head, slice(first, last)
             first = last
 

@@ -37,7 +37,7 @@ def judged(task: TaskData, units: pd.DataFrame) -> pd.DataFrame:
     Raises:
         ValueError: when there is none.
     """
-    tables.check_columns(task.name, units, ["y_true", *task.scored.columns])
+    tables.check_columns(task.name, units, ["y_true", *task.scored.answer.unit_columns])
     known = units["y_true"].notna() & task.scored.answer.is_predicted(units)
     if not known.any():
         raise ValueError(
@@ -53,8 +53,8 @@ def truth(task: TaskData, units: pd.DataFrame) -> np.ndarray:
 
 
 def values(task: TaskData, units: pd.DataFrame) -> np.ndarray:
-    """(N, columns of `scored`) float: what was predicted of each unit."""
-    return units[list(task.scored.columns)].to_numpy(float)
+    """(N, ...) what was predicted of each unit: probabilities, numbers, or areas of masks."""
+    return task.scored.answer.values(units)
 
 
 def chosen(task: TaskData, units: pd.DataFrame, threshold: Threshold = 0.5) -> np.ndarray:
@@ -108,3 +108,32 @@ def label_table(task: TaskData, units: pd.DataFrame, *, threshold: Threshold = 0
     labels = [answer.label(code) for code in chosen(task, units, threshold)]
     written = answer.written(labels, task.submission_labels)
     return pd.DataFrame({"id": units["id"], task.scored.name: written})
+
+
+def case_table(
+    task: TaskData, cases: pd.DataFrame, predictions: pd.DataFrame, *, threshold: Threshold = 0.5
+) -> pd.DataFrame:
+    """`label_table` of the units of cases."""
+    return label_table(task, task.to_units(cases, predictions), threshold=threshold)
+
+
+def true_table(task: TaskData, cases: pd.DataFrame) -> pd.DataFrame:
+    """`id`, by which a row of what is handed in is known, and the true label of each.
+
+    Raises:
+        ValueError: naming units without a label.
+    """
+    units = task.to_units(cases)
+    unknown = list(units["id"][units["y_true"].isna()])
+    if unknown:
+        raise ValueError(
+            f"write_answers: {len(unknown)} of {len(units)} have no label, e.g. {unknown[:3]}. "
+            "Use a split whose labels are known."
+        )
+    labels = task.scored.answer.written(units["y_true"], task.submission_labels)
+    ids, keys = list(units["id"]), task.layout.key_columns
+    if keys > 1:  # a row of what is handed in is named by several cells
+        even = pd.DataFrame({"id": cases["id"], **dict.fromkeys(task.columns, 1.0)})
+        rows = task.submission_table(cases, even).astype(str).to_numpy().tolist()
+        ids = [",".join(row[:keys]) for row in rows]
+    return pd.DataFrame({"id": ids, task.scored.name: labels})

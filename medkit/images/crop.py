@@ -55,14 +55,36 @@ def crop_region(
 
 def pad_to_square(image: np.ndarray, *, size: int) -> np.ndarray:
     """The whole picture in the middle of a black square: (size, size, 3) uint8."""
-    height, width = image.shape[:2]
-    scale = size / max(height, width)
-    inner = (max(1, round(width * scale)), max(1, round(height * scale)))
-    small = cv2.resize(image, inner, interpolation=_interpolation(scale))
+    x, y, width, height = place_in_square(image.shape[1], image.shape[0], size)
     square = np.zeros((size, size, 3), np.uint8)
-    y, x = (size - inner[1]) // 2, (size - inner[0]) // 2
-    square[y : y + inner[1], x : x + inner[0]] = small
+    square[y : y + height, x : x + width] = resize_to(image, (width, height))
     return square
+
+
+def place_in_square(width: int, height: int, size: int) -> tuple[int, int, int, int]:
+    """x, y, width and height that a picture has in the middle of a square."""
+    scale = size / max(height, width)
+    inner = max(1, round(width * scale)), max(1, round(height * scale))
+    return (size - inner[0]) // 2, (size - inner[1]) // 2, *inner
+
+
+def resize_to(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """A picture at another width and height; each new pixel is the mean of what it covers."""
+    scale = max(size) / max(image.shape[:2])
+    return cv2.resize(image, size, interpolation=_interpolation(scale))
+
+
+def clahe(image: np.ndarray) -> np.ndarray:
+    """A picture whose contrast is evened out in 8 x 8 tiles; its colours stay.
+
+    Source: Zuiderveld, Contrast limited adaptive histogram equalization, Graphics Gems IV (1994).
+    """
+    lab = cv2.cvtColor(image, cv2.COLOR_RGB2LAB)
+    lab[..., 0] = cv2.createCLAHE(clipLimit=2.0, tileGridSize=(8, 8)).apply(lab[..., 0])
+    return cv2.cvtColor(lab, cv2.COLOR_LAB2RGB)
+
+
+CONTRASTS = {"": lambda image: image, "clahe": clahe}  # of whole pictures, by name
 
 
 def resize(square: np.ndarray, size: int) -> np.ndarray:

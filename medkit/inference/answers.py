@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any, Callable, Iterable, Sequence
 
 import numpy as np
@@ -9,19 +10,28 @@ import pandas as pd
 import torch
 
 from medkit.datasets.task import Task
+from medkit.inference.mask_answers import Exclusive, Masks, Overlapping
+
+Plain = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]  # logits, labels -> a loss
 
 
 class Table:
-    """The answers of some cases, where they fit into a table: a row a case, a column an answer."""
+    """The answers of some cases, where they fit into a table: a row a case, a column an answer.
 
-    def __init__(self, task: Task):
-        self.task = task
+    Args:
+        options: see `collected`.
+    """
+
+    def __init__(
+        self, task: Task, cases: pd.DataFrame, *, plain: Plain | None = None, **options: Any
+    ):
+        self.task, self._plain = task, plain
         self._logits: list[torch.Tensor] = []
         self._labels: list[torch.Tensor] = []
 
     def add(self, logits: torch.Tensor, labels: torch.Tensor) -> None:
-        """Take in a batch: logits (N, columns of all heads) and labels (N, heads), on the CPU."""
-        self._logits.append(logits)
+        """Take in a batch: logits (N, columns of all heads) and labels (N, heads)."""
+        self._logits.append(logits.cpu())
         self._labels.append(labels)
 
     def gather(self, gather: Callable[[torch.Tensor], Sequence[torch.Tensor]]) -> None:
@@ -38,9 +48,13 @@ class Table:
         """(N, heads), NaN where missing."""
         return torch.cat(self._labels)
 
-    def loss(self, plain: Callable[[torch.Tensor, torch.Tensor], torch.Tensor]) -> float:
-        """What `plain(logits, labels)` says of all of them."""
-        return float(plain(self.logits, self.labels))
+    def loss(self) -> float:
+        """What the plain loss says of all of them."""
+        return float(self._plain(self.logits, self.labels))
+
+    @staticmethod
+    def nothing(task: Task, ids: Sequence[str]) -> pd.DataFrame:
+        return to_table(task, ids, torch.zeros(len(ids), task.outputs))
 
     def predictions(self, ids: Sequence[str]) -> pd.DataFrame:
         """`id` and a column a class or number."""
@@ -69,15 +83,39 @@ class Values:
         return logits
 
 
-ANSWERS = {"classes": Probabilities, "number": Values}  # of each kind
+ANSWERS = {  # of each kind
+    "classes": Probabilities,
+    "number": Values,
+    "masks": Overlapping,
+    "exclusive_masks": Exclusive,
+}
 
 
-def collected(task: Task, batches: Iterable[tuple[torch.Tensor, torch.Tensor]]) -> Table:
-    """A task's answers, taken in batch by batch as `predict_batches` gives them."""
-    answers = task.common({kind: row.collect for kind, row in ANSWERS.items()})(task)
+def collected(
+    task: Task,
+    batches: Iterable[tuple[torch.Tensor, torch.Tensor]],
+    cases: pd.DataFrame,
+    *,
+    plain: Plain | None = None,
+    folder: Path | None = None,
+) -> Table | Masks:
+    """A task's answers, taken in batch by batch as `predict_batches` gives them.
+
+    Args:
+        cases: what is predicted, row by row.
+        plain: (logits, labels) -> the loss that is told of them.
+        folder: where answers are written that do not fit into a table; None writes none.
+    """
+    collect = task.common({kind: row.collect for kind, row in ANSWERS.items()})
+    answers = collect(task, cases, plain=plain, folder=folder)
     for logits, labels in batches:
         answers.add(logits, labels)
     return answers
+
+
+def know_nothing(task: Task, ids: Sequence[str]) -> pd.DataFrame:
+    """The predictions of somebody who knows nothing: even chances, numbers of 0, no masks."""
+    return task.common({kind: row.collect for kind, row in ANSWERS.items()}).nothing(task, ids)
 
 
 def answers_of(task: Task, logits: torch.Tensor, temperature: float = 1.0) -> torch.Tensor:

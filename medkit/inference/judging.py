@@ -11,12 +11,14 @@ from medkit.datasets.kinds import Threshold
 from medkit.datasets.scoring import judged_units, of_head, own_score, score_interval, score_of_rows
 from medkit.datasets.task import Task, check_task
 from medkit.datasets.units import judged, truth, values
+from medkit.images.crops import LEVELS
 from medkit.metrics import (
     METRICS,
     Comparison,
     best_cut,
     best_threshold,
     difference,
+    get_metric,
 )
 from medkit.runs.folder import Run
 
@@ -116,6 +118,35 @@ def _cut_of_classes(task: Task, units: pd.DataFrame, metric: str | None) -> Thre
     return best_cut(score, probs, most=OWN_CUTS)
 
 
+def _cut_of_masks(task: Task, units: pd.DataFrame, metric: str | None) -> Threshold:
+    """The best of all 255 cuts for each class alone: exact, as the score is a mean over classes.
+
+    Of equally good ones the middle of the widest stretch.
+    """
+    metric = metric or task.scored.answer.usual[0]
+    get_metric(metric)
+    task.scored.answer.check_metric(metric)
+    every, areas, found = values(task, units), truth(task, units), {}
+    for number, name in enumerate(task.scored.classes):
+        rows = every[:, 0] == number
+        parts = every[rows, 1 + LEVELS : 1 + 2 * LEVELS], every[rows, 1 : 1 + LEVELS]
+        overlap, area = parts
+        scores = [
+            METRICS[metric](areas[rows], np.stack([area[:, cut], overlap[:, cut]], 1))
+            for cut in range(1, LEVELS)
+        ]
+        found[name] = _middle(np.array(scores) if rows.any() else np.zeros(LEVELS - 1))
+    return found if len(found) > 1 else next(iter(found.values()))
+
+
+def _middle(scores: np.ndarray) -> float:
+    """The threshold of the middle of the longest stretch of best scores, of cuts from 1 on."""
+    is_best = np.concatenate([[False], scores >= scores.max() - 1e-12, [False]])
+    ends = np.flatnonzero(np.diff(is_best.astype(int))).reshape(-1, 2) + 1
+    low, high = ends[np.argmax(ends[:, 1] - ends[:, 0])]
+    return round(((low + high - 1) // 2 - 0.5) / (LEVELS - 1), 4)
+
+
 def _no_cut(task: Task, units: pd.DataFrame, metric: str | None) -> Threshold:
     raise ValueError(
         f"choose_threshold: {task.scored.name} is {task.scored.answer.words} and needs none."
@@ -157,4 +188,9 @@ def _climb(score: Callable[[Threshold], float], classes: Sequence[str]) -> dict[
 OWN_CUTS = 200  # thresholds tried for a score of the task's own, which may be slow
 SMALLEST = 1e-4  # threshold of a class
 FACTORS = (0.5, 0.7, 0.85, 1.2, 1.4, 2.0)
-CUTS = {"classes": _cut_of_classes, "number": _no_cut}  # of each kind of answer
+CUTS = {  # of each kind of answer
+    "classes": _cut_of_classes,
+    "number": _no_cut,
+    "masks": _cut_of_masks,
+    "exclusive_masks": _cut_of_masks,
+}

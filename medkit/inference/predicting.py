@@ -10,12 +10,13 @@ import numpy as np
 import pandas as pd
 import torch
 
-from medkit import tables
+from medkit import files, tables
 from medkit.devices import find_device, free_memory, is_out_of_memory, precision
 from medkit.inference.answers import collected
 from medkit.inference.views import allowed_views, check_views, predict_views
 from medkit.loading.loader import CaseDataset, make_dataset, make_loader
-from medkit.models.factory import CaseModel, new_model
+from medkit.models.factory import new_model
+from medkit.models.picture_model import PictureModel
 from medkit.runs.folder import Run
 from medkit.runs.state import load_state
 
@@ -29,6 +30,7 @@ def predict(
     num_workers: int = 0,
     device: str | None = None,
     cache_folder: Path | str | None = None,
+    folder: Path | str | None = None,
 ) -> pd.DataFrame:
     """Probabilities by a run's best weights.
 
@@ -37,9 +39,11 @@ def predict(
             cases, with a warning; a photo without a region has nothing to predict and no row.
         views: names of `views.VIEWS`, whose logits are averaged, or "all" that the task allows.
         batch_size: images at once; None takes twice the run's, and halves it when memory is short.
+        folder: where masks are written, a file an image; by default one of the run folder's.
 
     Returns:
-        `id`, then one probability column a class, which add up to 1 over a head, or its number.
+        `id`, then one probability column a class, which add up to 1 over a head, or its number; of
+        masks `file`, the place of each image's (see `images.crops`).
     """
     config, task = run.config, run.task
     views = allowed_views(task.mirror) if views == "all" else views
@@ -61,7 +65,9 @@ def predict(
         num_workers=num_workers,
         amp=config.amp,
     )
-    table = collected(task, batches).predictions(seen["id"])
+    if folder is None:
+        folder = run.path / "predicted" / _key(run, seen, views)
+    table = collected(task, batches, seen, folder=Path(folder)).predictions(seen["id"])
     unread = list(cases["id"][cases["path"].isna()])
     if unread:
         warnings.warn(
@@ -73,7 +79,7 @@ def predict(
     return table
 
 
-def load_model(run: Run, *, device: str | None = None) -> CaseModel:
+def load_model(run: Run, *, device: str | None = None) -> PictureModel:
     """A run's model with its best weights, ready to predict."""
     tensors, _ = load_state(run.best)
     model = new_model(run.task, run.config)
@@ -82,7 +88,7 @@ def load_model(run: Run, *, device: str | None = None) -> CaseModel:
 
 
 def predict_batches(
-    model: CaseModel,
+    model: PictureModel,
     dataset: CaseDataset,
     rows: np.ndarray,
     *,
@@ -91,7 +97,7 @@ def predict_batches(
     num_workers: int = 0,
     amp: bool = True,
 ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-    """Logits and labels of some rows of a dataset, batch by batch in that order, on the CPU.
+    """Logits, where the model is, and labels of some rows of a dataset, batch by batch in order.
 
     When a GPU has no memory for a batch, the batch is halved, down to one image.
     """
@@ -116,18 +122,18 @@ def predict_batches(
 
 
 def _in_parts(
-    model: CaseModel,
+    model: PictureModel,
     images: torch.Tensor,
     facts: torch.Tensor,
     mirrored: torch.Tensor,
     *,
     views: Sequence[str],
 ) -> torch.Tensor:
-    """Logits on the CPU; in halves where the GPU has no memory for the whole."""
+    """Logits; in halves where the GPU has no memory for the whole."""
     device = model.mean.device
     try:
         batch = (part.to(device, non_blocking=True) for part in (images, facts, mirrored))
-        return predict_views(model, *batch, views=views).cpu()
+        return predict_views(model, *batch, views=views)
     except RuntimeError as error:
         if not is_out_of_memory(error) or len(images) == 1:
             raise
@@ -137,6 +143,12 @@ def _in_parts(
     return torch.cat(
         [_in_parts(model, images[p], facts[p], mirrored[p], views=views) for p in parts]
     )
+
+
+def _key(run: Run, cases: pd.DataFrame, views: Sequence[str]) -> str:
+    """A name that changes with weights, cases and views."""
+    facts = [files.sha256_file(run.best), *views, *cases["id"].astype(str)]
+    return files.sha256("\n".join(facts).encode())[:12]
 
 
 def _likeliest(run: Run, ids: list[str]) -> pd.DataFrame:

@@ -8,26 +8,32 @@ from __future__ import annotations
 
 import os
 import warnings
-from typing import Any, Callable
+from typing import Any, Callable, Optional, Tuple
 
 import cv2
 import numpy as np
 import torch
 
 from medkit import seeding
+from medkit.images import masks
 from medkit.naming import did_you_mean
 
-RECIPES = ("none", "light", "medium", "strong")
+RECIPES = ("none", "light", "medium", "strong", "clahe", "xray")
+Pair = Tuple[np.ndarray, Optional[np.ndarray]]
 
 
-def make_transform(recipe: str) -> Callable[..., np.ndarray]:
-    """A transform (image, *key) -> image of the same shape and dtype, a function of its arguments.
+def make_transform(recipe: str) -> Callable[..., Pair]:
+    """A transform (image, *key, bits=None) -> (image, bits), a function of its arguments.
 
-    What it returns lies in memory channel by channel, so that no tensor of it needs a copy.
+    Both keep shape and dtype. The image lies in memory channel by channel, so that no tensor of it
+    needs a copy. Bits of masks (`images.masks`) are moved as the image is, to the nearest pixel:
+    all masks at once, and each as it would be alone.
 
     Args:
-        recipe: "none", "light" (small shifts, turns and light), "medium" (larger ones, colour) or
-            "strong" (also blur, noise and holes).
+        recipe: "none", "light" (small shifts, turns and light), "medium" (larger ones, colour),
+            "strong" (also blur, noise and holes), "clahe" (light, and contrast that is evened out
+            by more or less) or "xray" (grey pictures of bodies that turn: wide turns, light, gamma,
+            contrast and a little noise; no colour).
     """
     if recipe not in RECIPES:
         raise ValueError(
@@ -35,29 +41,38 @@ def make_transform(recipe: str) -> Callable[..., np.ndarray]:
             f"{did_you_mean(recipe, RECIPES)}"
         )
     if recipe == "none":
-        return lambda image, *key: image
+        return lambda image, *key, bits=None: (image, bits)
     steps = compose(recipe)
 
-    def transform(image: np.ndarray, *key: int | str) -> np.ndarray:
+    def transform(image: np.ndarray, *key: int | str, bits: np.ndarray | None = None) -> Pair:
+        along = {} if bits is None else {"mask": bits}
         with seeding.reseeded(steps, "augment", *key):
-            augmented = steps(image=image)["image"]
-        planes = np.empty((3, *augmented.shape[:2]), np.uint8)
-        cv2.split(augmented, list(planes))  # 8 times as fast as a copy of NumPy's transposed view
-        return planes.transpose(1, 2, 0)
+            augmented = steps(image=image, **along)
+        planes = np.empty((3, *image.shape[:2]), np.uint8)
+        cv2.split(augmented["image"], list(planes))  # 8 times as fast as NumPy's transposed copy
+        return planes.transpose(1, 2, 0), augmented.get("mask")
 
     return transform
 
 
 def mirror(
-    image: np.ndarray, flips: tuple[str, ...], rng: np.random.Generator
-) -> tuple[np.ndarray, bool]:
-    """Each allowed flip with probability one half; says whether left and right changed places."""
+    image: np.ndarray,
+    flips: tuple[str, ...],
+    rng: np.random.Generator,
+    *,
+    bits: np.ndarray | None = None,
+) -> tuple[np.ndarray, np.ndarray | None, bool]:
+    """Each allowed flip with probability one half, of an image and the bits of its masks.
+
+    The last says whether left and right changed places.
+    """
     mirrored = "horizontal" in flips and rng.random() < 0.5
-    if mirrored:
-        image = cv2.flip(image, 1)  # 30 times as fast as a copy of NumPy's reversed view
-    if "vertical" in flips and rng.random() < 0.5:
-        image = cv2.flip(image, 0)
-    return image, mirrored
+    upturned = "vertical" in flips and rng.random() < 0.5
+    for axis, wanted in ((1, mirrored), (0, upturned)):
+        if wanted:
+            image = cv2.flip(image, axis)  # 30 times as fast as a copy of NumPy's reversed view
+            bits = None if bits is None else masks.mirrored(bits, axis)
+    return image, bits, mirrored
 
 
 def draw_mix(
@@ -110,17 +125,22 @@ def compose(recipe: str) -> Any:
         warnings.simplefilter("ignore")
         import albumentations as A
 
-    amount = {"light": 1, "medium": 2, "strong": 3}[recipe]
+    amount = {"light": 1, "medium": 2, "strong": 3, "clahe": 1, "xray": 2}[recipe]
     steps = [
         A.Affine(
             scale=(1 - 0.08 * amount, 1 + 0.08 * amount),
             translate_percent=(-0.04 * amount, 0.04 * amount),
-            rotate=(-7 * amount, 7 * amount),
+            rotate=(-30, 30) if recipe == "xray" else (-7 * amount, 7 * amount),
             p=0.8,
         ),
         A.RandomBrightnessContrast(0.1 * amount, 0.1 * amount, p=0.7),
     ]
-    if amount >= 2:
+    if recipe in ("clahe", "xray"):
+        steps.append(A.CLAHE(clip_limit=(1, 4), tile_grid_size=(8, 8), p=0.5))
+    if recipe == "xray":
+        steps.append(A.RandomGamma(gamma_limit=(70, 140), p=0.5))
+        steps.append(A.GaussianBlur(blur_limit=(3, 3), p=0.2))
+    elif amount >= 2:
         steps.append(A.HueSaturationValue(4 * amount, 10 * amount, 0, p=0.5))
         steps.append(A.RandomGamma(gamma_limit=(80, 120), p=0.3))
     if amount >= 3:

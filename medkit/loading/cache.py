@@ -2,7 +2,8 @@
 
 A store is named by what it was made of: each file's path, size and time of change, each region or
 box, the size in pixels and this file's version. A changed source file therefore makes another
-store.
+store. Where the answer is masks, those lie beside the pictures as bits, and what their files hold
+is a part of the name.
 """
 
 from __future__ import annotations
@@ -24,7 +25,10 @@ import numpy as np
 import pandas as pd
 
 from medkit import files, machine, tables
-from medkit.images import crop, decode
+from medkit.datasets import mask_files
+from medkit.datasets.kinds import MASKS
+from medkit.datasets.task import Task
+from medkit.images import crop, decode, masks
 from medkit.progress import track
 from medkit.runs.pictures import gone
 
@@ -33,10 +37,15 @@ FORGOTTEN_S = 24 * 3600  # a half-built store this old has lost its builder
 
 
 class Cache:
-    """Pictures by row: `cache[i]` is (S, S, 3) uint8. Opened anew in each worker process."""
+    """Pictures by row: `cache[i]` is (S, S, 3) uint8. Opened anew in each worker process.
 
-    def __init__(self, path: Path, count: int, size: int):
-        self.path, self.shape = Path(path), (count, size, size, 3)
+    Attributes:
+        labels: their masks as bits (S, S, ceil(C / 8)) uint8 (see `images.masks`), where they are.
+    """
+
+    def __init__(self, path: Path, count: int, size: int, *, depth: int = 3):
+        self.path, self.shape = Path(path), (count, size, size, depth)
+        self.labels: Cache | None = None
         self._array: np.ndarray | None = None
 
     def __len__(self) -> int:
@@ -62,6 +71,8 @@ def open_cache(
     image_size: int,
     region_margin: float,
     region_mask: bool,
+    contrast: str = "",
+    masks_of: Task | None = None,
     folder: Path | str | None = None,
     progress: bool = True,
 ) -> Cache:
@@ -70,6 +81,8 @@ def open_cache(
     Args:
         cases: with `path`, and `region` or `box` where a part of the picture is meant (see
             `tables.part_column`); all of them visible.
+        contrast: "clahe" evens it out over each picture; "" leaves it.
+        masks_of: the task by which their masks are read, where they have some.
         folder: where stores lie; see `default_folder`.
 
     Raises:
@@ -77,18 +90,26 @@ def open_cache(
         ValueError: naming the pictures that cannot be decoded.
     """
     settings = {"size": image_size, "margin": region_margin, "mask": region_mask}
+    settings.update({"contrast": contrast} if contrast else {})
     root = Path(folder) if folder is not None else default_folder()
-    store = root / _key(cases, settings)
+    labels = None if masks_of is None else _Labels(masks_of, cases, image_size)
+    store = root / _key(cases, settings, labels)
     cache = Cache(store / "images.u8", len(cases), image_size)
+    if labels is not None:
+        cache.labels = Cache(store / "labels.u8", len(cases), image_size, depth=labels.depth)
     if _is_there(cache.path):
         with suppress(OSError):  # another user's, or on a read-only disk: it is read all the same
             os.utime(store)  # last used
         return cache
-    _make_room(root, int(np.prod(cache.shape, dtype=np.int64)), len(cases), progress)
+    stores = [each for each in (cache, cache.labels) if each is not None]
+    needed = sum(int(np.prod(each.shape, dtype=np.int64)) for each in stores)
+    _make_room(root, needed, len(cases), progress)
     partial = root / f"{store.name}.partial-{secrets.token_hex(4)}"
     try:
         partial.mkdir()  # readable by others, as far as the umask allows
         _build(cases, partial / "images.u8", settings, progress)
+        if labels is not None:
+            labels.build(partial / "labels.u8", progress)
         files.write_json(partial / "store.json", {**settings, "cases": len(cases)})
         os.rename(partial, store)
     except OSError as error:
@@ -116,7 +137,60 @@ def _is_there(path: Path) -> bool:
     return path.is_file()
 
 
-def _key(cases: pd.DataFrame, settings: dict[str, Any]) -> str:
+class _Labels:
+    """The masks of cases, as they become bits.
+
+    Raises:
+        ValueError: cases that are parts of pictures.
+    """
+
+    def __init__(self, task: Task, cases: pd.DataFrame, size: int):
+        if tables.part_column(cases):
+            raise ValueError(
+                f"cases: masks of parts of pictures (a column {tables.part_column(cases)!r}) are "
+                "not possible (expected whole ones). Cut the pictures out, or drop the column."
+            )
+        self.task, self.cases, self.size = task, cases, size
+        self.classes = task.scored.classes
+        self.depth = masks.bytes_of(len(self.classes))
+        facts = {"classes": self.classes, "files": repr(task.mask_files), "depth": self.depth}
+        facts.update(layout=[task.layout.order, task.layout.base])
+        self.key = json.dumps([facts, list(cases["masks_sha"])])
+
+    def build(self, path: Path, progress: bool) -> None:
+        """Write all rows.
+
+        Raises:
+            ValueError: naming masks that cannot be read, or that have changed.
+        """
+        broken: list[str] = []
+        rows = self.cases.to_dict("records")
+
+        def bits(case: dict[str, Any]) -> bytes:
+            try:
+                place = case[MASKS]
+                if mask_files.fingerprint(place, self.classes) != case["masks_sha"]:
+                    raise ValueError(f"{place}: changed since the cases were read. Read them again")
+                shape, planes = self.task.read_masks(case)
+            except (OSError, ValueError) as error:
+                broken.append(str(error).rstrip("."))
+                return b""
+            return masks.to_bits([planes[n] for n in self.classes], shape, self.size).tobytes()
+
+        with open(path, "xb") as file, ThreadPoolExecutor(machine.cores()) as pool:
+            done = pool.map(bits, rows)
+            for row in track(done, "labels", total=len(rows), enabled=progress):
+                file.write(row)
+            file.flush()
+            os.fsync(file.fileno())
+        if broken:
+            raise ValueError(
+                f"{len(broken)} of {len(rows)} cases have masks that cannot be used: "
+                f"{'; '.join(sorted(broken)[:3])}. task.inspect(data, split) quarantines such."
+            )
+
+
+def _key(cases: pd.DataFrame, settings: dict[str, Any], labels: _Labels | None = None) -> str:
     """A name for a store that changes with everything that decides its bytes.
 
     A polygon has one name, whether it is a list, a tuple or an array, of whole numbers or not.
@@ -137,6 +211,8 @@ def _key(cases: pd.DataFrame, settings: dict[str, Any]) -> str:
         shown = map(_points, cases[part])
     for path, piece in zip(cases["path"], shown):
         digest.update(f"{identity[path]}|{piece}\n".encode())
+    if labels is not None:
+        digest.update(labels.key.encode())
     return digest.hexdigest()[:24]
 
 
@@ -201,6 +277,7 @@ def _build(cases: pd.DataFrame, path: Path, settings: dict[str, Any], progress: 
                 broken.append(str(error).rstrip("."))
             return
         for row, square in zip(rows, shown):
+            square = crop.CONTRASTS[settings.get("contrast", "")](square)
             _write_at(handle, square.reshape(-1).data, int(row) * row_bytes)
 
     handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o644)

@@ -9,9 +9,17 @@ import pandas as pd
 import torch
 
 from medkit.datasets.task import Task
+from medkit.loading.cache import Cache
 
 UNLABELLED = float("nan")
 Rows = Union[int, slice, np.ndarray, torch.Tensor]
+
+
+def codes_of(task: Task, cases: pd.DataFrame) -> torch.Tensor:
+    """(N, heads) float32: numbers of classes, values, or 1 where there are masks; NaN where not."""
+    nothing = pd.Series(None, cases.index, object)
+    columns = [head.answer.codes(cases.get(head.name, nothing)) for head in task.heads]
+    return torch.from_numpy(np.stack(columns, 1).astype(np.float32))
 
 
 class TableLabels:
@@ -19,15 +27,24 @@ class TableLabels:
 
     Attributes:
         values: (N, heads) float32: numbers of classes, or values; NaN where missing.
+        is_stored: whether they lie in the store of decoded pictures.
     """
 
-    def __init__(self, task: Task, cases: pd.DataFrame):
-        nothing = pd.Series(None, cases.index, object)
-        columns = [head.answer.codes(cases.get(head.name, nothing)) for head in task.heads]
-        self.values = torch.from_numpy(np.stack(columns, 1).astype(np.float32))
+    is_stored = False
+
+    def __init__(self, task: Task, cases: pd.DataFrame, cache: Cache | None = None):
+        self.values = codes_of(task, cases)
 
     def __getitem__(self, rows: Rows) -> torch.Tensor:
         return self.values[rows]
+
+    def bits(self, row: int) -> None:
+        """Nothing that would be moved along with a picture."""
+
+    @staticmethod
+    def of_head(labels: torch.Tensor, number: int) -> torch.Tensor:
+        """(N, ...) those of one head."""
+        return labels[:, number]
 
     @staticmethod
     def known(labels: torch.Tensor) -> torch.Tensor:
@@ -35,9 +52,45 @@ class TableLabels:
         return ~labels.isnan()
 
 
-LABELS = {"classes": TableLabels, "number": TableLabels}  # of each kind of answer
+class MaskLabels:
+    """Labels that lie beside the pictures, as bits that are moved along with them.
+
+    Of cases that are not all labelled there are none: (N, 0).
+    """
+
+    is_stored = True
+
+    def __init__(self, task: Task, cases: pd.DataFrame, cache: Cache | None = None):
+        self._store = None if cache is None else cache.labels
+
+    def bits(self, row: int) -> np.ndarray | None:
+        """(S, S, ceil(C / 8)) uint8, see `images.masks`."""
+        return None if self._store is None else self._store[row]
+
+    def __getitem__(self, row: int) -> torch.Tensor:
+        bits = self.bits(row)
+        return torch.empty(0) if bits is None else torch.from_numpy(bits)
+
+    @staticmethod
+    def of_head(labels: torch.Tensor, number: int) -> torch.Tensor:
+        """(N, S, S, ceil(C / 8)), as they are: there is one head."""
+        return labels
+
+    @staticmethod
+    def known(labels: torch.Tensor) -> torch.Tensor:
+        """(N, 1) bool."""
+        return torch.full((len(labels), 1), labels.ndim == 4, device=labels.device)
 
 
-def label_type(task: Task) -> type[TableLabels]:
+LABELS = {  # of each kind of answer
+    "classes": TableLabels,
+    "number": TableLabels,
+    "masks": MaskLabels,
+    "exclusive_masks": MaskLabels,
+}
+Labels = Union[TableLabels, MaskLabels]
+
+
+def label_type(task: Task) -> type[Labels]:
     """The labels of all heads of a task."""
     return task.common(LABELS)

@@ -13,6 +13,7 @@ import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from medkit import seeding
+from medkit.datasets.kinds import MASKS
 from medkit.datasets.task import Fact, Task
 from medkit.loading import augment
 from medkit.loading.cache import Cache, open_cache
@@ -49,7 +50,7 @@ class CaseDataset(Dataset):
         seed: int = 0,
     ):
         self.cache, self.seed, self.recipe = cache, seed, recipe
-        self.labels = label_type(task)(task, cases)
+        self.labels = label_type(task)(task, cases, cache)
         self.facts, self.mirrored_facts = encode_facts(task, cases, facts)
         self.flips = task.mirror
         self._transform = None
@@ -59,16 +60,17 @@ class CaseDataset(Dataset):
 
     def __getitem__(self, key: tuple[int, int, int]) -> Batch:
         epoch, position, row = key
-        image, facts = self.cache[row], self.facts
+        image, bits, facts = self.cache[row], self.labels.bits(row), self.facts
         if self.recipe is not None:
             if self._transform is None:  # made in the worker: albumentations need not travel
                 self._transform = augment.make_transform(self.recipe)
             rng = seeding.generator("mirror", self.seed, epoch, position)
-            image, mirrored = augment.mirror(image, self.flips, rng)
+            image, bits, mirrored = augment.mirror(image, self.flips, rng, bits=bits)
             facts = self.mirrored_facts if mirrored else facts
-            image = self._transform(image, self.seed, epoch, position)
+            image, bits = self._transform(image, self.seed, epoch, position, bits=bits)
         tensor = torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1)))
-        return Batch(tensor, self.labels[row], facts[row], torch.tensor(row))
+        label = self.labels[row] if bits is None else torch.from_numpy(bits)
+        return Batch(tensor, label, facts[row], torch.tensor(row))
 
     def augmented(self, recipe: str) -> CaseDataset:
         """The same cases, mirrored and augmented."""
@@ -95,10 +97,17 @@ def make_dataset(
         image_size=config.image_size,
         region_margin=config.region_margin,
         region_mask=config.region_mask,
+        contrast=config.contrast,
+        masks_of=task if _have_masks(task, cases) else None,
         folder=cache_folder,
         progress=progress,
     )
     return CaseDataset(task, cases, cache, facts=config.facts, recipe=recipe, seed=config.seed)
+
+
+def _have_masks(task: Task, cases: pd.DataFrame) -> bool:
+    """Whether what is true of each case lies in files beside its picture."""
+    return label_type(task).is_stored and MASKS in cases and bool(cases[MASKS].notna().all())
 
 
 class KeyedSampler(Sampler):

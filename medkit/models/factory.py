@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import NamedTuple, Sequence
+from typing import Callable, NamedTuple, Sequence
 
 import timm
 import torch
@@ -15,24 +15,11 @@ from torch.nn.functional import linear, normalize
 from medkit import seeding
 from medkit.datasets.task import Task
 from medkit.loading.loader import fact_list
+from medkit.models.mask_model import MaskModel
+from medkit.models.picture_model import MEAN, STD, PictureModel
 from medkit.naming import did_you_mean
 from medkit.runs.config import Config
 from medkit.runs.state import load_state
-
-MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # ImageNet's: for drawn weights, by habit
-
-
-class Layer(NamedTuple):
-    """What is particular to the columns of a kind of answer in the last layer."""
-
-    has_angles: bool  # may answer by scaled cosines, which suit what is compared by a softmax
-    has_units: bool  # answers in standard deviations from the mean of the training cases' labels
-
-
-LAYERS = {  # of each kind of answer
-    "classes": Layer(has_angles=True, has_units=False),
-    "number": Layer(has_angles=False, has_units=True),
-}
 
 
 class CosineLinear(nn.Linear):
@@ -42,7 +29,7 @@ class CosineLinear(nn.Linear):
     """
 
     def __init__(self, n_features: int, task: Task, scale: float):
-        super().__init__(n_features, len(task.columns))
+        super().__init__(n_features, task.outputs)
         has_angles = [LAYERS[head.kind].has_angles for head in task.heads for _ in head.columns]
         self.register_buffer("has_angles", torch.tensor(has_angles), persistent=False)
         self.scale = scale
@@ -54,7 +41,7 @@ class CosineLinear(nn.Linear):
             return torch.where(self.has_angles, self.scale * cosines, super().forward(features))
 
 
-class CaseModel(nn.Module):
+class CaseModel(PictureModel):
     """A backbone, the facts of a case, and one linear layer for all classes of all heads.
 
     Takes uint8 images and normalises them where they lie, so that workers hand over bytes.
@@ -68,27 +55,20 @@ class CaseModel(nn.Module):
         drop_rate: float,
         cosine_scale: float = 0.0,
     ):
-        super().__init__()
+        super().__init__(task)
         self.n_facts = sum(len(fact.values) for fact in fact_list(task, facts))
         pooled = getattr(backbone, "head_hidden_size", backbone.num_features)  # mobilenetv3: wider
         n_features = pooled + self.n_facts
-        self.task, self.backbone = task, backbone
+        self.backbone = backbone
         self.dropout = nn.Dropout(drop_rate)
         if cosine_scale:
             self.classifier: nn.Linear = CosineLinear(n_features, task, cosine_scale)
         else:
-            self.classifier = nn.Linear(n_features, len(task.columns))
+            self.classifier = nn.Linear(n_features, task.outputs)
         self.has_units = any(LAYERS[head.kind].has_units for head in task.heads)
         if self.has_units:
-            self.register_buffer("offset", torch.zeros(len(task.columns)))
-            self.register_buffer("spread", torch.ones(len(task.columns)))
-        for name, value in (("mean", MEAN), ("std", STD)):
-            self.register_buffer(name, torch.empty(1, 3, 1, 1), persistent=False)
-            self.set_normalisation(name, value)
-
-    def set_normalisation(self, name: str, value: Sequence[float]) -> None:
-        """Set "mean" or "std", a number a channel, of pixels in 0..1."""
-        getattr(self, name).copy_(255 * torch.tensor(value).view(1, 3, 1, 1))
+            self.register_buffer("offset", torch.zeros(task.outputs))
+            self.register_buffer("spread", torch.ones(task.outputs))
 
     def set_units(self, labels: torch.Tensor) -> None:
         """Take mean and standard deviation from labels (N, heads), where heads answer in these."""
@@ -104,7 +84,7 @@ class CaseModel(nn.Module):
 
     def features(self, images: torch.Tensor) -> torch.Tensor:
         """The backbone's last feature map: (N, C, h, w), or (N, tokens, C)."""
-        return self.backbone.forward_features((images.float() - self.mean) / self.std)
+        return self.backbone.forward_features(self.normalised(images))
 
     def from_features(self, features: torch.Tensor, facts: torch.Tensor) -> torch.Tensor:
         """Logits of a feature map."""
@@ -113,8 +93,12 @@ class CaseModel(nn.Module):
         return answers.float() * self.spread + self.offset if self.has_units else answers
 
 
-def new_model(task: Task, config: Config) -> CaseModel:
+def new_model(task: Task, config: Config) -> PictureModel:
     """The untrained model of a config, on the CPU; the same bits for the same config."""
+    return task.common({kind: row.new for kind, row in LAYERS.items()})(task, config)
+
+
+def _case_model(task: Task, config: Config) -> CaseModel:
     return make_model(
         task,
         config.model,
@@ -126,6 +110,40 @@ def new_model(task: Task, config: Config) -> CaseModel:
         image_size=config.image_size,
         seed=config.seed,
     )
+
+
+def _mask_model(task: Task, config: Config) -> MaskModel:
+    _check_name(config.model)
+    with seeding.keyed("model", config.seed):
+        model = MaskModel(
+            task,
+            config.model,
+            decoder=config.decoder,
+            channels=config.decoder_channels,
+            depth=config.decoder_depth or None,
+            deep=config.deep_supervision,
+            drop_rate=config.drop_rate,
+            drop_path_rate=config.drop_path_rate,
+        )
+    if config.weights is not None:
+        _load_backbone(model, model.backbone, config.model, config.weights)
+    return model
+
+
+class Layer(NamedTuple):
+    """What is particular to a kind of answer in the last layer, and the model that has it."""
+
+    new: Callable[[Task, Config], PictureModel]
+    has_angles: bool = False  # may answer by scaled cosines, which suit what a softmax compares
+    has_units: bool = False  # answers in standard deviations from the mean of the training labels
+
+
+LAYERS = {  # of each kind of answer
+    "classes": Layer(_case_model, has_angles=True),
+    "number": Layer(_case_model, has_units=True),
+    "masks": Layer(_mask_model),
+    "exclusive_masks": Layer(_mask_model),
+}
 
 
 def make_model(
@@ -163,10 +181,7 @@ def make_model(
             raise ValueError(f"model {name!r} has no feature map. Choose another backbone.")
         model = CaseModel(task, backbone, facts, drop_rate, cosine_scale)
     if weights is not None:
-        _load_backbone(backbone, name, weights)
-        told = {**getattr(backbone, "pretrained_cfg", {}), **_metadata(Path(weights))}
-        for part, usual in (("mean", MEAN), ("std", STD)):
-            model.set_normalisation(part, told.get(part, usual))
+        _load_backbone(model, backbone, name, weights)
     return model
 
 
@@ -191,14 +206,20 @@ def _check_name(name: str) -> None:
         raise ValueError(f"unknown model {name!r}.{near}")
 
 
-def _load_backbone(backbone: nn.Module, name: str, weights: Path | str) -> None:
+def _load_backbone(
+    model: PictureModel, backbone: nn.Module, name: str, weights: Path | str
+) -> None:
+    """Take weights from a file, and the mean and standard deviation that they were trained with."""
     if weights is True or "://" in str(weights) or str(weights).startswith("hf"):
         raise ValueError(
             f"weights {weights!r} would be downloaded, and nothing is. "
             "Pass the path of a local safetensors file, or None to train from scratch."
         )
-    tensors, _ = load_state(Path(weights))
-    wanted = backbone.state_dict()
+    saved, _ = load_state(Path(weights))
+    saved = {name.replace(".", "_"): tensor for name, tensor in saved.items()}
+    wanted = backbone.state_dict()  # of an encoder "stages_0.x" where the file has "stages.0.x"
+    tensors = {name: saved.get(name.replace(".", "_")) for name in wanted}
+    tensors = {name: tensor for name, tensor in tensors.items() if tensor is not None}
     missing = sorted(set(wanted) - set(tensors))
     shapes = [k for k in wanted if k in tensors and wanted[k].shape != tensors[k].shape]
     if missing or shapes:
@@ -207,7 +228,10 @@ def _load_backbone(backbone: nn.Module, name: str, weights: Path | str) -> None:
             f"missing, {len(shapes)} have another shape, e.g. {(missing + shapes)[:3]}). "
             "Pass the file of the same architecture."
         )
-    backbone.load_state_dict({key: tensors[key] for key in wanted})
+    backbone.load_state_dict(tensors)
+    told = {**getattr(backbone, "pretrained_cfg", {}), **_metadata(Path(weights))}
+    for part, usual in (("mean", MEAN), ("std", STD)):
+        model.set_normalisation(part, told.get(part, usual))
 
 
 def _metadata(path: Path) -> dict[str, list[float]]:

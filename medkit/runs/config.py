@@ -12,6 +12,9 @@ from medkit.naming import did_you_mean
 OPTIMIZERS = ("adamw", "adam", "sgd")
 SCHEDULES = ("cosine", "restarts", "one_cycle", "exponential", "plateau", "constant")
 LOSSES = ("cross_entropy", "focal", "class_balanced")
+LOSSES += ("dice", "cross_entropy_dice", "tversky")  # of masks
+DECODERS = ("unet", "unet++")
+CONTRASTS = ("", "clahe")
 
 
 @dataclass(frozen=True)
@@ -30,6 +33,7 @@ class Config:
     image_size: int = 224  # pixels, both sides
     region_margin: float = 0.15  # context around a region, as a share of its longer side
     region_mask: bool = False  # black out what lies beyond the dilated region
+    contrast: str = ""  # of pictures as they are decoded: "clahe" evens it out
     # model
     model: str = "resnet18"  # any timm name
     weights: str | None = None  # a local safetensors file; None trains from scratch
@@ -38,6 +42,11 @@ class Config:
     drop_path_rate: float = 0.0  # stochastic depth, where the backbone has it
     arcface_margin: float = 0.0  # angle in radians; above 0 heads of classes answer by cosine
     arcface_scale: float = 16.0  # of these cosines; the paper takes 64 for thousands of classes
+    # model, where the answer is masks
+    decoder: str = "unet"  # or "unet++"
+    decoder_channels: tuple[int, ...] = (256, 128, 64, 32, 16)  # one a doubling, the coarsest first
+    decoder_depth: int = 0  # maps of the encoder that are used, the finest first; 0 takes all
+    deep_supervision: int = 0  # coarser answers that are trained as well
     # steps
     epochs: int = 20
     batch_size: int = 32  # images a step, over all devices
@@ -62,7 +71,11 @@ class Config:
     cutmix: float = 0.0  # likewise; with both, each step draws one
     balanced: bool = False  # draw every class equally often
     # what is minimised
-    loss: str | Mapping[str, str] = "cross_entropy"  # or "focal", "class_balanced"
+    loss: str | Mapping[str, str] = "cross_entropy"  # or "focal", "class_balanced"; of masks also
+    # "dice", "cross_entropy_dice", "tversky": cross entropy is the binary one where masks overlap
+    tversky_alpha: float = (
+        0.3  # of "tversky": the weight of false alarms; missed pixels have 1 - it
+    )
     focal_gamma: float = 2.0  # of "focal": 0 is cross entropy
     class_balance_beta: float = 0.999  # of "class_balanced": 0 weighs nothing, 1 by frequency
     class_weights: Any = None  # one a class, such as (1, 4, 6, 9), or "balanced"
@@ -106,6 +119,10 @@ class Config:
             "label_smoothing": all(0 <= value < 1 for value in each(self.label_smoothing)),
             "arcface_margin": 0 <= self.arcface_margin < 1.5,
             "arcface_scale": self.arcface_scale > 0,
+            "decoder_channels": all(isinstance(c, int) and c > 0 for c in self.decoder_channels),
+            "decoder_depth": self.decoder_depth >= 0,
+            "deep_supervision": self.deep_supervision >= 0,
+            "tversky_alpha": 0 <= self.tversky_alpha <= 1,
             "drop_rate": 0 <= self.drop_rate < 1,
             "drop_path_rate": 0 <= self.drop_path_rate < 1,
             "distill_weight": 0 <= self.distill_weight <= 1,
@@ -122,6 +139,7 @@ class Config:
                 "numbers of parts would wait for each other. Set one of them."
             )
         names = {"optimizer": OPTIMIZERS, "schedule": SCHEDULES, "loss": LOSSES}
+        names.update(decoder=DECODERS, contrast=CONTRASTS)
         for setting, known in names.items():
             for name in each(getattr(self, setting)):
                 if name not in known:

@@ -60,6 +60,16 @@ class Run:
     def last(self) -> Path:
         return self.path / "last.safetensors"
 
+    def answers_of(self, epoch: int) -> Path:
+        """Where an epoch's predictions of the held-out cases lie, if no table holds them."""
+        return self.path / "valid" / f"epoch{epoch:03d}"
+
+    def forget_answers(self, *, but_of: int) -> None:
+        """Remove what all epochs but one have left in `answers_of`."""
+        for folder in self.path.glob("valid/epoch*"):
+            if folder != self.answers_of(but_of):
+                shutil.rmtree(folder, ignore_errors=True)
+
     @property
     def is_begun(self) -> bool:
         """Whether there is a state to go on from."""
@@ -91,7 +101,7 @@ class Run:
     @property
     def predictions(self) -> pd.DataFrame:
         """Of the held-out cases, by the best epoch's weights."""
-        return tables.read_csv(self._existing("predictions.csv"))
+        return tables.read_predictions(self._existing("predictions.csv"))
 
     @property
     def state(self) -> str:

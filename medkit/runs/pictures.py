@@ -16,15 +16,15 @@ FILE = "pictures.csv"
 
 
 def data_folder(cases: pd.DataFrame) -> Path:
-    """The folder above all pictures.
+    """The folder above all pictures, and the files of their masks.
 
     Raises:
         FileNotFoundError: when the first picture is not there.
     """
-    paths = [Path(os.path.abspath(path)) for path in _paths(cases)]
-    if not paths[0].is_file():
-        raise gone(paths[0])
-    return above(paths)
+    first = Path(os.path.abspath(_paths(cases)[0]))
+    if not first.is_file():
+        raise gone(first)
+    return above(Path(os.path.abspath(path)) for path in _paths(cases, *tables.places_of(cases)))
 
 
 def gone(path: Path | str) -> FileNotFoundError:
@@ -48,11 +48,16 @@ def moved(cases: pd.DataFrame, data: Path | str) -> pd.DataFrame:
     """
     if not _paths(cases):
         return cases
-    old = above(Path(os.path.abspath(path)) for path in _paths(cases))
-    places = {path: os.path.relpath(path, old) for path in _paths(cases)}
-    new = place_now(data, old, next(iter(places.values())))
-    paths = [path and str(new / places[path]) for path in _plain(cases)]
-    return cases.assign(path=pd.Series(paths, cases.index, dtype=object))
+    columns = tables.places_of(cases)
+    old = above(Path(os.path.abspath(path)) for path in _paths(cases, *columns))
+    new = place_now(data, old, os.path.relpath(_paths(cases)[0], old))
+    moved_to = {
+        name: [path and str(new / os.path.relpath(path, old)) for path in _plain(cases[name])]
+        for name in columns
+    }
+    return cases.assign(
+        **{name: pd.Series(v, cases.index, dtype=object) for name, v in moved_to.items()}
+    )
 
 
 def place_now(data: Path | str, saved: Path | str, first: str) -> Path:
@@ -117,11 +122,12 @@ def _size(path: str) -> tuple[int, int]:
         raise gone(path) from error
 
 
-def _plain(cases: pd.DataFrame) -> list[str | None]:
+def _plain(paths: pd.Series) -> list[str | None]:
     is_path = (str, os.PathLike)
-    return [os.fspath(path) if isinstance(path, is_path) else None for path in cases["path"]]
+    return [os.fspath(path) if isinstance(path, is_path) else None for path in paths]
 
 
-def _paths(cases: pd.DataFrame) -> list[str]:
-    """The pictures of cases, each once."""
-    return list(dict.fromkeys(filter(None, _plain(cases))))
+def _paths(cases: pd.DataFrame, *columns: str) -> list[str]:
+    """The files of some columns of cases, by default their pictures, each once."""
+    every = [path for name in columns or ("path",) for path in _plain(cases[name])]
+    return list(dict.fromkeys(filter(None, every)))

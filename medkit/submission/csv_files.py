@@ -11,7 +11,7 @@ import pandas as pd
 from medkit import files, tables
 from medkit.datasets.kinds import Threshold
 from medkit.datasets.task import Task, check_task
-from medkit.submission.cells import NAMED, labels_of
+from medkit.submission.cells import labels_of
 from medkit.submission.checking import expected_path, row_key
 from medkit.submission.held_out import held_out_of, local_score, run_name, runs_of
 
@@ -87,20 +87,7 @@ def write_answers(task: Task, cases: pd.DataFrame, path: Path | str) -> Path:
         ValueError: when a unit has no label.
     """
     check_task(task, "write_answers")
-    units = task.to_units(cases)
-    unknown = list(units["id"][units["y_true"].isna()])
-    if unknown:
-        raise ValueError(
-            f"write_answers: {len(unknown)} of {len(units)} have no label, e.g. "
-            f"{unknown[:NAMED]}. Use a split whose labels are known."
-        )
-    labels = task.scored.answer.written(units["y_true"], task.submission_labels)
-    ids, keys = list(units["id"]), task.layout.key_columns
-    if keys > 1:  # a row of what is handed in is named by several cells
-        even = pd.DataFrame({"id": cases["id"], **dict.fromkeys(task.columns, 1.0)})
-        rows = task.submission_table(cases, even).astype(str).to_numpy().tolist()
-        ids = [row_key(row, keys) for row in rows]
-    tables.write_csv(pd.DataFrame({"id": ids, task.scored.name: labels}), path)
+    tables.write_csv(task.true_table(cases), path)
     return Path(path)
 
 

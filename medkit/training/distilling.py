@@ -17,7 +17,8 @@ from medkit.datasets.task import Task
 from medkit.inference.answers import answers_of, collected
 from medkit.inference.predicting import load_model, predict_batches
 from medkit.loading.loader import make_dataset
-from medkit.models.factory import CaseModel, new_model
+from medkit.models.factory import new_model
+from medkit.models.picture_model import PictureModel
 from medkit.runs.config import Config
 from medkit.runs.folder import Run
 from medkit.runs.state import load_state, save_state, weights_hash
@@ -31,7 +32,7 @@ class Peers(nn.Module):
     take turns.
     """
 
-    def __init__(self, models: list[CaseModel]):
+    def __init__(self, models: list[PictureModel]):
         super().__init__()
         self.peers = nn.ModuleList(models)
 
@@ -40,7 +41,7 @@ class Peers(nn.Module):
         return torch.stack([peer(images, facts) for peer in self.peers])
 
 
-Student = Union[CaseModel, Peers]
+Student = Union[PictureModel, Peers]
 
 
 def new_student(task: Task, config: Config) -> Student:
@@ -54,7 +55,7 @@ def new_student(task: Task, config: Config) -> Student:
     return Peers([new_model(task, replace(config, seed=seed)) for seed in seeds])
 
 
-def students(model: Student) -> list[CaseModel]:
+def students(model: Student) -> list[PictureModel]:
     """The models that a run trains: mostly one."""
     return list(model.peers) if isinstance(model, Peers) else [model]
 
@@ -129,7 +130,8 @@ def ask_teachers(
         shown = cases.iloc[rows].reset_index(drop=True)
         data = make_dataset(task, teacher.config, shown, cache_folder=cache_folder, progress=False)
         options = {"batch_size": 2 * teacher.config.batch_size, "amp": teacher.config.amp}
-        answers = collected(task, predict_batches(model, data, np.arange(len(rows)), **options))
+        batches = predict_batches(model, data, np.arange(len(rows)), **options)
+        answers = collected(task, batches, shown)
         votes.append(answers_of(task, answers.logits.float(), config.distill_temperature))
         hashes.append(weights_hash(model.state_dict()))
     soft = torch.full((len(cases), len(task.columns)), float("nan"))

@@ -18,7 +18,7 @@ from medkit import files, machine, tables
 from medkit.datasets.task import Task
 from medkit.devices import free_memory
 from medkit.loading import augment
-from medkit.loading.labels import label_type
+from medkit.loading.labels import codes_of
 from medkit.loading.loader import (
     Batch,
     CaseDataset,
@@ -76,7 +76,7 @@ class Loop:
         self.history: list[dict[str, Any]] = []
         self.is_exact = True  # the whole way in one shape
         augment.make_transform(config.augment)  # a wrong name shows before the folder is made
-        trained = label_type(task)(task, self.seen)[self.train_rows]
+        trained = codes_of(task, self.seen)[self.train_rows]
         self.weights = None  # chances to be drawn
         if config.balanced:
             self.weights = task.heads[0].answer.chances(trained[:, 0].numpy())
@@ -190,7 +190,7 @@ class Loop:
         rows = self.valid_rows[self.ranks.share(len(self.valid_rows))][: 2 * len(batch.rows)]
         if len(rows):
             first = students(self.model)[0]
-            self.validation.predict(first, self.valid_set, rows).loss(self.objective.plain)
+            self.validation.predict(first, self.valid_set, rows).loss()
         count = sum(p.numel() for p in self.stepper.parameters) / 1e6
         self.log(
             f"{self.config.model}: {count:.1f} million weights; {self.steps} steps of "
@@ -352,7 +352,8 @@ class Loop:
         student, predictions, is_best = students(model)[0], None, True
         if len(self.valid_rows):
             held_out = students(model), self.valid_set, self.ranks
-            scores, predictions, student = self.validation.judge(*held_out)
+            folder = self.run.answers_of(self.epoch + 1)
+            scores, predictions, student = self.validation.judge(*held_out, folder)
             row.update(scores)
             is_best = self.validation.is_better(row[self.validation.measure], self.best["value"])
         self.history.append(row)
@@ -364,8 +365,9 @@ class Loop:
                 self.held.check()
                 save_state(self.run.best, student.state_dict(), {"epoch": self.epoch})
                 if predictions is not None:
-                    tables.write_csv(predictions, self.run.path / "predictions.csv")
+                    tables.write_predictions(predictions, self.run.path / "predictions.csv")
             self.save()
+            self.run.forget_answers(but_of=self.best["epoch"])
             self.write_history()
         self.held.facts.update(epochs_done=self.epoch, best=self.best["value"])
         self._tell_epoch(row, is_best)

@@ -11,7 +11,8 @@ from torch.nn.functional import cross_entropy, kl_div, smooth_l1_loss
 from medkit.datasets.task import Head, Task
 from medkit.loading.labels import label_type
 from medkit.naming import did_you_mean
-from medkit.runs.config import Config
+from medkit.runs.config import Config, each
+from medkit.training.mask_losses import ExclusiveMaskLoss, MaskLoss
 
 
 class Objective:
@@ -22,16 +23,18 @@ class Objective:
     on several devices, add up to the whole.
 
     Args:
-        labels: (N, heads) of the training cases, NaN where missing; classes are counted in these,
-            and the loss of a number is measured in standard deviations of these.
+        labels: (N, heads) codes of the training cases (see `labels.codes_of`), NaN where missing;
+            classes are counted in these, and the loss of a number is measured in standard
+            deviations of these.
     """
 
     def __init__(self, task: Task, config: Config, labels: torch.Tensor):
         _check_heads(task, config)
-        self.task, self.known = task, label_type(task).known
+        self.task, self.labels = task, label_type(task)
+        self.known = self.labels.known
         self.losses = [
-            LOSSES[head.kind](head, config, column[is_known])
-            for head, column, is_known in zip(task.heads, labels.T, self.known(labels).T)
+            LOSSES[head.kind](head, config, column[~column.isnan()])
+            for head, column in zip(task.heads, labels.T)
         ]
 
     def __call__(
@@ -40,7 +43,8 @@ class Objective:
         """Sum over heads of the mean loss of the labelled cases; 0 when none is labelled.
 
         Args:
-            logits: (N, columns of all heads).
+            logits: (N, outputs of all heads), or (N, outputs, S, S); a list of such where coarser
+                answers are trained as well.
             labels: of the same cases, as `labels.LABELS` has them.
             known: (heads,) how many labels the sum is divided by, where these are a part of a
                 batch.
@@ -80,11 +84,17 @@ class Objective:
     ) -> torch.Tensor:
         is_known = self.known(labels)
         known = is_known.sum(0) if known is None else known
-        total = logits.sum() * 0.0  # keeps the graph when nothing is labelled
-        for column, (_, part) in enumerate(self.task.parts()):
-            rows = is_known[:, column]
-            answers, wanted = logits[rows, part].float(), labels[rows, column]
-            total = total + losses[column](answers, wanted) / known[column].clamp(min=1)
+        first = logits[0] if isinstance(logits, list) else logits
+        total = first.sum() * 0.0  # keeps the graph when nothing is labelled
+        for number, (_, part) in enumerate(self.task.parts()):
+            rows = is_known[:, number]
+            answers = (
+                [level[rows, part].float() for level in logits]
+                if first is not logits
+                else (logits[rows, part].float())
+            )
+            wanted = self.labels.of_head(labels, number)[rows]
+            total = total + losses[number](answers, wanted) / known[number].clamp(min=1)
         return total
 
 
@@ -96,6 +106,8 @@ class ClassLoss:
     """
 
     settings = ("loss", "class_weights", "label_smoothing")  # that may differ from head to head
+    names = ("cross_entropy", "focal", "class_balanced")  # of losses
+    without: tuple[str, ...] = ()  # settings that have no meaning, and are refused
 
     def __init__(self, head: Head, config: Config, known: torch.Tensor):
         self.kind = _of(config.loss, head, "cross_entropy")
@@ -130,6 +142,8 @@ class NumberLoss:
     """The losses of one head that is a number, in standard deviations of the known ones."""
 
     settings: tuple[str, ...] = ()
+    names = ClassLoss.names
+    without: tuple[str, ...] = ()
 
     def __init__(self, head: Head, config: Config, known: torch.Tensor):
         spread = float(known.double().std(unbiased=False)) if len(known) else 0.0
@@ -145,7 +159,12 @@ class NumberLoss:
         return self.training(answers, soft[:, 0])
 
 
-LOSSES = {"classes": ClassLoss, "number": NumberLoss}  # of each kind of answer
+LOSSES = {  # of each kind of answer
+    "classes": ClassLoss,
+    "number": NumberLoss,
+    "masks": MaskLoss,
+    "exclusive_masks": ExclusiveMaskLoss,
+}
 
 
 def with_margin(
@@ -200,7 +219,22 @@ def _of(setting: Any, head: Head, default: Any) -> Any:
 
 
 def _check_heads(task: Task, config: Config) -> None:
-    """Refuse a mapping that names a head which is not there, or has no such setting."""
+    """Refuse what a kind of answer has no use for, and a mapping that names no head with it."""
+    for head in task.heads:
+        loss, words = LOSSES[head.kind], head.answer.words
+        for name in each(config.loss):
+            if name not in loss.names:
+                raise ValueError(
+                    f"Config: loss={name!r}, and {head.name} is {words} (expected one of "
+                    f"{', '.join(loss.names)}). Choose one of these."
+                )
+        usual = Config(config.task)
+        for name in loss.without:
+            if getattr(config, name) != getattr(usual, name):
+                raise ValueError(
+                    f"Config: {name}={getattr(config, name)!r} has no meaning where {head.name} is "
+                    f"{words} (expected {getattr(usual, name)!r}). Leave it out."
+                )
     for setting in dict.fromkeys(name for loss in LOSSES.values() for name in loss.settings):
         names = [head.name for head in task.heads if setting in LOSSES[head.kind].settings]
         value = getattr(config, setting)

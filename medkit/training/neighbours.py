@@ -9,7 +9,7 @@ from typing import Any, Callable
 
 import torch
 
-from medkit.models.factory import CaseModel
+from medkit.models.picture_model import PictureModel
 from medkit.runs.config import Config
 from medkit.training.optimizing import moments
 
@@ -97,7 +97,7 @@ def _describe(users: list[dict[str, Any]] | None) -> str:
     return ", ".join(shown[:3]) + (f" and {len(shown) - 3} more" if len(shown) > 3 else "")
 
 
-def training_bytes(model: CaseModel, config: Config, images: int) -> int:
+def training_bytes(model: PictureModel, config: Config, images: int) -> int:
     """What training takes on a device, about: weights, gradients, optimizer, and activations.
 
     Args:
@@ -110,7 +110,7 @@ def training_bytes(model: CaseModel, config: Config, images: int) -> int:
     return int(copies * weights + half * images * activation_bytes(model, config.image_size))
 
 
-def activation_bytes(model: CaseModel, image_size: int) -> float:
+def activation_bytes(model: PictureModel, image_size: int) -> float:
     """Bytes that autograd keeps for backward, for each image, in float32."""
     kept: dict[int, int] = {}
     own = {p.data_ptr() for p in model.parameters()} | {b.data_ptr() for b in model.buffers()}

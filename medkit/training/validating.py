@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 from typing import Any, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
-import torch
 
 from medkit.datasets.task import Task
-from medkit.inference.answers import Table, collected, to_table
+from medkit.inference.answers import Masks, Table, collected, know_nothing
 from medkit.inference.predicting import predict_batches
 from medkit.loading.loader import CaseDataset
-from medkit.models.factory import CaseModel
+from medkit.models.picture_model import PictureModel
 from medkit.naming import did_you_mean
 from medkit.runs.config import Config
 from medkit.training.losses import Objective
@@ -43,15 +43,15 @@ class Validation:
         rows: np.ndarray,
     ):
         self.task, self.config, self.objective = task, config, objective
-        self.cases, self.ids, self.rows = cases, seen["id"].iloc[rows], rows
+        self.cases, self.seen, self.rows = cases, seen, rows
+        self.ids = seen["id"].iloc[rows]
         self.own_score = ""  # the contest's own, the first that the task tells
         if len(rows):
             self._check_best_by()
 
     def _check_best_by(self) -> None:
         """Score even chances, so that a wrong name shows before the first epoch."""
-        even = torch.zeros(len(self.rows), len(self.task.columns))
-        scores = self.task.score(self.cases, to_table(self.task, self.ids, even))
+        scores = self.task.score(self.cases, know_nothing(self.task, self.ids))
         names = ["loss", *scores]
         if self.config.best_by not in names:
             raise ValueError(
@@ -84,10 +84,14 @@ class Validation:
         return [-value for value in values] if self.greater_is_better else values
 
     def judge(
-        self, students: Sequence[CaseModel], dataset: CaseDataset, ranks: Ranks
-    ) -> tuple[dict[str, float], pd.DataFrame, CaseModel]:
-        """The best student with its scores (among peers, also its number) and predictions."""
-        found = [(*self.score(student, dataset, ranks), student) for student in students]
+        self, students: Sequence[PictureModel], dataset: CaseDataset, ranks: Ranks, folder: Path
+    ) -> tuple[dict[str, float], pd.DataFrame, PictureModel]:
+        """The best student with its scores (among peers, also its number) and predictions.
+
+        Args:
+            folder: for what of these does not fit into a table.
+        """
+        found = [(*self.score(student, dataset, ranks, folder), student) for student in students]
         costs = [math.inf if math.isnan(c) else c for c in self.costs([f[0] for f in found])]
         best = costs.index(min(costs))
         scores, predictions, student = found[best]
@@ -96,18 +100,26 @@ class Validation:
         return scores, predictions, student
 
     def score(
-        self, model: CaseModel, dataset: CaseDataset, ranks: Ranks
+        self, model: PictureModel, dataset: CaseDataset, ranks: Ranks, folder: Path
     ) -> tuple[dict[str, float], pd.DataFrame]:
         """Loss and scores of a model on the held-out cases, and its predictions of them."""
-        answers = self.predict(model, dataset, self.rows[ranks.share(len(self.rows))])
+        own = self.rows[ranks.share(len(self.rows))]
+        answers = self.predict(model, dataset, own, folder)
         answers.gather(ranks.gather)
         predictions = answers.predictions(self.ids)
-        scores = {"valid_loss": answers.loss(self.objective.plain)}
+        scores = {"valid_loss": answers.loss()}
         scores.update(self.task.score(self.cases, predictions))
         return {name: float(value) for name, value in scores.items()}, predictions
 
-    def predict(self, model: CaseModel, dataset: CaseDataset, rows: np.ndarray) -> Table:
+    def predict(
+        self,
+        model: PictureModel,
+        dataset: CaseDataset,
+        rows: np.ndarray,
+        folder: Path | None = None,
+    ) -> Table | Masks:
         """What a model answers of some rows."""
         size, amp = 2 * self.config.batch_size, self.config.amp
         batches = predict_batches(model, dataset, rows, batch_size=size, amp=amp)
-        return collected(self.task, batches)
+        cases, plain = self.seen.iloc[rows], self.objective.plain
+        return collected(self.task, batches, cases, plain=plain, folder=folder)

@@ -1,0 +1,317 @@
+"""Files that hold true masks: pictures, polygons, runs. A row of `FORMS` each reads one form.
+
+Cases say in `masks` where their masks lie, and in `masks_sha` what the file held when it was found,
+so that a changed label is another label. Whatever the form, what is read are runs of each class at
+the picture's own size, row by row; a class of which nothing is said is nowhere.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Callable, Iterable, Mapping, Sequence
+
+import numpy as np
+from PIL import Image
+
+from medkit import tables
+from medkit.images import decode, masks, rle
+from medkit.naming import did_you_mean
+
+CLASS = "{class}"  # stands in a path for the name of each class
+Planes = Mapping[str, rle.Runs]
+
+
+@dataclass(frozen=True)
+class MaskFiles:
+    """How the files are read that hold true masks.
+
+    Args:
+        form: "index" (a picture whose pixels are numbers of classes), "planes" (a picture a class:
+            0 is outside), "coco" (a JSON of polygons as COCO has them) or "rle" (a CSV of runs, in
+            the order and from the number on that the task's layout says).
+        values: of "index" the numbers of each class, {"bone": 1, "metal": (2, 3)}, or "any" for
+            all but the ignored; by default 1, 2, ... in the order of the classes. Of "coco" and
+            "rle" what a class is called there, where it has another name.
+        ignore: of "index" the numbers that are none of the classes.
+        columns: of "rle" the columns of the picture, the class and the runs; of a single class
+            only those of picture and runs. By default the first ones.
+    """
+
+    form: str = "index"
+    values: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    ignore: tuple[int, ...] = (0,)
+    columns: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.form not in FORMS:
+            raise ValueError(
+                f"mask_files: form {self.form!r} (expected one of {', '.join(FORMS)})."
+                f"{did_you_mean(self.form, FORMS)}"
+            )
+        kept = {"ignore": tuple(self.ignore), "columns": tuple(self.columns)}
+        kept["values"] = {
+            name: tuple(value) if isinstance(value, list) else value
+            for name, value in self.values.items()
+        }
+        for name, value in kept.items():
+            object.__setattr__(self, name, value)
+
+
+def read_case(task: Any, case: Mapping[str, Any]) -> tuple[tuple[int, int], Planes]:
+    """Height and width of a case's picture, and the runs of each class of the task, row by row.
+
+    Raises:
+        FileNotFoundError: the masks are gone.
+        ValueError: they are of another picture, damaged, or of classes that are not known.
+    """
+    width, height = decode.size(case["path"])
+    path = str(case["masks"])
+    read = FORMS[task.mask_files.form]
+    with_class = [path.replace(CLASS, name) for name in task.scored.classes]
+    if not any(os.path.isfile(place) for place in with_class):
+        raise FileNotFoundError(
+            f"{path}: the masks of {case['id']!r} are gone. Read the cases again, or pass data=... "
+            "with the place of the data folder now."
+        )
+    planes = read(task, case, path, (height, width))
+    nothing = np.zeros(0, np.int64)
+    return (height, width), {name: planes.get(name, nothing) for name in task.scored.classes}
+
+
+def fingerprint(path: str, classes: Sequence[str]) -> str:
+    """16 hex digits of what a case's masks hold."""
+    digest = hashlib.sha256()
+    for place in dict.fromkeys(path.replace(CLASS, name) for name in classes):
+        if os.path.isfile(place):
+            digest.update(_digest(place, *_stamp(place)))
+        digest.update(b"|")
+    return digest.hexdigest()[:16]
+
+
+def _index(
+    task: Any, case: Mapping[str, Any], path: str, shape: tuple[int, int]
+) -> dict[str, rle.Runs]:
+    """Of a picture whose pixels are numbers."""
+    numbers = _pixels(path, shape)
+    files, classes = task.mask_files, task.scored.classes
+    values = {name: files.values.get(name, number) for number, name in enumerate(classes, 1)}
+    found = {
+        name: ~np.isin(numbers, files.ignore) if value == "any" else np.isin(numbers, value)
+        for name, value in values.items()
+    }
+    unknown = ~np.isin(numbers, files.ignore)
+    for mask in found.values():
+        unknown &= ~mask
+    if unknown.any():
+        odd = int(numbers[unknown][0])
+        raise ValueError(
+            f"{path}: {int(unknown.sum())} pixels are {odd}, which is none of the classes (expected "
+            f"{values}). Name it in mk.MaskFiles(values=..., ignore=...)."
+        )
+    return {name: rle.runs_of(mask) for name, mask in found.items()}
+
+
+def _planes(
+    task: Any, case: Mapping[str, Any], path: str, shape: tuple[int, int]
+) -> dict[str, rle.Runs]:
+    """Of a picture a class."""
+    places = {name: path.replace(CLASS, name) for name in task.scored.classes}
+    return {
+        name: rle.runs_of(_pixels(place, shape))
+        for name, place in places.items()
+        if os.path.isfile(place)
+    }
+
+
+def _coco(
+    task: Any, case: Mapping[str, Any], path: str, shape: tuple[int, int]
+) -> dict[str, rle.Runs]:
+    """Of polygons; those of one class are put together."""
+    pictures, polygons = _coco_file(path, *_stamp(path))
+    name = _name(case, pictures, path)
+    if pictures[name] != shape:
+        raise _another_size(path, pictures[name], shape)
+    found: dict[str, np.ndarray] = {}
+    for category, parts in polygons.get(name, ()):
+        label = _class_of(task, category, path)
+        mask = found.setdefault(label, np.zeros(shape, np.uint8))
+        for part in parts:
+            mask |= masks.filled(check_polygon(part, shape, f"{path}: {name}, {category}"), shape)
+    return {name: rle.runs_of(mask) for name, mask in found.items()}
+
+
+def _rle(
+    task: Any, case: Mapping[str, Any], path: str, shape: tuple[int, int]
+) -> dict[str, rle.Runs]:
+    """Of a table of runs; those of one class, in several rows perhaps, are put together."""
+    layout = task.layout
+    rows = _rle_file(path, task.mask_files.columns, len(task.scored.classes) == 1, *_stamp(path))
+    texts: dict[str, list[str]] = {}
+    for category, text in rows[_name(case, rows, path)]:
+        label = task.scored.classes[0] if category is None else _class_of(task, category, path)
+        texts.setdefault(label, []).append(text)
+    found = {}
+    for label, parts in texts.items():
+        mask = np.zeros(shape, bool)
+        for text in parts:
+            try:
+                runs = rle.to_runs(text, shape[0] * shape[1], base=layout.base)
+            except ValueError as error:
+                raise ValueError(f"{path}: {case['id']}, {label}: {error}") from error
+            mask |= rle.to_mask(runs, shape, order=layout.order).astype(bool)
+        found[label] = rle.runs_of(mask)
+    return found
+
+
+FORMS: dict[str, Callable[..., dict[str, rle.Runs]]] = {
+    "index": _index,
+    "planes": _planes,
+    "coco": _coco,
+    "rle": _rle,
+}
+
+
+def check_polygon(points: Any, shape: tuple[int, int], where: str) -> np.ndarray:
+    """(n, 2) points of a polygon that encloses something of its picture.
+
+    Raises:
+        ValueError: it does not.
+    """
+    try:
+        polygon = np.asarray(points, float)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{where}: the polygon is no list of [x, y].") from error
+    if polygon.ndim == 1 and len(polygon) % 2 == 0:  # x, y, x, y, ...
+        polygon = polygon.reshape(-1, 2)
+    if polygon.ndim != 2 or polygon.shape[1] != 2 or not np.isfinite(polygon).all():
+        raise ValueError(f"{where}: the polygon is no list of [x, y].")
+    if len(polygon) < 3:
+        raise ValueError(f"{where}: the polygon has {len(polygon)} points (expected 3 or more).")
+    low, high = polygon.min(0), polygon.max(0)
+    if (high < 0).any() or (low > (shape[1] - 1, shape[0] - 1)).any():
+        raise ValueError(
+            f"{where}: the polygon lies outside the picture of {shape[1]} x {shape[0]} pixels (its "
+            f"x are {low[0]:g} to {high[0]:g}, its y {low[1]:g} to {high[1]:g})."
+        )
+    return polygon
+
+
+def _pixels(path: str, shape: tuple[int, int]) -> np.ndarray:
+    """(H, W) numbers of a picture, as they are in the file."""
+    try:
+        with Image.open(path) as image:
+            pixels = np.asarray(image)
+    except (OSError, ValueError, SyntaxError) as error:
+        raise ValueError(f"{path}: the masks cannot be read ({error}).") from error
+    if pixels.ndim == 3 and (pixels == pixels[..., :1]).all():  # grey as several channels
+        pixels = pixels[..., 0]
+    if pixels.ndim != 2:
+        raise ValueError(
+            f"{path}: a picture of {pixels.shape[2]} channels (expected one, of numbers). Save the "
+            "masks as grey or palette PNG."
+        )
+    if pixels.shape != shape:
+        raise _another_size(path, pixels.shape, shape)
+    return pixels
+
+
+def _another_size(path: str, found: Sequence[int], shape: tuple[int, int]) -> ValueError:
+    return ValueError(
+        f"{path}: masks of {found[1]} x {found[0]} pixels (expected {shape[1]} x {shape[0]}, as the "
+        "picture has). Look whether they belong together."
+    )
+
+
+def _class_of(task: Any, category: str, path: str) -> str:
+    """The class that a file calls so."""
+    called = {str(task.mask_files.values.get(n, n)): n for n in task.scored.classes}
+    if category not in called:
+        raise ValueError(
+            f"{path}: class {category!r} (expected one of {', '.join(called)}). Correct it, or say "
+            f"which class is meant: mk.MaskFiles(values={{...}}).{did_you_mean(category, called)}"
+        )
+    return called[category]
+
+
+def _name(case: Mapping[str, Any], known: Iterable[str], path: str) -> str:
+    """What a file calls a case's picture: its name, with or without its ending, or the id."""
+    place = Path(case["path"])
+    for name in (place.name, place.stem, str(case["id"])):
+        if name in known:
+            return name
+    raise ValueError(
+        f"{path}: nothing of {place.name!r} (found {', '.join(list(known)[:3])}, ...). Look whether "
+        "it is the file of this split."
+    )
+
+
+def _stamp(path: str) -> tuple[int, int]:
+    stat = os.stat(path)
+    return stat.st_mtime_ns, stat.st_size
+
+
+@lru_cache(maxsize=4096)
+def _digest(path: str, *stamp: int) -> bytes:
+    return hashlib.sha256(Path(path).read_bytes()).digest()
+
+
+@lru_cache(maxsize=4)
+def _coco_file(
+    path: str, *stamp: int
+) -> tuple[dict[str, tuple[int, int]], dict[str, list[tuple[str, list]]]]:
+    """Size of each picture by name, and of each its (category, polygons)."""
+    try:
+        found = json.loads(Path(path).read_text(encoding="utf-8-sig"))
+        categories = {row["id"]: str(row["name"]) for row in found["categories"]}
+        names = {row["id"]: Path(row["file_name"]).name for row in found["images"]}
+        sizes = {names[r["id"]]: (int(r["height"]), int(r["width"])) for r in found["images"]}
+        polygons: dict[str, list[tuple[str, list]]] = {}
+        for row in found["annotations"]:
+            parts = row["segmentation"]
+            if isinstance(parts, dict):
+                raise ValueError("runs in place of polygons")
+            place = polygons.setdefault(names[row["image_id"]], [])
+            place.append((categories[row["category_id"]], parts))
+    except (KeyError, TypeError, ValueError, RecursionError) as error:
+        what = f"no {error}" if isinstance(error, KeyError) else error
+        raise ValueError(
+            f"{path}: not a JSON as COCO has them ({what}; expected images, categories, and "
+            "annotations with polygons)."
+        ) from error
+    return sizes, polygons
+
+
+@lru_cache(maxsize=4)
+def _rle_file(
+    path: str, columns: tuple[str, ...], is_single: bool, *stamp: int
+) -> dict[str, list[tuple[str | None, str]]]:
+    """(class, runs) of each picture; of a single class without its name, unless it is asked for."""
+    table = tables.read_csv(path, text=columns or ())
+    count = 2 if is_single and len(columns) != 3 else 3
+    names = columns or tuple(table)[:count]
+    if len(names) != count or not set(names) <= set(table):
+        wanted = "picture and runs" if count == 2 else "picture, class and runs"
+        raise ValueError(
+            f"{path}: columns {', '.join(map(str, table))} (expected {wanted}). Name them in order: "
+            "mk.MaskFiles('rle', columns=(...))."
+        )
+    table = table[list(names)].astype(object).where(table[list(names)].notna(), "")
+    rows: dict[str, list[tuple[str | None, str]]] = {}
+    for picture, *category, text in table.astype(str).itertuples(index=False):
+        rows.setdefault(picture, []).append((category[0] if category else None, text))
+    return rows
+
+
+def names(task: Any, path: str, picture: Path) -> bool:
+    """Whether a file of all masks, a JSON or CSV, says something of a picture."""
+    if task.mask_files.form == "coco":
+        known: Iterable[str] = _coco_file(path, *_stamp(path))[0]
+    else:
+        is_single = len(task.scored.classes) == 1
+        known = _rle_file(path, task.mask_files.columns, is_single, *_stamp(path))
+    return picture.name in known or picture.stem in known

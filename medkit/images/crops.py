@@ -1,0 +1,179 @@
+"""What a model says of an image's classes, pixel by pixel: crops of probabilities in a small file.
+
+Of each class the box is kept in which its probability is above 0, at the model's size, as bytes of
+0 to 255; a class without one is nowhere. From these crops come both the rows that are handed in and
+the counts that are scored, so what is validated is what is submitted.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Mapping, NamedTuple, Sequence
+
+import numpy as np
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save
+
+from medkit import files
+from medkit.images import masks, rle
+
+LEVELS = 256  # of a probability; a cut is one of them, from 1 on
+VERSION = 1  # of the file
+
+
+class Crop(NamedTuple):
+    """A class's probabilities where they are above 0."""
+
+    x: int
+    y: int
+    levels: np.ndarray  # (h, w) uint8
+
+
+@dataclass(frozen=True)
+class Crops:
+    """The classes of one image.
+
+    Attributes:
+        id: of the case.
+        size: height and width of the picture; `inner`: those of the planes.
+        classes: all that there are.
+        crops: by class, of those that are somewhere.
+    """
+
+    id: str
+    size: tuple[int, int]
+    inner: tuple[int, int]
+    classes: tuple[str, ...]
+    crops: Mapping[str, Crop] = field(default_factory=dict)
+
+    def write(self, path: Path) -> None:
+        """Write the file, whole or not at all; the same bytes for the same crops."""
+        boxes = {name: [crop.x, crop.y] for name, crop in self.crops.items()}
+        state = {"version": VERSION, "id": self.id, "size": self.size, "inner": self.inner}
+        state.update(classes=self.classes, boxes=boxes)
+        tensors = {name: np.ascontiguousarray(crop.levels) for name, crop in self.crops.items()}
+        text = json.dumps(state, sort_keys=True, ensure_ascii=False)
+        files.write_whole(path, save(tensors, {"state": text}))
+
+    def runs(self, name: str, cut: int, *, order: str = "C") -> rle.Runs:
+        """Where a class's level reaches a cut, at the picture's own size.
+
+        Only the box in which that is possible is enlarged: between pixels a level is never above
+        those around it.
+        """
+        crop = self.crops.get(name)
+        if crop is None:
+            return np.zeros(0, np.int64)
+        x, y, w, h = rle.box_of((crop.levels >= cut).view(np.uint8))
+        if not w:
+            return np.zeros(0, np.int64)
+        x0, y0 = max(0, x - 1), max(0, y - 1)
+        part = crop.levels[y0 : y + h + 1, x0 : x + w + 1]
+        levels, (left, top) = self._enlarged(part, (crop.x + x0, crop.y + y0))
+        inside = (levels >= cut).view(np.uint8)
+        if order == "F":
+            return rle.shifted(np.ascontiguousarray(inside.T), top, left, self.size[0])
+        return rle.shifted(inside, left, top, self.size[1])
+
+    def counts(self, name: str, truth: rle.Runs) -> tuple[np.ndarray, np.ndarray]:
+        """For all cuts from 0 to 255 how many pixels reach it, and how many of these are true.
+
+        Args:
+            truth: runs of the true mask, row by row.
+        """
+        area, overlap = np.zeros(LEVELS, np.int64), np.zeros(LEVELS, np.int64)
+        crop = self.crops.get(name)
+        if crop is not None:
+            levels, (left, top) = self._enlarged(crop.levels, (crop.x, crop.y))
+            is_true = rle.to_mask(truth, self.size)
+            is_true = is_true[top : top + levels.shape[0], left : left + levels.shape[1]]
+            joint = np.bincount(
+                (levels + is_true * np.uint16(LEVELS)).ravel(), minlength=2 * LEVELS
+            ).reshape(2, LEVELS)
+            area[1:] = joint.sum(0)[:0:-1].cumsum()[::-1]
+            overlap[1:] = joint[1][:0:-1].cumsum()[::-1]
+        area[0], overlap[0] = self.size[0] * self.size[1], rle.area(truth)
+        return area, overlap
+
+    def _enlarged(
+        self, part: np.ndarray, corner: tuple[int, int]
+    ) -> tuple[np.ndarray, tuple[int, int]]:
+        return masks.enlarged(part, corner, self.inner, self.size)
+
+
+def cropped(id: str, planes: np.ndarray, size: tuple[int, int], classes: Sequence[str]) -> Crops:
+    """Crops of whole planes.
+
+    Args:
+        planes: (classes, h, w) uint8, of the picture alone: without what pads it to a square.
+        size: height and width of the picture.
+    """
+    found = {}
+    for name, plane in zip(classes, planes):
+        x, y, w, h = rle.box_of(plane)
+        if w:
+            found[name] = Crop(x, y, plane[y : y + h, x : x + w])
+    return Crops(id, tuple(size), planes.shape[1:], tuple(classes), found)
+
+
+def read(path: Path | str, *, id: str, classes: Sequence[str]) -> Crops:
+    """The crops of a file.
+
+    Args:
+        id: of the case that it must be of; classes: those that it must know.
+
+    Raises:
+        FileNotFoundError: there is none.
+        ValueError: it is damaged, of another image, or of other classes.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"{path}: the predicted masks of {id!r} are gone (found {files.listing(path.parent)})."
+            " Predict again with mk.predict(run, cases)."
+        )
+    try:
+        with safe_open(str(path), framework="numpy") as file:
+            state = json.loads((file.metadata() or {})["state"])
+            tensors = {name: file.get_tensor(name) for name in file.keys()}
+        known = Crops(state["id"], *_facts(state), _crops(state, tensors))
+    except (SafetensorError, KeyError, TypeError, ValueError, RecursionError) as error:
+        raise ValueError(
+            f"{path}: damaged, or no predicted masks ({error}). Delete it and predict again."
+        ) from error
+    if known.id != id:
+        raise ValueError(f"{path}: the masks of {known.id!r} (expected {id!r}). Predict again.")
+    if known.classes != tuple(classes):
+        raise ValueError(
+            f"{path}: masks of the classes {', '.join(known.classes)} (expected "
+            f"{', '.join(classes)}). Predict with a run of this task."
+        )
+    return known
+
+
+def cut_of(threshold: float) -> int:
+    """The least level, of 1 to 255, that reaches a probability of 0 to 1."""
+    return min(LEVELS - 1, max(1, math.ceil(threshold * (LEVELS - 1) - 1e-9)))
+
+
+def _facts(state: Mapping[str, Any]) -> tuple[tuple, tuple, tuple]:
+    size, inner = tuple(state["size"]), tuple(state["inner"])
+    if state["version"] != VERSION or min(*size, *inner) < 1:
+        raise ValueError(f"version {state['version']} (expected {VERSION}), size {size}, {inner}")
+    return size, inner, tuple(state["classes"])
+
+
+def _crops(state: Mapping[str, Any], tensors: Mapping[str, np.ndarray]) -> dict[str, Crop]:
+    """The crops, each within its plane."""
+    found, (height, width) = {}, state["inner"]
+    for name, levels in tensors.items():
+        x, y = state["boxes"][name]
+        if levels.ndim != 2 or levels.dtype != np.uint8:
+            raise ValueError(f"{name!r} is {levels.dtype} {levels.shape}")
+        if min(x, y) < 0 or y + levels.shape[0] > height or x + levels.shape[1] > width:
+            raise ValueError(f"{name!r} leaves its plane of {width} x {height}")
+        found[name] = Crop(x, y, levels)
+    return found

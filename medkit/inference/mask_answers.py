@@ -1,0 +1,129 @@
+"""What becomes of the logits of masks: crops of probabilities, written one image at a time."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from pathlib import Path
+from typing import Any, Callable, Sequence
+
+import pandas as pd
+import torch
+
+from medkit.datasets.task import Task
+from medkit.images import crop, crops, decode
+
+LEVELS = crops.LEVELS - 1  # of a probability of 1
+APART = LEVELS - 1  # of certainty, where one class a pixel is chosen: see `Exclusive`
+
+
+class Masks:
+    """The answers of some cases as files, of which nothing is kept in memory.
+
+    Args:
+        cases: in the order in which their logits come.
+        plain: (logits, labels) of one image -> its loss.
+        folder: where the files are written; None writes none.
+    """
+
+    def __init__(
+        self,
+        task: Task,
+        cases: pd.DataFrame,
+        *,
+        plain: Callable[[torch.Tensor, torch.Tensor], torch.Tensor] | None = None,
+        folder: Path | None = None,
+    ):
+        self.task, self.folder, self._plain = task, folder, plain
+        self._cases = list(zip(cases["id"], cases["path"]))
+        self._losses: list[torch.Tensor] = []
+        self._done = 0
+        if folder is not None:
+            folder.mkdir(parents=True, exist_ok=True)
+
+    def add(self, logits: torch.Tensor, labels: torch.Tensor) -> None:
+        """Take in a batch: logits (N, outputs, S, S), on any device, and labels as bits.
+
+        The loss is reckoned image by image, so that it does not depend on how many come at once.
+        """
+        levels = ANSWERED[self.task.scored.kind].levels(logits)
+        for row in range(len(logits)):
+            if self._plain is not None:
+                own = labels[row : row + 1].to(logits.device)
+                self._losses.append(self._plain(logits[row : row + 1], own).double().cpu())
+            if self.folder is not None:
+                self._write(*self._cases[self._done + row], levels[row])
+        self._done += len(logits)
+
+    def _write(self, id: str, path: str, levels: torch.Tensor) -> None:
+        width, height = decode.size(path)
+        x, y, w, h = crop.place_in_square(width, height, levels.shape[-1])
+        planes = levels[:, y : y + h, x : x + w].cpu().numpy()
+        found = crops.cropped(id, planes, (height, width), self.task.scored.classes)
+        found.write(self.folder / file_name(id))
+
+    def gather(self, gather: Callable[[torch.Tensor], Sequence[torch.Tensor]]) -> None:
+        """Take in what other processes have: their losses; their files lie in the same folder."""
+        self._losses = list(torch.cat(list(gather(torch.stack(self._losses)))))
+
+    def loss(self) -> float:
+        """The mean of the images' losses."""
+        return float(torch.stack(self._losses).mean())
+
+    @staticmethod
+    def nothing(task: Task, ids: Sequence[str]) -> pd.DataFrame:
+        return pd.DataFrame({"id": list(ids), "file": pd.Series([None] * len(ids), dtype=object)})
+
+    def predictions(self, ids: Sequence[str]) -> pd.DataFrame:
+        """`id` and `file`, the place of its crops."""
+        files = [str((self.folder / file_name(id)).absolute()) for id in ids]
+        return pd.DataFrame({"id": list(ids), "file": pd.Series(files, dtype=object)})
+
+
+def file_name(id: str) -> str:
+    """A name for the file of a case that no other has: readable, and safe on any disk."""
+    readable = re.sub(r"[^\w.-]+", "_", str(id))[-60:]
+    return f"{readable}-{hashlib.sha256(str(id).encode()).hexdigest()[:8]}.safetensors"
+
+
+class Overlapping:
+    """Of masks that may overlap: each by itself."""
+
+    collect = Masks
+
+    @staticmethod
+    def of(logits: torch.Tensor, temperature: float = 1.0) -> torch.Tensor:
+        """(N, classes, S, S): probabilities."""
+        return torch.sigmoid(logits / temperature)
+
+    @staticmethod
+    def levels(logits: torch.Tensor) -> torch.Tensor:
+        """(N, classes, S, S) uint8, where the logits lie."""
+        return (torch.sigmoid(logits.float()) * LEVELS).round().to(torch.uint8)
+
+
+class Exclusive:
+    """Of masks of which a pixel is in one at most.
+
+    A level is how sure a class is against the strongest of the others, none of them included: above
+    one half in the likeliest class alone. Two levels of a pixel add up to 254 at most, and so they
+    do between pixels: at the cut of one half no pixel is in two masks, at any size.
+    """
+
+    collect = Masks
+
+    @staticmethod
+    def of(logits: torch.Tensor, temperature: float = 1.0) -> torch.Tensor:
+        """(N, 1 + classes, S, S): probabilities, those of none of the classes first."""
+        return torch.softmax(logits / temperature, 1)
+
+    @staticmethod
+    def levels(logits: torch.Tensor) -> torch.Tensor:
+        """(N, classes, S, S) uint8, where the logits lie."""
+        logits = logits.float()
+        best = logits.topk(2, dim=1).values  # (N, 2, S, S)
+        rival = torch.where(logits == best[:, :1], best[:, 1:], best[:, :1])
+        return (torch.sigmoid(logits - rival) * APART).round().to(torch.uint8)[:, 1:]
+
+
+ANSWERED: dict[str, Any] = {"masks": Overlapping, "exclusive_masks": Exclusive}
