@@ -2,11 +2,18 @@ from __future__ import annotations
 
 import cv2
 import numpy as np
+import openpyxl
 import pytest
 
 import medkit as mk
 from medkit.datasets import TASKS
-from medkit.datasets.drawing.writing import check, check_counts, write_lines, write_picture
+from medkit.datasets.drawing.writing import (
+    check,
+    check_counts,
+    write_lines,
+    write_picture,
+    write_sheet,
+)
 from medkit.images.decode import read_image
 
 PAIR, SIDE = r"\(expected width and height in pixels, from 16\)", r"\(expected pixels, from 16\)"
@@ -61,3 +68,16 @@ def test_each_line_has_its_end(tmp_path):
     assert (tmp_path / "table.csv").read_bytes() == "0,치아\n1,치아\n".encode()
     write_lines(tmp_path / "empty.csv", [])
     assert (tmp_path / "empty.csv").read_bytes() == b""
+
+
+@pytest.mark.parametrize("is_read_only", [True, False])
+def test_a_sheet_reads_back_and_is_the_same_bytes_again(is_read_only, tmp_path):
+    rows = [("ID", "키(신장)", "a < b & c"), (1, 162.5, " _x0008_F"), ("", None, -3)]
+    for name in ("a.xlsx", "b.xlsx"):
+        write_sheet(tmp_path / "표" / name, rows)
+    first, second = (tmp_path / "표" / name for name in ("a.xlsx", "b.xlsx"))
+    assert first.read_bytes() == second.read_bytes()
+    book = openpyxl.load_workbook(first, read_only=is_read_only)
+    again = list(book.worksheets[0].iter_rows(values_only=True))
+    book.close()
+    assert again[:2] == rows[:2] and again[2] in [(None, None, -3), ("", None, -3)]

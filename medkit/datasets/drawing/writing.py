@@ -2,14 +2,37 @@
 
 from __future__ import annotations
 
-from numbers import Integral
+import io
+import zipfile
+from numbers import Integral, Real
 from pathlib import Path
-from typing import Any, Iterable
+from typing import Any, Iterable, Sequence
+from xml.sax.saxutils import escape
 
 import cv2
 import numpy as np
 
 from medkit import files
+
+PACKAGE = "http://schemas.openxmlformats.org/package/2006"
+OFFICE = "http://schemas.openxmlformats.org/officeDocument/2006"
+SHEETS = "http://schemas.openxmlformats.org/spreadsheetml/2006/main"
+KINDS = "application/vnd.openxmlformats-officedocument.spreadsheetml"
+BOOK = {  # the fewest files of which an .xlsx consists, beside its sheet
+    "[Content_Types].xml": f'<Types xmlns="{PACKAGE}/content-types">'
+    '<Default Extension="rels" '
+    'ContentType="application/vnd.openxmlformats-package.relationships+xml"/>'
+    f'<Override PartName="/xl/workbook.xml" ContentType="{KINDS}.sheet.main+xml"/>'
+    f'<Override PartName="/xl/worksheets/sheet1.xml" ContentType="{KINDS}.worksheet+xml"/>'
+    "</Types>",
+    "_rels/.rels": f'<Relationships xmlns="{PACKAGE}/relationships"><Relationship Id="rId1" '
+    f'Type="{OFFICE}/relationships/officeDocument" Target="xl/workbook.xml"/></Relationships>',
+    "xl/workbook.xml": f'<workbook xmlns="{SHEETS}" xmlns:r="{OFFICE}/relationships"><sheets>'
+    '<sheet name="Sheet1" sheetId="1" r:id="rId1"/></sheets></workbook>',
+    "xl/_rels/workbook.xml.rels": f'<Relationships xmlns="{PACKAGE}/relationships"><Relationship '
+    f'Id="rId1" Type="{OFFICE}/relationships/worksheet" Target="worksheets/sheet1.xml"/>'
+    "</Relationships>",
+}
 
 
 def write_picture(path: Path, picture: np.ndarray) -> None:
@@ -21,6 +44,30 @@ def write_picture(path: Path, picture: np.ndarray) -> None:
 def write_lines(path: Path, lines: Iterable[str]) -> None:
     """Write a table's lines, each with its end."""
     files.write_whole(path, "".join(f"{line}\n" for line in lines))
+
+
+def write_sheet(path: Path, rows: Iterable[Sequence[Any]]) -> None:
+    """Write a table as an .xlsx of one sheet, with no library: numbers, texts, and None as gaps.
+
+    The same rows make the same bytes. A table has at most 26 columns.
+    """
+    lines = []
+    for row, cells in enumerate(rows, 1):
+        texts = []
+        for column, cell in zip("ABCDEFGHIJKLMNOPQRSTUVWXYZ", cells):
+            if isinstance(cell, Real):
+                texts.append(f'<c r="{column}{row}"><v>{cell}</v></c>')
+            elif cell is not None:
+                text = f'<is><t xml:space="preserve">{escape(cell)}</t></is>'
+                texts.append(f'<c r="{column}{row}" t="inlineStr">{text}</c>')
+        lines.append(f'<row r="{row}">{"".join(texts)}</row>')
+    sheet = f'<worksheet xmlns="{SHEETS}"><sheetData>{"".join(lines)}</sheetData></worksheet>'
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        for name, text in {**BOOK, "xl/worksheets/sheet1.xml": sheet}.items():
+            entry = zipfile.ZipInfo(name)  # of 1980: a time would make other bytes
+            archive.writestr(entry, f'<?xml version="1.0" encoding="UTF-8"?>\n{text}')
+    files.write_whole(path, buffer.getvalue())
 
 
 def check(where: str, wanted: str, is_good: bool, **setting: Any) -> None:
