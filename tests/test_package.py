@@ -136,7 +136,6 @@ def test_every_module_has_its_tests():
     told |= {"canvas", "fonts", "photos", "samples", "scores", "teeth"}  # test_figures
     told |= {"nights", "halves", "grid", "pictures"}  # test_structure, test_mistakes
     told |= {"photos", "crowns", "mouths", "painting"}  # test_drawing
-    told |= {"handbone"}  # test_bones
     told |= {"answers", "posting", "errors"}  # test_client, test_hostile
     told |= {"cells"}  # test_checking, test_kinds
     told |= {"fitting"}  # test_loop, test_launching
