@@ -2,7 +2,16 @@
 
     python benchmarks/rle.py [--images 300]
 
-Bones are drawn: 29 ellipses an image.
+Bones are drawn: 29 ellipses an image, 323 runs each. Printed is the CPU time of one core, least of
+some rounds; both ways give the same texts and counts. Measured with NumPy 2.4 (in brackets 1.24):
+
+    encode, by rows         7.2 ms the usual way, 0.22 ms ours: 32 times as fast (34)
+    encode, by columns      19 ms, 0.29 ms: 63 times (50)
+    decode                  0.22 ms, 0.18 ms: 1.2 times (1.2), most of it the memory of the mask
+    encode, noise           360 ms, 165 ms: 2.2 times (9.9)
+    decode, noise           570 ms, 58 ms: 9.9 times (10)
+    vote of 5, a row        10.8 ms, 0.20 ms: 54 times (55); 8,700 rows in 1.7 s (1.8)
+    areas and overlap       5.2 ms, 0.05 ms: 99 times (86); 8,700 rows in 0.46 s (0.51)
 """
 
 from __future__ import annotations
@@ -14,7 +23,7 @@ from typing import Callable, Iterable
 import cv2
 import numpy as np
 
-from medkit.images import rle
+from medkit.images.rle import decode, encode, overlaps, vote_texts
 
 SIDE = 2048
 BONES = 29
@@ -87,41 +96,41 @@ def main() -> None:
 
     masks = [bone(np.zeros((SIDE, SIDE), np.uint8), rng, seed) for seed in range(BONES)]
     texts = [usual_encode(mask) for mask in masks]
-    size, pairs = SIDE * SIDE, list(zip(texts, texts[1:]))
-    assert [rle.encode(mask) for mask in masks] == texts
-    assert all((rle.decode(text, (SIDE, SIDE)) == mask).all() for text, mask in zip(texts, masks))
+    size = SIDE * SIDE
+    assert [encode(mask) for mask in masks] == texts
+    assert all((decode(text, (SIDE, SIDE)) == mask).all() for text, mask in zip(texts, masks))
     print(f"{np.mean([len(text.split()) // 2 for text in texts]):.0f} runs a bone")
     usual = best(usual_encode, masks)
-    compare("encode, by rows", usual, best(rle.encode, masks))
+    compare("encode, by rows", usual, best(encode, masks))
     usual = best(lambda mask: usual_encode(mask.T), masks, times=2)
-    compare("encode, by columns", usual, best(lambda mask: rle.encode(mask, order="F"), masks))
+    compare("encode, by columns", usual, best(lambda mask: encode(mask, order="F"), masks))
     usual = best(usual_decode, texts)
-    compare("decode", usual, best(lambda text: rle.decode(text, (SIDE, SIDE)), texts))
+    compare("decode", usual, best(lambda text: decode(text, (SIDE, SIDE)), texts))
     noise = (rng.random((SIDE, SIDE)) < 0.5).astype(np.uint8)
     noisy = usual_encode(noise)
-    assert rle.encode(noise) == noisy and (rle.decode(noisy, noise.shape) == noise).all()
-    compare("encode, noise", best(usual_encode, [noise], times=2), best(rle.encode, [noise]))
+    assert encode(noise) == noisy and (decode(noisy, noise.shape) == noise).all()
+    compare("encode, noise", best(usual_encode, [noise], times=2), best(encode, [noise]))
     usual = best(usual_decode, [noisy], times=2)
-    compare("decode, noise", usual, best(lambda text: rle.decode(text, noise.shape), [noisy]))
+    compare("decode, noise", usual, best(lambda text: decode(text, noise.shape), [noisy]))
 
     columns: list[list[str]] = [[] for _ in range(VOTERS)]
     plane = np.zeros((SIDE, SIDE), np.uint8)
     for seed in range(images * BONES):
         for column in columns:
             mask = bone(plane, rng, seed)
-            column.append(rle.encode(mask))
+            column.append(encode(mask))
             mask[:] = 0
     rows, some = list(zip(*columns)), slice(None, None, max(1, images * BONES // 10))
-    assert rle.vote_texts(rows[some], size) == list(map(usual_vote, rows[some]))
-    assert list(zip(*rle.overlaps(columns[0][some], columns[1][some], size))) == [
+    assert vote_texts(rows[some], size) == list(map(usual_vote, rows[some]))
+    assert list(zip(*overlaps(columns[0][some], columns[1][some], size))) == [
         usual_counts(*row[:2]) for row in rows[some]
     ]
     usual = best(usual_vote, rows[some], times=2)
-    ours = best(lambda rows: rle.vote_texts(rows, size), [rows], times=2)
+    ours = best(lambda rows: vote_texts(rows, size), [rows], times=2)
     compare(f"vote of {VOTERS}, a row", usual, ours / len(rows))
     print(f"  all {len(rows):,} rows: {ours / 1000:.2f} s")
     usual = best(lambda row: usual_counts(*row[:2]), rows[some], times=2)
-    ours = best(lambda pair: rle.overlaps(*pair, size), [columns[:2]], times=2)
+    ours = best(lambda pair: overlaps(*pair, size), [columns[:2]], times=2)
     compare("areas and overlap, a row", usual, ours / len(rows))
     print(f"  all {len(rows):,} rows: {ours / 1000:.2f} s")
 

@@ -164,6 +164,12 @@ def test_overlaps_of_whole_columns_are_those_row_by_row(rows, base, block):
         assert shared.tolist() == [(row[0] & row[1]).sum() for row in rows]
 
 
+def test_no_row_reaches_into_the_next():
+    found = rle.overlaps(["1 1", "1 1"], ["1 5", ""], 9)
+    assert [column.tolist() for column in found] == [[1, 1], [5, 0], [1, 0]]
+    assert rle.vote_texts([["1 9", ""], ["1 9", ""]], 9, more_than=0) == ["1 9", "1 9"]
+
+
 def vote_by_pixel(stack, weights, more_than):
     """In fractions, so that a tie is one."""
     inside = np.zeros(stack.shape[1:], bool)
@@ -197,6 +203,15 @@ def test_a_tie_is_outside_also_of_weights_that_no_float_can_hold():
     assert rle.to_text(rle.vote([a, b, c], weights=[0.1, 0.2, 0.2999])) == "1 3"
     assert rle.to_text(rle.vote([a, b, c], weights=[1e308, 1e308, 1e308])) == "1 3"
     assert rle.to_text(rle.vote([a, b, c], more_than=0)) == "1 6"
+
+
+@pytest.mark.parametrize("half", range(1, 30))
+def test_half_of_an_even_number_is_a_tie_and_one_more_is_not(half):
+    here, there = np.array([0, 4]), np.array([6, 9])
+    assert rle.vote([here] * half + [there] * half).tolist() == []
+    assert rle.vote([here] * (half + 1) + [there] * (half - 1)).tolist() == [0, 4]
+    third = rle.vote([here] * half + [there] * half * 2, more_than=1 / 3)
+    assert third.tolist() == [6, 9]
 
 
 def test_ties_stay_ties_after_a_million_runs():

@@ -72,6 +72,8 @@ def test_what_is_no_text_is_refused(cell):
 def test_a_picture_of_unknown_size_has_an_end_too(text):
     with pytest.raises(ValueError, match="expected the last pixel 1099511627776 at most"):
         rle.to_runs(text, None)
+    with pytest.raises(ValueError, match="last pixel 1099511627775 at most"):
+        rle.to_runs(" ".join(["9223372036854775807"] * 2), None, base=0)
     assert rle.to_runs("1099511627776 1", None).tolist() == [2**40 - 1, 2**40]
 
 
