@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from medkit.datasets import caries, mask, pathology, sinus, sleep
+from medkit.datasets import caries, handbone, mask, pathology, sinus, sleep
 from medkit.datasets.task import Task
 from medkit.naming import did_you_mean
 
@@ -13,6 +13,7 @@ _ALL = (
     mask.TASK,
     mask.MASK18,
     sleep.TASK,
+    handbone.TASK,
 )
 TASKS = {task.name: task for task in _ALL}
 CONTESTS = tuple(TASKS)  # the kit's own

@@ -9,16 +9,21 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
-from typing import Any, Sequence
+from typing import Any, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
 
 from medkit import files
 from medkit.datasets.drawing.bones import BONES as BONES  # in the order that is handed in
+from medkit.datasets.drawing.handbone import draw_handbone
+from medkit.datasets.kinds import MASKS, Threshold
+from medkit.datasets.mask_files import fingerprint
+from medkit.datasets.masks import mask_table
 from medkit.datasets.people import FACTS, NUMBERS, read_people
 from medkit.datasets.reading import PICTURES, Records, contest_folder
-from medkit.images import decode
+from medkit.datasets.task import Head, Layout, Task
+from medkit.images import decode, masks, rle
 from medkit.naming import did_you_mean
 from medkit.progress import track
 
@@ -26,9 +31,11 @@ SPLITS = {"train": "train/DCM", "test": "test/DCM"}
 # People whose labels teams found to be wrong: inspect(..., without=SUSPECT) leaves them out.
 SUSPECT = ("ID073", "ID288", "ID363", "ID387", "ID487", "ID523", "ID543")
 SIDES = {"R": "right", "L": "left"}
-COLUMNS = ("id", "path", "group", "masks", "masks_sha", "side", *FACTS)
+COLUMNS = ("id", "path", "group", "masks", "masks_sha", "side", *FACTS, "bend", "bent")
 JSON = (".json",)
 PERSON = re.compile(r"ID\d{3,}")
+FOREARM, PALM = ("Radius", "Ulna"), ("finger-11", "finger-15")  # long bones that go straight on
+BENT = 20  # degrees between them, from which on a wrist is called bent
 FAR = 1e6  # pixels: beyond this a point is a slip, and OpenCV's numbers end
 
 
@@ -46,7 +53,8 @@ def inspect(
         cases: `id` (the picture's name), `path, group` (the person), `masks` (its JSON; the test
             has none, unless `test/outputs_json` is there), `masks_sha` (the JSON's SHA-256, 16 hex
             digits), `side`, and where the table tells them `age, sex, weight` (kg), `height` (cm),
-            `nails` (whether painted); in the order of the sorted paths, which is handed in.
+            `nails` (whether painted); where there is a JSON `bend` (degrees between forearm and
+            palm) and `bent` ("yes" from 20 on); in the order of the sorted paths, as is handed in.
         quarantine: `id, path, reason`. A person without just two pictures stands there, too, and
             what was left out of the table; the pictures that can be used are cases all the same.
     """
@@ -67,7 +75,7 @@ def inspect(
         case.update(facts.get(_group(place), {}))
         try:
             if label is not None:
-                case.update(masks_sha=_checked(label, case["path"]), masks=str(label))
+                case.update(_checked(label, case["path"]), masks=str(label))
             elif has_truth:
                 raise ValueError("there is no JSON of its name in outputs_json")
         except (OSError, ValueError) as error:
@@ -82,7 +90,24 @@ def inspect(
             where = f"{split}/outputs_json/{stem}.json"
             records.refuse(Path(stem).name, labels[stem], f"{where}: the picture is missing")
     cases, quarantine = records.tables(COLUMNS)
-    return cases.astype({name: float for name in NUMBERS}), quarantine
+    return cases.astype({name: float for name in (*NUMBERS, "bend")}), quarantine
+
+
+def read_masks(case: Mapping[str, Any]) -> tuple[tuple[int, int], dict[str, rle.Runs]]:
+    """Height and width of a case's picture, and the runs of each bone."""
+    size, outlines = polygons(case[MASKS])
+    _check_size(size, case["path"])
+    return size, {name: rle.runs_of(masks.filled(p, size)) for name, p in outlines.items()}
+
+
+def submission_table(
+    cases: pd.DataFrame, predictions: pd.DataFrame, *, threshold: Threshold = 0.5
+) -> pd.DataFrame:
+    """`image_name, class, rle`: images in the order of their sorted paths, as `inspect` gives them,
+    and all bones of each in the order of `BONES`; as many rows as there are images in the test.
+    """
+    table = mask_table(TASK, cases, predictions, threshold=threshold)
+    return table.rename(columns={"id": "image_name"})
 
 
 def polygons(path: Path | str) -> tuple[tuple[int, int], dict[str, np.ndarray]]:
@@ -159,17 +184,35 @@ def _outline(row: dict[str, Any], height: int, width: int) -> np.ndarray:
     return outline
 
 
-def _checked(label: Path, picture: str | None) -> str:
-    """The fingerprint of a JSON that can be used with its picture."""
-    size, _ = polygons(label)
+def _checked(label: Path, picture: str | None) -> dict[str, Any]:
+    """What a JSON tells of a case, once it is sure that it belongs to its picture."""
+    size, outlines = polygons(label)
     if picture:
-        width, height = decode.size(picture)
-        if (height, width) != size:
-            raise ValueError(
-                f"the JSON is of a picture of {size[1]} x {size[0]} pixels (found {width} x "
-                f"{height})"
-            )
-    return files.sha256_file(label)[:16]
+        _check_size(size, picture)
+    bend = _bend(outlines)
+    bent = "yes" if bend >= BENT else "no"
+    return {"masks_sha": fingerprint(str(label), BONES), "bend": bend, "bent": bent}
+
+
+def _check_size(size: tuple[int, int], picture: str) -> None:
+    width, height = decode.size(picture)
+    if (height, width) != size:
+        raise ValueError(
+            f"the JSON is of a picture of {size[1]} x {size[0]} pixels (found {width} x {height})"
+        )
+
+
+def _bend(outlines: Mapping[str, np.ndarray]) -> float:
+    """Whole degrees between forearm and palm, by the long axes of their bones."""
+    arm, palm = (sum(_axis(outlines[name]) for name in bones) for bones in (FOREARM, PALM))
+    cosine = arm @ palm / (np.linalg.norm(arm) * np.linalg.norm(palm) + 1e-12)
+    return float(round(np.degrees(np.arccos(np.clip(cosine, -1, 1)))))
+
+
+def _axis(outline: np.ndarray) -> np.ndarray:
+    """(2,) the direction in which an outline is longest, upwards on the picture."""
+    _, _, axes = np.linalg.svd(outline - outline.mean(0), full_matrices=False)
+    return axes[0] if axes[0][1] < 0 else -axes[0]
 
 
 def _below(folder: Path, suffixes: Sequence[str]) -> dict[str, Path]:
@@ -221,3 +264,21 @@ def _left_out(without: Sequence[str] | None) -> set[str]:
     if isinstance(without, str) or not all(PERSON.fullmatch(str(name)) for name in names):
         raise ValueError(f"handbone: without {without!r} (expected IDs as in ['ID363', 'ID073']).")
     return set(names)
+
+
+TASK = Task(
+    name="handbone",
+    title="boostcamp AI Tech: the 29 bones of a hand on X-rays",
+    source="boostcampaitech5/level2_cv_semanticsegmentation-cv-15",
+    heads=(Head(MASKS, BONES, kind="masks"),),
+    inspect=inspect,
+    read_masks=read_masks,
+    submission_table=submission_table,
+    draw=draw_handbone,
+    layout=Layout(key_columns=2, answer="runs", by_row=True),
+    mirror=("horizontal",),
+    looks_alike=True,
+    stratify=("sex",),
+    nouns=("hands", "bones of hands"),
+    text=("side",),
+)

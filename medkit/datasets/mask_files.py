@@ -110,8 +110,8 @@ def _index(
     if unknown.any():
         odd = int(numbers[unknown][0])
         raise ValueError(
-            f"{path}: {int(unknown.sum())} pixels are {odd}, which is none of the classes (expected "
-            f"{values}). Name it in mk.MaskFiles(values=..., ignore=...)."
+            f"{path}: {int(unknown.sum())} pixels are {odd}, which is none of the classes "
+            f"(expected {values}). Name it in mk.MaskFiles(values=..., ignore=...)."
         )
     return {name: rle.runs_of(mask) for name, mask in found.items()}
 
@@ -222,8 +222,8 @@ def _pixels(path: str, shape: tuple[int, int]) -> np.ndarray:
 
 def _another_size(path: str, found: Sequence[int], shape: tuple[int, int]) -> ValueError:
     return ValueError(
-        f"{path}: masks of {found[1]} x {found[0]} pixels (expected {shape[1]} x {shape[0]}, as the "
-        "picture has). Look whether they belong together."
+        f"{path}: masks of {found[1]} x {found[0]} pixels (expected {shape[1]} x {shape[0]}, as "
+        "the picture has). Look whether they belong together."
     )
 
 
@@ -245,8 +245,8 @@ def _name(case: Mapping[str, Any], known: Iterable[str], path: str) -> str:
         if name in known:
             return name
     raise ValueError(
-        f"{path}: nothing of {place.name!r} (found {', '.join(list(known)[:3])}, ...). Look whether "
-        "it is the file of this split."
+        f"{path}: nothing of {place.name!r} (found {', '.join(list(known)[:3])}, ...). Look "
+        "whether it is the file of this split."
     )
 
 
@@ -297,8 +297,8 @@ def _rle_file(
     if len(names) != count or not set(names) <= set(table):
         wanted = "picture and runs" if count == 2 else "picture, class and runs"
         raise ValueError(
-            f"{path}: columns {', '.join(map(str, table))} (expected {wanted}). Name them in order: "
-            "mk.MaskFiles('rle', columns=(...))."
+            f"{path}: columns {', '.join(map(str, table))} (expected {wanted}). Name them in "
+            "order: mk.MaskFiles('rle', columns=(...))."
         )
     table = table[list(names)].astype(object).where(table[list(names)].notna(), "")
     rows: dict[str, list[tuple[str | None, str]]] = {}

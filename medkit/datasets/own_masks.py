@@ -1,4 +1,4 @@
-"""Cases of a contest of one's own whose answer is masks: from pictures, and the files beside them."""
+"""Cases of a contest of one's own whose answer is masks: pictures, and the files beside them."""
 
 from __future__ import annotations
 
@@ -48,8 +48,8 @@ def read_masks(
     check_task(task, "read_masks")
     if not isinstance(task.scored.answer, MaskAnswer):
         raise ValueError(
-            f"read_masks: {task.name} asks for {task.scored.answer.words} (expected masks). Give it "
-            "a head mk.Head('masks', classes, kind='masks')."
+            f"read_masks: {task.name} asks for {task.scored.answer.words} (expected masks). Give "
+            "it a head mk.Head('masks', classes, kind='masks')."
         )
     folder = find_folder(image_folder)
     found = [path for path in files.walk(folder) if is_picture(path)]

@@ -27,7 +27,7 @@ METHODS = ("inspect", "to_units", "score_units", "score", "submission_table", "d
 
 
 class Usual(NamedTuple):
-    """What a contest does with a kind of answer unless it says otherwise, with its task in front."""
+    """What a contest does with a kind of answer, unless it says otherwise; its task stands first."""
 
     to_units: Callable[..., pd.DataFrame]  # cases, predictions -> units
     score_units: Callable[..., dict[str, float]]  # units, threshold -> {name: value}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Callable, Sequence
+from typing import Any, Callable, Dict, List, Sequence
 
 import numpy as np
 import pandas as pd
@@ -14,13 +14,15 @@ from medkit import files, tables
 from medkit.datasets.kinds import Threshold
 from medkit.datasets.scoring import judged_units, score_of_rows
 from medkit.datasets.task import Head, Task, check_task
+from medkit.inference.mask_votes import hard_masks, soft_masks
 from medkit.naming import did_you_mean
 from medkit.runs.folder import Run
 from medkit.runs.state import load_state, save_state
 
 SAME = (  # settings that weights must share to have a mean
     *("task", "model", "image_size", "facts", "region_margin", "region_mask"),
-    *("arcface_margin", "arcface_scale"),
+    *("arcface_margin", "arcface_scale", "contrast", "decoder", "decoder_channels"),
+    *("decoder_depth", "deep_supervision"),
 )
 
 
@@ -30,6 +32,7 @@ def blend(
     *,
     how: str = "soft",
     weights: Sequence[float] | None = None,
+    folder: Path | str | None = None,
 ) -> pd.DataFrame:
     """One table of predictions out of several, matched by id, in the order of the first.
 
@@ -37,20 +40,21 @@ def blend(
         how: "soft" (mean of the probabilities), "hard" (the class that more than half of the votes
             are for, else the one of the largest mean probability), or "rank" (mean of the ranks of
             each class's probabilities over all cases, from 0 to 1: for scores that only rank; those
-            of a case do not add up to 1).
+            of a case do not add up to 1). Of masks "soft" is the mean of each pixel, "hard" what
+            more than half of the models have above one half; a tie is outside.
         weights: of the tables; by default all alike.
+        folder: where blended masks are written; by default beside those of the first table, in a
+            folder of their own.
 
     Raises:
         ValueError: for tables of different ids or classes, or weights that are none.
     """
     check_task(task, "blend")
-    values = _aligned(task, predictions)
-    shares = _shares(weights, len(values))
-    first = predictions[0]
-    blended: dict[str, Any] = {"id": list(first["id"])}
-    for head, part in task.parts():
-        combine = _way(head, how)
-        blended.update(zip(head.columns, combine(values[:, :, part], shares).T))
+    tables_, shares = _aligned(task, predictions), _shares(weights, len(predictions))
+    ways = {head: _way(head, how) for head in task.heads}
+    blended: dict[str, Any] = {"id": list(predictions[0]["id"])}
+    for head, combine in ways.items():
+        blended.update(combine(head, tables_, shares, folder))
     return pd.DataFrame(blended)
 
 
@@ -160,8 +164,8 @@ def soup(runs: Sequence[Run], folder: Path | str) -> Run:
     return Run(folder)
 
 
-def _aligned(task: Task, predictions: Sequence[pd.DataFrame]) -> np.ndarray:
-    """(tables, N, columns), each in the order of the first."""
+def _aligned(task: Task, predictions: Sequence[pd.DataFrame]) -> list[pd.DataFrame]:
+    """The columns of predictions of each table, in the order of the first."""
     if not len(predictions):
         raise ValueError("blend: no table of predictions. Pass a list of mk.predict's tables.")
     columns = list(task.columns)
@@ -179,9 +183,8 @@ def _aligned(task: Task, predictions: Sequence[pd.DataFrame]) -> np.ndarray:
                 f"blend: tables 0 and {number} are of different cases ({len(first)} and "
                 f"{len(table)} rows, e.g. {odd[:3]}). Predict the same cases with each run."
             )
-        matched = tables.match(first[["id"]], table)
-        values.append(matched[columns].to_numpy(float))
-    return np.stack(values)
+        values.append(tables.match(first[["id"]], table)[["id", *columns]])
+    return values
 
 
 def _shares(weights: Sequence[float] | None, count: int) -> np.ndarray:
@@ -200,7 +203,18 @@ def _shares(weights: Sequence[float] | None, count: int) -> np.ndarray:
     return shares / shares.sum()
 
 
-Combine = Callable[[np.ndarray, np.ndarray], np.ndarray]  # (tables, N, C), shares -> (N, C)
+# (head, tables, shares, folder) -> the head's columns
+Combine = Callable[[Head, List[pd.DataFrame], np.ndarray, Any], Dict[str, Any]]
+
+
+def _of_values(combine: Callable[[np.ndarray, np.ndarray], np.ndarray]) -> Combine:
+    """A way to combine (tables, N, C) values by shares into (N, C), as a way to combine tables."""
+
+    def columns(head: Head, parts: list[pd.DataFrame], shares: np.ndarray, folder: Any) -> dict:
+        values = np.stack([table[list(head.columns)].to_numpy(float) for table in parts])
+        return dict(zip(head.columns, combine(values, shares).T))
+
+    return columns
 
 
 def _mean(values: np.ndarray, shares: np.ndarray) -> np.ndarray:
@@ -221,8 +235,14 @@ def _majority(values: np.ndarray, shares: np.ndarray) -> np.ndarray:
 
 
 BLENDS = {  # of each kind of answer, by how
-    "classes": {"soft": _mean, "hard": _majority, "rank": _mean_rank},
-    "number": {"soft": _mean},
+    "classes": {
+        "soft": _of_values(_mean),
+        "hard": _of_values(_majority),
+        "rank": _of_values(_mean_rank),
+    },
+    "number": {"soft": _of_values(_mean)},
+    "masks": {"soft": soft_masks, "hard": hard_masks},
+    "exclusive_masks": {"soft": soft_masks, "hard": hard_masks},
 }
 
 

@@ -144,7 +144,7 @@ def _middle(scores: np.ndarray) -> float:
     is_best = np.concatenate([[False], scores >= scores.max() - 1e-12, [False]])
     ends = np.flatnonzero(np.diff(is_best.astype(int))).reshape(-1, 2) + 1
     low, high = ends[np.argmax(ends[:, 1] - ends[:, 0])]
-    return round(((low + high - 1) // 2 - 0.5) / (LEVELS - 1), 4)
+    return round(float((low + high - 1) // 2 - 0.5) / (LEVELS - 1), 4)
 
 
 def _no_cut(task: Task, units: pd.DataFrame, metric: str | None) -> Threshold:
