@@ -50,6 +50,7 @@ class Head:
                 f"head {self.name!r}: kind {self.kind!r} with classes {self.classes!r} (expected "
                 f"{wanted}). Leave kind out, or set it to '', to have it told by the classes."
             )
+        _ = self.answer  # which refuses what suits no answer of its kind
 
     @cached_property
     def answer(self) -> Answer:

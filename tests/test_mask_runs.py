@@ -1,0 +1,300 @@
+"""Runs whose answer is masks: learnt, exact through stops and workers, predicted, blended."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from mask_contests import CLASSES, TINY, draw, make_task, read, write
+
+import medkit as mk
+from medkit.images import crops, masks, rle
+from medkit.inference import predicting
+from medkit.runs.state import load_state, weights_hash
+from medkit.training import loop
+
+QUIET = {"num_workers": 0, "device": "cpu", "progress": False}
+CONFIG = mk.Config(
+    "shapes",
+    epochs=3,
+    seed=3,
+    ema_decay=0.8,
+    mixup=0.3,
+    drop_rate=0.1,
+    deep_supervision=1,
+    **{**TINY, "augment": "xray"},
+)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def task():
+    made = mk.add_task(make_task())
+    yield made
+    mk.datasets.TASKS.pop(made.name)
+
+
+@pytest.fixture(scope="module")
+def cases(task, tmp_path_factory):
+    return read(task, draw(tmp_path_factory.mktemp("data"), 16))
+
+
+@pytest.fixture(scope="module")
+def straight(cases, tmp_path_factory):
+    """A run without a stop."""
+    return mk.fit(CONFIG, cases, tmp_path_factory.mktemp("runs") / "straight", **QUIET)
+
+
+def held_out(run):
+    cases = run.cases()
+    return cases[cases["fold"] == run.fold]
+
+
+def result(run):
+    """All that must be equal bit for bit; the files of masks, too."""
+    names = ["history.csv", "predictions.csv", "best.safetensors"]
+    names += [path.relative_to(run.path) for path in sorted(run.path.glob("valid/*/*"))]
+    found = {str(name): (run.path / name).read_bytes() for name in names}
+    return {**found, "weights": weights_hash(load_state(run.last)[0])}
+
+
+class Stop(Exception):
+    pass
+
+
+@pytest.mark.parametrize(("epoch", "step", "workers"), [(0, 1, 1), (1, 0, 2), (2, 1, 0)])
+def test_a_stopped_run_goes_on_to_the_same_bits(
+    straight, cases, tmp_path, monkeypatch, epoch, step, workers
+):
+    whole = loop.Loop.train_step
+
+    def train_step(self, batch):
+        if (self.epoch, self.step) == (epoch, step):
+            raise Stop
+        return whole(self, batch)
+
+    with monkeypatch.context() as patched, pytest.raises(Stop):
+        patched.setattr(loop.Loop, "train_step", train_step)
+        patched.setattr(loop, "SAVES_APART", 0)
+        mk.fit(CONFIG, cases, tmp_path / "run", save_every_s=0, **QUIET)
+    run = mk.fit(CONFIG, cases, tmp_path / "run", **{**QUIET, "num_workers": workers})
+    assert result(run) == result(straight) and run.history["bit_exact"].all()
+
+
+def test_the_files_of_the_best_epoch_alone_are_kept(straight):
+    best = straight.history["valid_loss"].idxmin() + 1
+    assert [path.name for path in straight.path.glob("valid/*")] == [f"epoch{best:03d}"]
+    assert len(list(straight.path.glob("valid/*/*.safetensors"))) == len(held_out(straight))
+
+
+def test_what_is_validated_is_what_is_predicted_and_handed_in(straight, task):
+    cases = held_out(straight)
+    told = straight.history.iloc[straight.history["valid_loss"].idxmin()]
+    scores = mk.score(task, cases, straight.predictions)
+    assert scores["dice"] == pytest.approx(told["dice"], abs=1e-12)
+    predictions = mk.predict(straight, cases, **{"device": "cpu"})
+    assert mk.score(task, cases, predictions) == scores
+    table = task.submission_table(cases, predictions)
+    truth = task.true_table(cases)
+    found = [
+        rle.dice(rle.to_runs(a, None), rle.to_runs(b, None))
+        for a, b in zip(table["rle"], truth["rle"])
+    ]
+    assert np.mean(found) == pytest.approx(scores["dice"], abs=1e-12)
+
+
+def test_a_run_folder_that_was_moved_still_finds_its_files(straight, task, tmp_path):
+    shutil.copytree(straight.path, tmp_path / "elsewhere" / "run")
+    run = mk.Run(tmp_path / "elsewhere" / "run")
+    assert all(str(tmp_path) in file for file in run.predictions["file"])
+    assert mk.score(task, held_out(run), run.predictions)
+
+
+def test_data_that_was_moved_is_found_with_its_masks(straight, cases, tmp_path):
+    data = tmp_path / "moved"
+    shutil.copytree(straight.path.parents[1] / "data0", data)
+    moved = straight.cases(data=data)
+    assert moved["masks"].str.startswith(str(data)).all()
+    assert mk.tables.cases_hash(moved) == mk.tables.cases_hash(cases)
+    shutil.copytree(straight.path, tmp_path / "run")
+    mk.fit(CONFIG, cases, tmp_path / "run", data=data, **QUIET)
+
+
+def test_any_number_of_images_at_once_gives_the_same_masks(straight, task):
+    cases = held_out(straight)
+    some = mk.predict(straight, cases, batch_size=3, folder=straight.path / "a", device="cpu")
+    all_ = mk.predict(straight, cases, batch_size=8, folder=straight.path / "b", device="cpu")
+    assert (some["file"] != all_["file"]).all()
+    a, b = (mk.score(task, cases, table)["dice"] for table in (some, all_))
+    assert a == pytest.approx(b, abs=1e-3)
+
+
+def test_views_are_turned_back(straight, task):
+    cases = held_out(straight)
+    plain = mk.predict(straight, cases, device="cpu")
+    views = mk.predict(straight, cases, views="all", device="cpu")
+    assert plain["file"].iloc[0] != views["file"].iloc[0]
+    a, b = (mk.score(task, cases, table)["dice"] for table in (plain, views))
+    assert abs(a - b) < 0.2
+
+
+def test_a_picture_that_nobody_can_look_at_has_no_mask(straight, task):
+    cases = held_out(straight).copy()
+    cases["path"] = cases["path"].astype(object)
+    cases.loc[cases.index[0], "path"] = None
+    with pytest.warns(UserWarning, match="1 cases cannot be looked at"):
+        predictions = mk.predict(straight, cases, device="cpu")
+    assert predictions["file"].isna().sum() == 1
+    table = task.submission_table(cases, predictions)
+    assert (table[table["id"] == cases["id"].iloc[0]]["rle"] == "").all()
+
+
+def test_shapes_can_be_learnt(cases, task, tmp_path):
+    config = mk.Config("shapes", epochs=25, peak_lr=1e-2, **{**TINY, "image_size": 48})
+    run = mk.fit(config, cases, tmp_path / "run", **QUIET)
+    rows = held_out(run)
+    threshold = mk.choose_threshold(task, rows, run.predictions)
+    scores = mk.score(task, rows, run.predictions, threshold=threshold)
+    assert scores["disc_dice"] > 0.6 and scores["bar_dice"] > 0.6, scores
+
+
+def test_one_class_a_pixel(tmp_path):
+    folder = draw(tmp_path / "data", 12)
+    from mask_contests import planes
+
+    for number in range(12):
+        disc, bar, _ = planes(number, ((40, 56), (48, 32))[number % 2])
+        write(folder / "index" / f"p{number:02d}.png", np.where(bar, 2, disc).astype(np.uint8))
+    kind, files = "exclusive_masks", mk.MaskFiles()
+    task = mk.add_task(make_task("index", ("disc", "bar"), kind, files))
+    cases = mk.read_masks(task, folder / "images", folder / "index")
+    cases = mk.assign_folds(task, cases, n_folds=2, seed=0)
+    config = mk.Config("index", epochs=2, **TINY)
+    run = mk.fit(config, cases, tmp_path / "run", **QUIET)
+    mk.datasets.TASKS.pop("index")
+    assert {"dice", "iou", "disc_dice", "bar_dice"} <= set(run.history)
+    for id, file in run.predictions.itertuples(index=False):
+        found = crops.read(file, id=id, classes=("disc", "bar"))
+        size = found.size
+        both = [rle.to_mask(found.runs(name, crops.cut_of(0.5)), size) for name in found.classes]
+        assert (both[0] & both[1]).sum() == 0
+
+
+def test_a_batch_is_shown_to_the_model_with_its_masks(cases, task):
+    data = predicting.make_dataset(task, CONFIG, cases, progress=False)
+    item = data[0, 0, 3]
+    shape, truth = task.read_masks(cases.iloc[3].to_dict())
+    wanted = masks.to_bits([truth[name] for name in CLASSES], shape, 32)
+    assert np.array_equal(item.labels.numpy(), wanted)
+    moved = data.augmented("xray")[0, 0, 3]
+    assert moved.labels.shape == (32, 32, 1) and not np.array_equal(moved.labels.numpy(), wanted)
+    blind = predicting.make_dataset(task, CONFIG, cases.drop(columns="masks"), progress=False)
+    assert blind[0, 0, 3].labels.shape == (0,)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"cutmix": 0.5}, "cutmix=0.5 has no meaning where masks is masks of 3 classes"),
+        ({"peers": 2}, "peers=2 has no meaning"),
+        ({"teacher": "x"}, "teacher=.* has no meaning"),
+        ({"balanced": True}, "balanced=True"),
+        ({"label_smoothing": 0.1}, "label_smoothing=0.1 has no meaning"),
+        ({"loss": "class_balanced"}, "loss='class_balanced', and masks is masks of 3 classes"),
+        ({"model": "test_vit"}, "'test_vit' cannot be the encoder"),
+        ({"decoder_channels": (8, 8)}, "channels=.8, 8. do not fit"),
+        ({"decoder": "u-net"}, "there is no decoder 'u-net' .*unet"),
+        ({"best_by": "auc"}, "no score 'auc' to choose the best epoch by"),
+        ({"contrast": "clae"}, "there is no contrast 'clae'.*clahe"),
+    ],
+)
+def test_what_has_no_meaning_for_masks_is_refused(cases, tmp_path, change, words):
+    with pytest.raises(ValueError, match=words):
+        mk.fit(replace(CONFIG, **change), cases, tmp_path / "run", **QUIET)
+    assert not (tmp_path / "run").exists()
+
+
+def test_unlabelled_pictures_are_refused(cases, tmp_path):
+    lost = cases.copy()
+    lost.loc[3, "masks"] = None
+    with pytest.raises(ValueError, match=r"1 of \d+ cases have no masks.*notna"):
+        mk.fit(CONFIG, lost, tmp_path / "run", **QUIET)
+
+
+def test_masks_that_have_changed_are_refused(task, tmp_path):
+    folder = draw(tmp_path / "data", 8)
+    cases = read(task, folder)
+    write(folder / "masks" / "disc" / "p03.png", np.zeros((48, 32), np.uint8))
+    with pytest.raises(ValueError, match="1 of 8 cases have masks .*changed since the cases"):
+        mk.fit(CONFIG, cases, tmp_path / "run", **QUIET)
+
+
+# several models
+
+
+def test_a_vote_of_one_model_is_that_model(straight, task):
+    cases, one = held_out(straight), straight.predictions
+    soft = mk.blend(task, [one, one])
+    assert mk.score(task, cases, soft) == mk.score(task, cases, one)
+    hard = mk.blend(task, [one, one, one], how="hard")
+    assert mk.score(task, cases, hard) == pytest.approx(mk.score(task, cases, one), abs=0.02)
+
+
+def test_votes_are_counted_pixel_by_pixel(task, tmp_path):
+    rng = np.random.default_rng(0)
+    planes = rng.integers(0, 256, (3, 1, 10, 12), dtype=np.uint8)
+    planes[0, :, :4] = planes[2, :, :, 8:] = 0
+    tables = []
+    one = make_task("one", ("disc",))
+    for number, plane in enumerate(planes):
+        path = tmp_path / str(number) / "x.safetensors"
+        path.parent.mkdir()
+        crops.cropped("x", plane, (20, 24), ("disc",)).write(path)
+        tables.append(pd.DataFrame({"id": ["x"], "file": [str(path)]}))
+
+    def level(table):
+        found = crops.read(table["file"].iloc[0], id="x", classes=("disc",))
+        whole = np.zeros((10, 12), np.uint8)
+        crop = found.crops["disc"]
+        h, w = crop.levels.shape
+        whole[crop.y : crop.y + h, crop.x : crop.x + w] = crop.levels
+        return whole
+
+    soft = level(mk.blend(one, tables, weights=[1, 1, 2]))
+    assert np.abs(soft - (planes[0, 0] / 4 + planes[1, 0] / 4 + planes[2, 0] / 2)).max() <= 0.5
+    hard = level(mk.blend(one, tables, how="hard"))
+    assert np.array_equal(hard == 255, (planes[:, 0] >= 128).sum(0) >= 2)
+    tie = level(mk.blend(one, tables[:2], how="hard"))
+    assert np.array_equal(tie == 255, (planes[:2, 0] >= 128).all(0))  # half is no majority
+    with pytest.raises(ValueError, match="only how='soft' has a meaning|how='rank'"):
+        mk.blend(one, tables, how="rank")
+    other = tmp_path / "other.safetensors"
+    crops.cropped("x", np.full((1, 5, 6), 9, np.uint8), (20, 24), ("disc",)).write(other)
+    sizes = [tables[0], pd.DataFrame({"id": ["x"], "file": [str(other)]})]
+    with pytest.raises(ValueError, match="planes of .10, 12. pixels by one model and .5, 6. by"):
+        mk.blend(one, sizes)
+
+
+def test_weights_and_means_of_weights_work_for_masks(straight, cases, task, tmp_path):
+    runs = [straight, mk.fit(CONFIG, cases, tmp_path / "fold1", fold=1, **QUIET)]
+    table = mk.concat_predictions(runs)
+    found = mk.choose_weights(task, cases, [table, table], rounds=2)
+    assert found.nested_score == pytest.approx(mk.score(task, cases, table)["dice"], abs=1e-9)
+    soup = mk.soup(runs, tmp_path / "soup")
+    predictions = mk.predict(soup, cases, device="cpu")
+    assert 0 <= mk.score(task, cases, predictions)["dice"] <= 1
+
+
+def test_levels_of_masks_that_exclude_each_other_never_meet():
+    from medkit.inference.mask_answers import Exclusive
+
+    logits = torch.randn(4, 6, 9, 9, generator=torch.Generator().manual_seed(0))
+    logits[:, 1] = logits[:, 2]  # ties
+    levels = Exclusive.levels(logits).to(torch.int64)
+    top = levels.topk(2, dim=1).values
+    assert levels.shape == (4, 5, 9, 9) and int(top.sum(1).max()) <= 254
+    sure = levels.max(1).values >= 128
+    assert torch.equal(levels.argmax(1)[sure], (logits.argmax(1) - 1)[sure])
