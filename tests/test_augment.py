@@ -2,11 +2,13 @@ from __future__ import annotations
 
 import random
 
+import cv2
 import numpy as np
 import pytest
 import torch
 
 from medkit import seeding
+from medkit.images.masks import unpacked
 from medkit.loading.augment import RECIPES, blend, compose, draw_mix, make_transform, mirror
 
 IMAGE = np.random.default_rng(0).integers(0, 255, (32, 32, 3), dtype=np.uint8)
@@ -15,11 +17,11 @@ IMAGE = np.random.default_rng(0).integers(0, 255, (32, 32, 3), dtype=np.uint8)
 @pytest.mark.parametrize("recipe", RECIPES)
 def test_an_augmentation_is_a_function_of_its_key(recipe):
     transform = make_transform(recipe)
-    first = [transform(IMAGE, 7, 0, i) for i in range(6)]
+    first = [transform(IMAGE, 7, 0, i)[0] for i in range(6)]
     other = make_transform(recipe)
     for i in (5, 0, 3):
         random.random(), np.random.rand(), torch.rand(1)
-        assert np.array_equal(other(IMAGE, 7, 0, i), first[i])
+        assert np.array_equal(other(IMAGE, 7, 0, i)[0], first[i])
     assert all(image.shape == IMAGE.shape and image.dtype == np.uint8 for image in first)
     distinct = {image.tobytes() for image in first}
     assert len(distinct) == (1 if recipe == "none" else 6)
@@ -41,10 +43,10 @@ def test_an_unknown_recipe_is_refused():
 
 def test_only_allowed_flips_are_made():
     drawn = [mirror(IMAGE, ("horizontal",), seeding.generator("t", i)) for i in range(40)]
-    for image, mirrored in drawn:
+    for image, _, mirrored in drawn:
         assert np.array_equal(image, IMAGE[:, ::-1] if mirrored else IMAGE)
-    assert 8 < sum(mirrored for _, mirrored in drawn) < 32
-    still, mirrored = mirror(IMAGE, (), seeding.generator("t", 0))
+    assert 8 < sum(mirrored for _, _, mirrored in drawn) < 32
+    still, _, mirrored = mirror(IMAGE, (), seeding.generator("t", 0))
     assert np.array_equal(still, IMAGE) and not mirrored
 
 
@@ -81,7 +83,7 @@ def test_blending_is_linear():
 
 
 def test_an_augmentation_is_albumentations_and_lies_channel_by_channel():
-    image = make_transform("strong")(IMAGE, 1, 2, 3)
+    image, _ = make_transform("strong")(IMAGE, 1, 2, 3)
     steps = compose("strong")
     with seeding.reseeded(steps, "augment", 1, 2, 3):
         assert np.array_equal(image, steps(image=IMAGE)["image"])
@@ -93,7 +95,7 @@ def test_an_augmentation_leaves_torch_alone(monkeypatch):
     transform = make_transform("strong")
     monkeypatch.setattr(torch, "manual_seed", None)
     monkeypatch.setattr(torch, "set_rng_state", None)
-    assert transform(IMAGE, 1, 2, 3).shape == IMAGE.shape
+    assert transform(IMAGE, 1, 2, 3)[0].shape == IMAGE.shape
 
 
 def test_both_flips_are_those_of_numpy():
@@ -101,6 +103,49 @@ def test_both_flips_are_those_of_numpy():
         mirror(IMAGE, ("horizontal", "vertical"), seeding.generator("t", i)) for i in range(40)
     ]
     ways = {
-        (bool(m), bool(np.array_equal(i, (IMAGE[:, ::-1] if m else IMAGE)[::-1]))) for i, m in drawn
+        (bool(m), bool(np.array_equal(i, (IMAGE[:, ::-1] if m else IMAGE)[::-1])))
+        for i, _, m in drawn
     }
     assert len(ways) == 4
+
+
+def some_masks(classes, size=40):
+    """(size, size, classes) of overlapping discs, and their bits."""
+    rng, masks = np.random.default_rng(classes), np.zeros((size, size, classes), np.uint8)
+    for number in range(classes):
+        disc = np.zeros((size, size), np.uint8)
+        middle = tuple(int(v) for v in rng.integers(4, size - 4, 2))
+        cv2.circle(disc, middle, int(rng.integers(3, 12)), 1, -1)
+        masks[..., number] = disc
+    return masks, np.packbits(masks, axis=-1, bitorder="little")
+
+
+@pytest.mark.parametrize("classes", [1, 3, 29, 100])
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_bits_are_moved_as_each_mask_would_be(recipe, classes):
+    image = np.random.default_rng(1).integers(0, 255, (40, 40, 3), dtype=np.uint8)
+    masks, bits = some_masks(classes)
+    transform = make_transform(recipe)
+    for number in range(4):
+        shown, moved = transform(image, 5, 0, number, bits=bits)
+        assert moved.shape == bits.shape and moved.dtype == np.uint8
+        assert np.array_equal(shown, transform(image, 5, 0, number)[0])  # they change no picture
+        wanted = masks
+        if recipe != "none":
+            steps = compose(recipe)
+            with seeding.reseeded(steps, "augment", 5, 0, number):
+                wanted = steps(image=image, masks=list(masks.transpose(2, 0, 1)))["masks"]
+            wanted = np.stack(wanted, -1)
+        assert np.array_equal(unpacked(moved, classes), wanted)
+
+
+def test_bits_are_mirrored_with_their_picture():
+    masks, bits = some_masks(3)
+    image = np.repeat(255 * masks[..., :1], 3, 2)
+    seen = set()
+    for number in range(40):
+        rng = seeding.generator("t", number)
+        shown, moved, _ = mirror(image, ("horizontal", "vertical"), rng, bits=bits)
+        assert np.array_equal(unpacked(moved, 3)[..., 0] * 255, shown[..., 0])
+        seen.add(moved.tobytes())
+    assert len(seen) == 4

@@ -66,7 +66,9 @@ def test_instances_of_16_bits_are_one_class(case):
 def coco(folder, polygons, *, size=(40, 56), name="p00.png", **change):
     """A JSON as COCO has them; polygons are (class, [x, y, ...])."""
     record = {
-        "images": [{"id": 7, "file_name": f"some/where/{name}", "height": size[0], "width": size[1]}],
+        "images": [
+            {"id": 7, "file_name": f"some/where/{name}", "height": size[0], "width": size[1]}
+        ],
         "categories": [{"id": 3, "name": "disc"}, {"id": 5, "name": "bar"}],
         "annotations": [
             {"image_id": 7, "category_id": {"disc": 3, "bar": 5}[label], "segmentation": [points]}

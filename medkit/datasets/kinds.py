@@ -32,6 +32,7 @@ class Answer:
         words: what a label is, for messages.
         takes: the kinds of metrics that score it (`metrics.Metric.kind`).
         unit_columns: of a table of units, beside what all units have.
+        lies_in: what holds an answer: the "table" of predictions, or "files" that it names.
         outputs: how many numbers a model answers, of each case or each pixel of it.
         layout: of the table that is handed in, as far as it differs: fields of `Layout`.
         has_classes: whether a head of this kind has classes.
@@ -47,6 +48,7 @@ class Answer:
     is_probability: bool
     usual: tuple[str, ...]
     shown: tuple[str, ...]
+    lies_in = "table"
     layout: Mapping[str, Any] = {}
 
     def __init__(self, name: str, classes: Sequence[str]):
@@ -67,6 +69,9 @@ class Answer:
     def values(self, units: pd.DataFrame) -> np.ndarray:
         """(N, ...) what was predicted of each unit, as `chosen` and `guesses` take it."""
         return units[list(self.columns)].to_numpy(float)
+
+    def check_learnt(self, cases: pd.DataFrame) -> None:
+        """Refuse cases from which nothing can be learnt; those without a label are passed over."""
 
     def chances(self, codes: np.ndarray) -> np.ndarray:
         """Refused: only classes can be drawn equally often."""
@@ -251,7 +256,7 @@ class MaskAnswer(Answer):
 
     has_classes, is_probability = True, False
     takes = ("areas",)
-    columns = ("file",)
+    columns, lies_in = ("file",), "files"
     unit_columns = ("class", "area", "overlap")
     labels = ()
     usual = shown = ("dice", "iou")
@@ -325,6 +330,19 @@ class MaskAnswer(Answer):
     def missing(self, labels: pd.Series) -> list[str]:
         """Nothing: that a file lacks a class is told when it is read."""
         return []
+
+    def check_learnt(self, cases: pd.DataFrame) -> None:
+        """Refuse cases without masks.
+
+        Raises:
+            ValueError: naming some.
+        """
+        lost = list(cases["id"][cases[self.name].isna()])
+        if lost:
+            raise ValueError(
+                f"fit: {len(lost)} of {len(cases)} cases have no masks, e.g. {lost[:3]}. Leave "
+                f"them out: cases[cases[{self.name!r}].notna()]."
+            )
 
     def strata(self, labels: pd.Series) -> pd.Series:
         """Nothing that folds could be balanced by."""

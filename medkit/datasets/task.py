@@ -27,7 +27,7 @@ METHODS = ("inspect", "to_units", "score_units", "score", "submission_table", "d
 
 
 class Usual(NamedTuple):
-    """What a contest does with a kind of answer, unless it says otherwise; its task stands first."""
+    """What a contest does with a kind of answer unless it says more; its task stands first."""
 
     to_units: Callable[..., pd.DataFrame]  # cases, predictions -> units
     score_units: Callable[..., dict[str, float]]  # units, threshold -> {name: value}
@@ -35,13 +35,9 @@ class Usual(NamedTuple):
     true_table: Callable[..., pd.DataFrame]  # labelled cases -> `id` of each row, and what is true
 
 
-_TABLE = Usual(usual.cases_as_units, usual.class_scores, usual.case_table, usual.true_table)
-_MASKS = Usual(masks.mask_units, masks.mask_scores, masks.mask_table, masks.true_table)
-USUAL = {  # of each kind of answer
-    "classes": _TABLE,
-    "number": _TABLE,
-    "masks": _MASKS,
-    "exclusive_masks": _MASKS,
+USUAL = {  # by `Answer.lies_in`
+    "table": Usual(usual.cases_as_units, usual.class_scores, usual.case_table, usual.true_table),
+    "files": Usual(masks.mask_units, masks.mask_scores, masks.mask_table, masks.true_table),
 }
 
 
@@ -139,13 +135,17 @@ class Task(TaskData):
             raise ValueError(f"task {self.name!r} draws no stand-in. Use its real pictures.")
         self.own["draw"](folder, **options)
 
+    @property
+    def _usual(self) -> Usual:
+        return USUAL[self.scored.answer.lies_in]
+
     def to_units(
         self, cases: pd.DataFrame, predictions: pd.DataFrame | None = None
     ) -> pd.DataFrame:
         """One row for each thing that the contest scores."""
         if "to_units" in self.own:
             return self.own["to_units"](cases, predictions)
-        return USUAL[self.scored.kind].to_units(self, cases, predictions)
+        return self._usual.to_units(self, cases, predictions)
 
     def score_units(
         self, units: pd.DataFrame, threshold: Threshold | None = None
@@ -158,7 +158,7 @@ class Task(TaskData):
         given = () if threshold is None else (threshold,)
         if "score_units" in self.own:
             return self.own["score_units"](units, *given)
-        return USUAL[self.scored.kind].score_units(self, units, *given)
+        return self._usual.score_units(self, units, *given)
 
     def score(
         self,
@@ -195,11 +195,11 @@ class Task(TaskData):
         given = {} if threshold is None else {"threshold": threshold}
         if "submission_table" in self.own:
             return self.own["submission_table"](cases, predictions, **given)
-        return USUAL[self.scored.kind].submission_table(self, cases, predictions, **given)
+        return self._usual.submission_table(self, cases, predictions, **given)
 
     def true_table(self, cases: pd.DataFrame) -> pd.DataFrame:
         """`id`, by which a row of what is handed in is known, and what is true of each."""
-        return USUAL[self.scored.kind].true_table(self, cases)
+        return self._usual.true_table(self, cases)
 
     def read_masks(self, case: Mapping[str, Any]) -> tuple[tuple[int, int], dict[str, Any]]:
         """Height and width of a case's picture, and the runs of each class, row by row."""

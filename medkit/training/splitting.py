@@ -50,6 +50,7 @@ def _check_classes(task: Task, rows: pd.DataFrame, side: str) -> None:
                 f"(found {list(rows.columns)}). Read them with the same task."
                 f"{did_you_mean(head.name, rows)}"
             )
+        head.answer.check_learnt(rows)
         labels = rows[head.name].dropna()
         missing, is_empty = head.answer.missing(labels), not len(labels)
         if missing and not is_empty and len(head.columns) > 2 and side.startswith("fold"):
