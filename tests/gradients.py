@@ -12,12 +12,12 @@ INEXACT = (  # beginnings, from the documentation of torch.use_deterministic_alg
 
 
 def backward_names(answer: torch.Tensor) -> set[str]:
-    """Names of all operations behind an answer."""
+    """Names of all operations behind an answer, such as "Add"."""
     ahead, names = [answer.grad_fn], {}
     while ahead:
         node = ahead.pop()
         if node is not None and node not in names:
-            names[node] = node.name()
+            names[node] = node.name().split("Backward")[0]
             ahead += [other for other, _ in node.next_functions]
     return set(names.values())
 

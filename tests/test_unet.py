@@ -39,6 +39,7 @@ def shapes(answers):
 @pytest.mark.parametrize("name", FAMILIES)
 def test_every_family_answers_at_any_size_and_learns_everywhere(name, nested):
     model = UNet(name, 3, nested=nested, deep=2, **SMALL)
+    assert all(module.training for module in model.modules())
     answers = model(pictures(75, 33))
     assert shapes(answers) == [(2, 3, 75, 33), (2, 3, 38, 17), (2, 3, 19, 9)]
     sum(logits.square().mean() for logits in answers).backward()
@@ -95,10 +96,8 @@ def test_every_gradient_repeats_on_a_gpu(name):
     answers = UNet(name, 2, nested=True, deep=1, drop_rate=0.1, **SMALL)(images)
     assert inexact(sum(logits.sum() for logits in answers)) == []
     bilinear = interpolate(images, scale_factor=2, mode="bilinear")
-    assert inexact(pad(bilinear, (0, 0, 0, 1), mode="replicate")) == [
-        "ReplicationPad2DBackward0",
-        "UpsampleBilinear2DBackward0",
-    ]
+    found = inexact(pad(bilinear, (0, 0, 0, 1), mode="replicate"))
+    assert found == ["ReplicationPad2D", "UpsampleBilinear2D"]
 
 
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
