@@ -181,7 +181,7 @@ def _check_same(folder: Path, facts: Mapping[str, Any], cases: pd.DataFrame) -> 
     changed = [
         f"{part}: {name} {old.get(name)!r} saved, {new.get(name)!r} asked"
         for part, old, new in (
-            ("config", saved["config"], now["config"]),
+            ("config", Config.from_dict(saved["config"]).to_dict(), now["config"]),
             ("space", saved["space"], now["space"]),
         )
         for name in {**old, **new}
