@@ -39,6 +39,19 @@ CONFIG = mk.Config(
     drop_rate=0.2,
     drop_path_rate=0.1,
 )
+MASKS = mk.Config(
+    "handbone",
+    model="test_resnet",
+    image_size=32,
+    epochs=8,
+    batch_size=4,
+    seed=5,
+    augment="xray",
+    mixup=0.2,
+    ema_decay=0.9,
+    loss="cross_entropy_dice",
+    decoder_channels=(16, 16, 8, 8, 8),
+)
 PER_RUN = 20  # kills before a run may end
 TRAIN = """
 import sys, warnings
@@ -60,15 +73,16 @@ def start(run, workers, threads=1):
     return subprocess.Popen(command, start_new_session=True)
 
 
-def begin(folder, cases):
+def begin(folder, cases, config):
     """A run folder in which nothing is trained yet."""
-    task = mk.get_task("caries")
-    return open_folder(Path(folder), task, CONFIG, cases, data=data_folder(cases), fold=0)
+    task = mk.get_task(config.task)
+    return open_folder(Path(folder), task, config, cases, data=data_folder(cases), fold=0)
 
 
 def result(run):
-    """All that must be equal bit for bit."""
-    names = ("history.csv", "predictions.csv", "best.safetensors")
+    """All that must be equal bit for bit; of masks their files, too."""
+    names = ["history.csv", "predictions.csv", "best.safetensors"]
+    names += sorted(path.relative_to(run.path) for path in run.path.glob("valid/*/*"))
     weights = weights_hash(load_state(run.last)[0])
     return weights, [(run.path / name).read_bytes() for name in names]
 
@@ -97,14 +111,14 @@ def train_and_kill(run, kills, moments):
     return hit
 
 
-def soak(cases, folder, kills, seed=0):
+def soak(cases, folder, kills, seed=0, config=CONFIG):
     """Runs killed until there were `kills`, each compared with the one that was not killed."""
     moments = random.Random(seed)
-    straight = begin(folder / "straight", cases)
+    straight = begin(folder / "straight", cases, config)
     assert start(straight, 0).wait(300) == 0
     wanted, done = result(straight), 0
     for number in range(10**6):
-        run = begin(folder / f"killed-{number}", cases)
+        run = begin(folder / f"killed-{number}", cases, config)
         done += train_and_kill(run, min(PER_RUN, kills - done), moments)
         assert result(run) == wanted, f"{run.path}: other bits than the run that was not killed"
         assert run.history["bit_exact"].all()
@@ -114,6 +128,14 @@ def soak(cases, folder, kills, seed=0):
 
 def test_kills_at_random_moments_do_not_change_a_bit(cases, tmp_path):
     assert soak(cases, tmp_path, 2) == 2
+
+
+@pytest.mark.slow
+def test_kills_do_not_change_a_bit_of_masks(tmp_path):
+    task = mk.get_task("handbone")
+    task.draw(tmp_path / "data", n_train=12, n_test=1, size=64)
+    cases = mk.assign_folds(task, task.read(tmp_path / "data", "train"), n_folds=3, seed=1)
+    assert soak(cases, tmp_path, 6, config=MASKS) == 6
 
 
 @pytest.mark.slow
