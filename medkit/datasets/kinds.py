@@ -73,6 +73,10 @@ class Answer:
     def check_learnt(self, cases: pd.DataFrame) -> None:
         """Refuse cases from which nothing can be learnt; those without a label are passed over."""
 
+    def unlabelled(self, cases: pd.DataFrame) -> pd.DataFrame:
+        """Cases of which units are made without reading labels that it takes time to read."""
+        return cases
+
     def chances(self, codes: np.ndarray) -> np.ndarray:
         """Refused: only classes can be drawn equally often."""
         raise ValueError(
@@ -282,6 +286,10 @@ class MaskAnswer(Answer):
     @property
     def outputs(self) -> int:
         return len(self.classes)
+
+    def unlabelled(self, cases: pd.DataFrame) -> pd.DataFrame:
+        """Cases without the files that hold their true masks."""
+        return cases.drop(columns=MASKS, errors="ignore")
 
     def codes(self, labels: pd.Series) -> np.ndarray:
         """(N,) float: 1 where there is a file of masks, not a number where there is none."""

@@ -10,11 +10,10 @@ from typing import Sequence
 
 import numpy as np
 
-from medkit.images.rle_texts import check_base, named, read, sizes_of, written
+from medkit.images.rle_texts import BLOCK, check_base, named, read, sizes_of, written
 
 Runs = np.ndarray  # (2 n,) int64: start, end, start, end ... from 0 on, sorted, none touching
 MANY = 20_000  # runs from which on a mask is filled all at once
-BLOCK = 64  # texts read at once: their numbers fit a processor's cache
 WHOLE = 2**40  # parts of a vote: as whole numbers, weights add up the same in any order
 
 

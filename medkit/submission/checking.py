@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import csv as csv_reader
-import io
 import json
 import re
+import threading
 from collections import Counter
 from pathlib import Path
-from typing import Any, Sequence
+from typing import Any, Iterator, Sequence
 
 from medkit import files
 from medkit.datasets.task import Layout
-from medkit.submission.cells import CHECKS, NAMED, held, wrong_cells
+from medkit.submission.cells import CHECKS, NAMED, are_runs, held, wrong_cells
 
 EMPTY = {"", "nan", "<na>", "none", "null"}  # how tables write that there is nothing
+ANY_LENGTH = 2**31 - 1  # of a cell, as far as Python goes
+
+_limit = threading.Lock()  # of cells: one for all that Python reads
 
 
 def check_submission(csv: Path | str) -> list[str]:
@@ -37,7 +40,7 @@ def check_submission(csv: Path | str) -> list[str]:
         rows, problems = with_keys(rows, expected, layout)
         problems = problems or check_rows(rows, expected)
         problems = problems or (_out_of_order(rows, expected) if layout.by_row else [])
-        notes += [_one_class(rows), _ends(csv)]
+        notes += [_one_class(rows, expected), _ends(csv)]
     if problems:
         raise ValueError(f"{csv.name} would be refused: {' '.join(problems)}")
     told = _unchecked(csv) if expected is None else _checked(csv, rows, expected, layout)
@@ -53,12 +56,12 @@ def _checked(
     csv: Path, rows: Sequence[Sequence[str]], expected: dict[str, Any], layout: Layout
 ) -> list[str]:
     """What a person is told of a table that is as it must be."""
-    unknown = CHECKS[held(expected)].note
+    cell = CHECKS[held(expected)]
     checked = ["ids" if layout.key_columns else "lines"]
     checked += ["their order"] * bool(layout.key_columns and layout.by_row)
-    checked += [] if unknown else ["labels"]
+    checked += [cell.checked] if cell.checked else []
     keyed = " and ".join(filter(None, [", ".join(checked[:-1]), checked[-1]]))
-    notes = [unknown]
+    notes = [cell.note]
     if not layout.by_row and _out_of_order(rows, expected):
         notes.append("Its rows are in another order; the contest goes by their ids.")
     notes.append(f"All {len(rows) - 1} {keyed} are as {expected['task']} wants.")
@@ -89,21 +92,23 @@ def check_rows(rows: Sequence[Sequence[str]], expected: dict[str, Any] | None) -
     doubled = [name for name, count in Counter(ids).items() if count > 1]
     if doubled:
         problems.append(f"{len(doubled)} ids stand more than once, e.g. {doubled[:NAMED]}.")
+    answers = [row[-1] for row in body]
+    last = len(header) - CHECKS[held(expected, answers)].may_be_empty  # of what must hold something
     nothing = EMPTY - {str(label).lower() for label in (expected or {}).get("labels") or ()}
-    empty = [row[0] for row in body if any(c.strip().lower() in nothing for c in row[1:])]
+    empty = [row[0] for row in body if any(c.strip().lower() in nothing for c in row[1:last])]
     if empty:
         problems.append(f"{len(empty)} rows have an empty cell, e.g. {empty[:NAMED]}.")
-    if expected is not None:
-        problems += _wrong_ids(ids, expected) + wrong_cells([row[-1] for row in body], expected)
-    return problems
+    problems += [] if expected is None else _wrong_ids(ids, expected)
+    return problems + wrong_cells(answers, expected, ids)
 
 
 def with_keys(
     rows: list[list[str]], expected: dict[str, Any] | None, layout: Layout
 ) -> tuple[list[list[str]], list[str]]:
     """Rows with a header and one id in front, however the contest wants them written."""
-    if expected is None:
-        return rows, []
+    if expected is None:  # masks are named by all that stands before them, all else by one id
+        keys = len(rows[0]) - 1 if are_runs([row[-1] for row in rows[1:]]) else 1
+        return [rows[0], *([row_key(row, keys), *row[1:]] for row in rows[1:])], []
     ids = expected["ids"]
     if layout.key_columns == 0:
         body = rows[layout.header :]
@@ -160,9 +165,36 @@ def _rows(csv: Path, separator: str = ",") -> tuple[list[list[str]], list[str]]:
     if re.search(r"\r(?!\n)", text):
         return [], ["Some of its lines end in \\r alone; end them with \\n."]
     try:
-        return [row for row in csv_reader.reader(io.StringIO(text), delimiter=separator) if row], []
+        return csv_rows(text, separator), []
     except csv_reader.Error as error:
         return [], [f"It is not a CSV ({error}); end its lines with \\n."]
+
+
+def csv_rows(text: str, separator: str, *, longest: int = ANY_LENGTH) -> list[list[str]]:
+    """The rows of a CSV in which there is something, as text.
+
+    Args:
+        longest: characters that a cell may have; the runs of a mask are often more than Python's
+            own 131,072.
+
+    Raises:
+        csv.Error: it is none.
+    """
+    with _limit:
+        before = csv_reader.field_size_limit(longest)
+        try:
+            return [row for row in csv_reader.reader(_lines(text), delimiter=separator) if row]
+        finally:
+            csv_reader.field_size_limit(before)
+
+
+def _lines(text: str) -> Iterator[str]:
+    """Lines with their ends; io.StringIO would take four bytes a character."""
+    first = 0
+    while first < len(text):
+        last = text.find("\n", first) + 1 or len(text)
+        yield text[first:last]
+        first = last
 
 
 def charset(data: bytes) -> str:
@@ -175,11 +207,11 @@ def charset(data: bytes) -> str:
         return "latin-1"
 
 
-def _one_class(rows: Sequence[Sequence[str]]) -> str:
+def _one_class(rows: Sequence[Sequence[str]], expected: dict[str, Any] | None) -> str:
     labels = {row[-1] for row in rows[1:]}
     if len(labels) > 1 or len(rows) < 3:
         return ""
-    return f"Careful: every row has the label {labels.pop()!r}."
+    return f"Careful: {CHECKS[held(expected, list(labels))].alike(labels.pop())}."
 
 
 def _ends(csv: Path) -> str:

@@ -11,7 +11,7 @@ import pandas as pd
 from medkit import files, tables
 from medkit.datasets.kinds import Threshold
 from medkit.datasets.task import Task, check_task
-from medkit.submission.cells import labels_of
+from medkit.submission.cells import labels_of, row_of
 from medkit.submission.checking import expected_path, row_key
 from medkit.submission.held_out import held_out_of, local_score, run_name, runs_of
 
@@ -40,7 +40,7 @@ def write_submission(
 
     Returns:
         The path of the CSV. `<name>.json` beside it holds task, ids in order, labels, hash, runs
-        and the held-out score.
+        and the held-out score; for masks also the size of each picture.
 
     Raises:
         ValueError: for a name that a run folder needs for itself, or runs that are none, that
@@ -60,7 +60,7 @@ def write_submission(
     text = written.to_csv(
         index=False, header=layout.header, sep=layout.separator, lineterminator="\n"
     )
-    units = task.to_units(cases, predictions)
+    units = task.to_units(task.scored.answer.unlabelled(cases), predictions)
     runs = runs_of(run, task)
     expected = {
         "task": task.name,
@@ -74,6 +74,7 @@ def write_submission(
         "runs": [str(run.path) for run in runs],
         **local_score(task, held_out or held_out_of(runs), threshold),
         "filled": [str(name) for name in units["id"][~units["seen"]]],
+        **row_of(layout).facts(cases),
     }
     files.write_whole(path, text)
     files.write_json(expected_path(path), expected)
@@ -83,11 +84,13 @@ def write_submission(
 def write_answers(task: Task, cases: pd.DataFrame, path: Path | str) -> Path:
     """Write the true labels of labelled cases as the practice leaderboard wants them.
 
+    Those of masks are runs; `pixels` beside them says how large each picture is.
+
     Raises:
         ValueError: when a unit has no label.
     """
     check_task(task, "write_answers")
-    tables.write_csv(task.true_table(cases), path)
+    tables.write_csv(row_of(task.layout).with_facts(task.true_table(cases), cases), path)
     return Path(path)
 
 
