@@ -17,6 +17,7 @@ from medkit.leaderboard.store import Member, Store, Team, told
 
 BACK = timedelta(seconds=5)  # a clock that is set right by a little is no clock that moved back
 AT_ONCE = 50  # submissions that are held in memory
+AT_ONCE_BYTES = 400_000_000  # of these together, as far as they are more than one
 log = logging.getLogger(__name__)
 
 
@@ -109,9 +110,10 @@ class Board:
 
     def _score_waiting(self) -> None:
         """Score all that waits, in the order of receipt."""
+        at_once = max(1, min(AT_ONCE, AT_ONCE_BYTES // self.most_bytes))
         with self._scoring:
             while True:
-                waiting = self.store.unscored(AT_ONCE)
+                waiting = self.store.unscored(at_once)
                 if not waiting:
                     return
                 self.store.set_scores([self._scored(name, csv) for name, csv in waiting])

@@ -20,6 +20,7 @@ from medkit.tables import read_csv
 
 SETTINGS, ANSWERS, STORE = "contest.json", "answers.csv", "contest.sqlite"
 LOCK = "server.lock"
+PIXELS = "pixels"  # the column that says how large a row's picture is
 COUNTS = ("best", "last")
 
 
@@ -153,7 +154,10 @@ def held(folder: Path | str) -> Iterator[None]:
 def read_answers(
     path: Path | str, id_column: str | None = None, label_column: str | None = None
 ) -> list[list[str]]:
-    """The header and the rows of (id, label), as text."""
+    """The header and the rows of (id, label), as text; labels may be empty.
+
+    A column `pixels` comes third where there is one.
+    """
     header = list(read_csv(path).columns)
     if len(header) < 2:
         raise ValueError(f"{path}: columns {header} (expected an id and a label).")
@@ -161,9 +165,10 @@ def read_answers(
     missing = [name for name in names if name not in header]
     if missing:
         raise ValueError(f"{path}: no column {missing[0]!r} (found {header}).")
-    table = read_csv(path, text=names)[names]
-    rows = [[str(cell) for cell in row] for row in table.to_numpy().tolist()]
-    empty = [row[0] for row, lost in zip(rows, table.isna().any(axis=1)) if lost]
+    names += [PIXELS] * (PIXELS in header and PIXELS not in names)
+    table = read_csv(path, text=names)[names].astype(object)
+    rows = [[str(cell) for cell in row] for row in table.where(table.notna(), "").to_numpy()]
+    empty = [f"row {k}" for k, row in enumerate(rows, 1) if not row[0]]
     doubled = [name for name, count in Counter(row[0] for row in rows).items() if count > 1]
     for names_of, what in ((empty, "have an empty cell"), (doubled, "stand more than once")):
         if names_of:

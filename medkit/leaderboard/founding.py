@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Mapping, Sequence
 
@@ -16,6 +17,8 @@ from medkit.leaderboard.contest import (
 )
 from medkit.leaderboard.reading import READERS, likely, taken
 from medkit.leaderboard.scoring import Answers
+
+MOST_UPLOAD = 500_000_000  # bytes, whatever the answers
 
 
 def new_contest(
@@ -48,6 +51,9 @@ def new_contest(
         raise ValueError(
             f"{answers}: its own labels cannot be scored ({why}). Name other metrics."
         ) from error
+    if "most_bytes" not in rules:  # more than the longest table, so that who sends it hears why
+        most = min(MOST_UPLOAD, 3 * known.longest)
+        contest = replace(contest, most_bytes=max(contest.most_bytes, most))
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     write_answer_table(folder, table)
     write_contest(contest, folder)
@@ -65,13 +71,16 @@ def _completed(rules: Mapping[str, Any], table: Sequence[Sequence[str]]) -> dict
     is_own = task is not None and "score_units" in task.own
     if not rules.get("metrics") and not is_own:
         rules["metrics"] = READERS[likely(task, found)].usual(labels)
-    metrics = rules.get("metrics", ())
-    if metrics and not READERS[taken(metrics, task, labels)].names_labels:
+    metrics, columns = rules.get("metrics", ()), table[0][:2]
+    reader = READERS[taken(metrics, task, labels)]
+    if metrics and not reader.names_labels:
         labels = []
+    if task is None:  # a task's table may name its columns as it likes
+        columns = reader.columns(columns, [row[0] for row in table[1:]])
     rules.setdefault("seed", secrets.randbelow(2**53))
     return {
         "name": task.title if task else "medkit",
-        "columns": table[0],
+        "columns": columns,
         "labels": labels,
         **rules,
     }

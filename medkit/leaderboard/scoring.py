@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import csv
 import hashlib
-import io
 import json
 import math
 import re
 from dataclasses import asdict
+from functools import cached_property
 from itertools import chain
 from pathlib import Path
 from typing import Sequence
@@ -22,9 +22,9 @@ from medkit.leaderboard.contest import Contest
 from medkit.leaderboard.reading import read_truth
 from medkit.leaderboard.refusing import Refused
 from medkit.metrics import METRICS
-from medkit.submission.checking import charset, check_rows, with_keys
+from medkit.submission.checking import charset, check_rows, csv_rows, with_keys
 
-MOST_CELL = 200  # characters
+PYTHONS_CELL = 131_072  # characters, from which on the csv module takes a table for none
 OWN_BYTES = 64  # a row, of what a task's own table holds between id and answer
 
 
@@ -41,13 +41,22 @@ class Answers:
 
     def __init__(self, contest: Contest, table: Sequence[Sequence[str]], path: Path | str):
         self.contest, self.task = contest, get_task(contest.task) if contest.task else None
-        self.layout = self.task.layout if self.task else Layout()
         self.ids, self.labels = [row[0] for row in table[1:]], [row[1] for row in table[1:]]
-        self.reader = read_truth(contest, self.task, self.labels, path)
-        self.is_public = split(self.ids, self.reader.strata, contest.public_share, contest.seed)
+        self.reader = read_truth(contest, self.task, self.ids, self.labels, path)
+        # Of masks without a task nobody knows whether the first pixel is 0 or 1.
+        keys = len(contest.columns) - 1 if self.reader.cell else 1
+        self.layout = self.task.layout if self.task else Layout(key_columns=keys, base=0)
+        self.groups = self.ids
+        if self.layout.key_columns > 1:  # an image's rows are all public, or all private
+            self.groups = [name.partition(",")[0] for name in self.ids]
+        share, seed = contest.public_share, contest.seed
+        self.is_public = split(self.ids, self.reader.strata, share, seed, groups=self.groups)
         self._check_split(path)
-        self._expected = {"columns": list(contest.columns), "ids": self.ids}
+        layout = {"answer": self.reader.cell, "base": self.layout.base}
+        self._expected = {"columns": list(contest.columns), "ids": self.ids, "layout": layout}
         self._expected["labels"] = list(contest.labels)
+        if self.task is not None:
+            self._expected["sizes"] = pixels_told(table, path)
 
     @property
     def fingerprint(self) -> str:
@@ -56,22 +65,23 @@ class Answers:
         rules = {
             name: facts[name] for name in ("labels", "task", "metrics", "public_share", "seed")
         }
-        text = json.dumps([rules, self.ids, self.labels], sort_keys=True)
+        by_group = ["by group"] * (self.groups is not self.ids)  # once such rows were split too
+        text = json.dumps([rules, self.ids, self.labels, *by_group], sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()
 
     @property
     def longest(self) -> int:
-        """Bytes of the longest table that is right."""
+        """Bytes of the longest table that is right, or of masks, that could be meant."""
         own = OWN_BYTES if self.task is not None else 0
         answer = self.reader.longest + own + 8  # quotes, \r\n
         rows = sum(len(name.encode()) + answer for name in self.ids)
         return rows + len(",".join(self.contest.columns).encode()) + own + 8
 
-    @property
+    @cached_property
     def greater_is_better(self) -> bool:
         if self.contest.metrics:
             return METRICS[self.contest.metrics[0]].greater_is_better
-        own = next(iter(self._task_scores(self.reader.truth, np.ones(len(self.ids), bool))))
+        own = next(iter(self._task_scores(self.reader.perfect, np.ones(len(self.ids), bool))))
         return self.task.greater_is_better(own)
 
     def check(self, data: bytes) -> list[str]:
@@ -81,15 +91,14 @@ class Answers:
             Refused: with every problem of the file.
         """
         rows = self._parse(data)
-        problems: list[str] = []
+        rows, problems = with_keys(rows, self._expected, self.layout)
         if self.task is not None:
-            rows, problems = with_keys(rows, self._expected, self.layout)
             rows = self._ids_and_answers(rows)
         problems = problems or check_rows(rows, self._expected)
-        problems = problems or self.reader.problems([row[1] for row in rows[1:]])
+        problems = problems or self.reader.problems([row[-1] for row in rows[1:]])
         if problems:
             raise Refused(f"채점할 수 없습니다. {' '.join(problems)}")
-        given = {row[0]: row[1] for row in rows[1:]}
+        given = {row[0]: row[-1] for row in rows[1:]}
         return [given[name] for name in self.ids]
 
     def score(self, guesses: Sequence[str]) -> dict[str, dict[str, float]]:
@@ -118,9 +127,9 @@ class Answers:
     def _task_scores(self, guesses: np.ndarray, rows: np.ndarray) -> dict[str, float]:
         """The task's own scores of answers as the reader gives them."""
         units = pd.DataFrame({"id": np.array(self.ids, object)[rows], "seen": True})
-        units["group"] = units["id"]
-        for name, values in self.reader.units(self.task.scored, guesses, rows).items():
-            units[name] = values
+        units["group"] = np.array(self.groups, object)[rows]
+        told = self.reader.units(self.task.scored, self.ids, guesses, rows)
+        units = units.assign(**told)
         return self.task.score_units(units, 0.5)
 
     def _ids_and_answers(self, rows: list[list[str]]) -> list[list[str]]:
@@ -157,32 +166,62 @@ class Answers:
         if text.count("\n") > most or separators > most * (len(self.contest.columns) + 10):
             raise _bad(f"The file is far larger than {len(self.ids)} rows of 2 cells.")
         try:
-            reader = csv.reader(io.StringIO(text), delimiter=self.layout.separator)
-            rows = [row for row in reader if row]
+            longest = max(PYTHONS_CELL, self.reader.most_cell)
+            rows = csv_rows(text, self.layout.separator, longest=longest)
         except csv.Error as error:
             raise _bad(f"The file is not a CSV ({error}).") from error
         longest = max(map(len, chain.from_iterable(rows)), default=0)
-        if longest > MOST_CELL:
-            raise _bad(f"A cell holds {longest} characters (expected at most {MOST_CELL}).")
+        most = self.reader.most_cell
+        if longest > most:
+            raise _bad(f"A cell holds {longest} characters (expected at most {most}).")
         if not rows:
             raise _bad("The file is empty.")
         return rows
 
 
-def split(ids: Sequence[str], strata: np.ndarray, share: float, seed: int) -> np.ndarray:
+def split(
+    ids: Sequence[str],
+    strata: np.ndarray,
+    share: float,
+    seed: int,
+    *,
+    groups: Sequence[str] | None = None,
+) -> np.ndarray:
     """(N,) which rows are public: the share of each stratum, the same ones for ever.
 
     By hashes of the ids, so that neither their order nor a library's version changes it.
+
+    Args:
+        groups: what each row must not be parted from, by default nothing. A group goes by the
+            least of its ids, and its stratum is the sum of its rows'.
     """
-    keys = [hashlib.sha256(f"{seed}:{name}".encode()).digest() for name in ids]
+    members: dict[str, list[int]] = {}
+    for row, group in enumerate(ids if groups is None else groups):
+        members.setdefault(group, []).append(row)
+    alike: dict[int, list[tuple[bytes, list[int]]]] = {}
+    for rows in members.values():
+        key = hashlib.sha256(f"{seed}:{min(ids[row] for row in rows)}".encode()).digest()
+        alike.setdefault(int(strata[rows].sum()), []).append((key, rows))
     is_public = np.zeros(len(ids), bool)
-    for stratum in np.unique(strata):
-        rows = sorted(np.flatnonzero(strata == stratum), key=keys.__getitem__)
-        count = len(rows) if share == 1 else round(share * len(rows))
-        if share < 1 and len(rows) > 1:
-            count = min(max(count, 1), len(rows) - 1)
-        is_public[rows[:count]] = True
+    for found in alike.values():
+        count = len(found) if share == 1 else round(share * len(found))
+        if share < 1 and len(found) > 1:
+            count = min(max(count, 1), len(found) - 1)
+        for _, rows in sorted(found)[:count]:
+            is_public[rows] = True
     return is_public
+
+
+def pixels_told(table: Sequence[Sequence[str]], path: Path | str) -> dict[str, list[int]]:
+    """Pixels of the picture of each row of `read_answers`, where the table says so."""
+    told = {row[0]: row[2] for row in table[1:] if len(row) > 2 and row[2]}
+    odd = [name for name, text in told.items() if not re.fullmatch(r"\d{1,12}", text)]
+    if odd:
+        raise ValueError(
+            f"{path}: pixels of {odd[0]!r} are {told[odd[0]]!r} (expected height times width of its "
+            "picture). Make it with medkit.write_answers(task, cases, path)."
+        )
+    return {name: [int(text)] for name, text in told.items()}
 
 
 def _bad(sentence: str) -> Refused:
