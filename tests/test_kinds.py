@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from drawn_masks import draw, mask_task
 
 import medkit as mk
 from medkit.datasets.kinds import KINDS
@@ -29,7 +30,13 @@ TABLES = {  # what each layer knows of a kind of answer
     "training.losses": "LOSSES",
     "show.kinds": "SHOWN",  # how labels and answers stand in figures
 }
-CELLS = {"classes": "label", "number": "number"}  # what its cell holds in a table handed in
+CELLS = {  # what its cell holds in a table handed in
+    "classes": "label",
+    "number": "number",
+    "masks": "runs",
+    "exclusive_masks": "runs",
+}
+ANSWERS = {"areas": ["", "5 1"] * 4}  # of a board, worth 0 and 1; elsewhere they are these numbers
 
 
 @pytest.mark.parametrize("module", TABLES)
@@ -44,9 +51,10 @@ def test_a_leaderboard_reads_whatever_scores_take_of_a_kind(kind):
     """Its table has a row for each way in which an answer is handed in: `takes`."""
     assert {metric.kind for metric in METRICS.values()} <= set(READERS)
     for takes in KINDS[kind].takes:
-        answers = ["0", "1"] * 4
+        answers = ANSWERS.get(takes, ["0", "1"] * 4)
         reader = READERS[takes](answers, ("0", "1") if READERS[takes].names_labels else ())
-        assert reader.read(answers).tolist() == reader.truth.tolist() == [0, 1] * 4
+        assert reader.truth.tolist() == [0, 1] * 4
+        assert reader.read(answers).tolist() == reader.perfect.tolist()
         assert not reader.problems(answers) and len(reader.strata) == 8 and reader.longest > 0
         usual = reader.usual(["0", "1"])
         assert {METRICS[name].kind for name in usual} == {takes}
@@ -105,10 +113,11 @@ def test_nobody_asks_for_the_kind(path):
 
 THREE, TWO, AGE = mk.Head("kind", ("a", "b", "c")), mk.Head("sex", ("f", "m")), mk.Head("age")
 HEADS = [THREE, TWO, AGE]  # of every kind one at least
+MASKED = ["masks", "exclusive_masks"]  # kinds whose labels and answers are files
 
 
 def test_every_kind_is_taken_through_these_tests():
-    assert {head.kind for head in HEADS} == set(KINDS)
+    assert {head.kind for head in HEADS} | set(MASKED) == set(KINDS)
 
 
 @pytest.mark.parametrize("head", HEADS, ids=lambda head: head.name)
@@ -141,6 +150,17 @@ def test_a_table_that_is_handed_in_is_checked_by_kind(head, tmp_path):
     assert mk.check_submission(csv)[-1] == "All 4 ids and labels are as own wants."
     csv.write_text(csv.read_text().rpartition(",")[0] + ",?\n")
     with pytest.raises(ValueError, match=r"1 \w+ are (none of|no numbers).*'\?'"):
+        mk.check_submission(csv)
+
+
+@pytest.mark.parametrize("kind", MASKED)
+def test_a_table_of_masks_is_checked_by_kind(kind, tmp_path):
+    task = mask_task(kind=kind)
+    csv = mk.write_submission(task, *draw(tmp_path / "data", task), tmp_path / "submission.csv")
+    assert held(read_expected(csv)) == CELLS[kind]
+    assert mk.check_submission(csv)[-1] == "All 6 ids and masks are as bones wants."
+    csv.write_text(csv.read_text().rpartition(",")[0] + ",?\n")
+    with pytest.raises(ValueError, match=r"1 masks are no runs .*found '\?'"):
         mk.check_submission(csv)
 
 

@@ -151,8 +151,11 @@ def test_the_public_rows_are_those_of_the_first_version(tmp_path):
 
 @pytest.mark.parametrize("name", sorted(METRICS))
 def test_every_metric_of_the_kit_can_rank(tmp_path, name):
-    numbers = [0.5, 1.5, 2.5, 3.5, 4.5, 5.5, 6.5, 7.5]
-    truth = numbers if METRICS[name].kind == "numbers" else TRUTH
+    others = {
+        "numbers": [k + 0.5 for k in range(8)],
+        "areas": ["", *(f"1 {k}" for k in range(1, 8))],
+    }
+    truth = others.get(METRICS[name].kind, TRUTH)
     answers = answers_of(tmp_path, table(truth), metrics=[name], public_share=0.5)
     scores = answers.score(answers.check(table(truth).encode()))
     best = 1.0 if METRICS[name].greater_is_better else 0.0

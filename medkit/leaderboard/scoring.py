@@ -218,8 +218,8 @@ def pixels_told(table: Sequence[Sequence[str]], path: Path | str) -> dict[str, l
     odd = [name for name, text in told.items() if not re.fullmatch(r"\d{1,12}", text)]
     if odd:
         raise ValueError(
-            f"{path}: pixels of {odd[0]!r} are {told[odd[0]]!r} (expected height times width of its "
-            "picture). Make it with medkit.write_answers(task, cases, path)."
+            f"{path}: pixels of {odd[0]!r} are {told[odd[0]]!r} (expected height times width of "
+            "its picture). Make it with medkit.write_answers(task, cases, path)."
         )
     return {name: [int(text)] for name, text in told.items()}
 

@@ -37,7 +37,7 @@ class Cell:
     def problems(
         self, cells: Sequence[str], keys: Sequence[str], expected: Mapping[str, Any]
     ) -> list[str]:
-        """What is wrong with cells that are not empty, and what names their rows, a sentence each."""
+        """What is wrong with cells that are not empty, a sentence each; keys name their rows."""
         return []
 
     def alike(self, text: str) -> str:
