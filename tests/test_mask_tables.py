@@ -324,6 +324,17 @@ def test_large_masks_raise_the_limit_of_a_file(monkeypatch, tmp_path):
     assert contest.most_bytes == 1000
 
 
+def test_large_files_are_scored_one_after_the_other(drawn, csv, tmp_path, monkeypatch):
+    board_of(tmp_path, drawn)
+    live, asked = Board(tmp_path / "contest"), []
+    monkeypatch.setattr(live.store, "unscored", lambda count: asked.append(count) or [])
+    for most in (10 * live.most_bytes + 1, 1, 10**12):
+        monkeypatch.setattr("medkit.leaderboard.board.AT_ONCE_BYTES", most)
+        live.catch_up()
+    assert asked == [10, 1, 50]
+    live.close()
+
+
 # the split
 
 
