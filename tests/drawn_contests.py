@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import io
 import struct
+import tempfile
 import zlib
 from functools import lru_cache
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -18,7 +20,10 @@ from PIL import Image
 from sklearn.metrics import accuracy_score, precision_recall_fscore_support
 
 import medkit as mk
+from medkit.datasets.handbone import BONES
 from medkit.datasets.pathology import CLASSES
+from medkit.images import rle
+from medkit.images.crops import cropped
 
 
 def mean_of_six(y_true, y_pred, each):
@@ -41,6 +46,11 @@ def sides(data):
     names = (path.stem.split("_") for path in sorted((data / "test").iterdir()))
     codes = [(name, dict(zip(("left", "right"), marks))) for name, *marks in names]
     return [f"{name}_{side}" for name, marks in codes for side in marks if marks[side] != "x"]
+
+
+def bones(data):
+    pictures = sorted((data / "test" / "DCM").rglob("*.png"))
+    return [f"{path.name},{bone}" for path in pictures for bone in BONES]
 
 
 SEED = 4  # by which each class is drawn often enough for folds, and for a leaderboard's two parts
@@ -110,6 +120,15 @@ CONTRACT = {
         "training": {"image_size": 48, "epochs": 8},
         "learnt": {"accuracy": 0.5},  # N2 alone: a third
     },
+    "handbone": {
+        "drawn": {"n_train": 12, "n_test": 4, "size": 64},
+        "parts": {"train": "train/DCM", "test": "test/DCM"},
+        "rows": bones,
+        "header": ["image_name,class,rle"],
+        "score": "dice",
+        "training": {"epochs": 2, "batch_size": 4, "decoder_channels": (16, 16, 8, 8, 8)},
+        "learnt": {},  # 29 bones of 64 pixels take longer than a test has
+    },
 }
 
 
@@ -130,8 +149,40 @@ def drawn_contest(name, base):
     return SimpleNamespace(task=task, reader=reader, data=data, **cases, **row)
 
 
+def masks_of(task, cases, folder, levels):
+    """Predictions of masks: `levels(mask, rng)` of each true one, at the picture's own size."""
+    rng, rows = np.random.default_rng(0), []
+    for number, case in enumerate(cases.to_dict("records")):
+        path = None
+        if isinstance(case["path"], str):
+            shape, truth = task.read_masks(case)
+            planes = [levels(rle.to_mask(truth[name], shape), rng) for name in truth]
+            path = str(folder / f"{number}.safetensors")
+            cropped(case["id"], np.stack(planes), shape, task.scored.classes).write(Path(path))
+        rows.append((case["id"], path))
+    return pd.DataFrame(rows, columns=["id", "file"]).astype(object)
+
+
+def some_masks(task, cases):
+    """Guesses of masks: partly right, partly noise."""
+    folder = Path(tempfile.mkdtemp())
+    return masks_of(
+        task,
+        cases,
+        folder,
+        lambda mask, rng: (mask * rng.integers(0, 256, mask.shape)).astype("u1"),
+    )
+
+
+def right_masks(task, cases):
+    """The true masks, as if they had been predicted."""
+    return masks_of(task, cases, Path(tempfile.mkdtemp()), lambda mask, rng: 255 * mask)
+
+
 def guess(task, cases):
-    """Predictions by chance, which add up to 1 over each head."""
+    """Predictions by chance; probabilities add up to 1 over each head."""
+    if task.scored.answer.lies_in == "files":
+        return some_masks(task, cases)
     rng = np.random.default_rng(0)
     probs = [rng.dirichlet(np.ones(len(head.classes)), len(cases)) for head in task.heads]
     return pd.DataFrame(np.hstack(probs), columns=list(task.columns)).assign(id=list(cases["id"]))

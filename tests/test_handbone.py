@@ -8,13 +8,18 @@ import cv2
 import numpy as np
 import pandas as pd
 import pytest
-from drawn_contests import check_reasons, grey
+from drawn_contests import check_reasons, drawn_contest, grey, right_masks, some_masks
 
+import medkit as mk
 from medkit import tables
 from medkit.datasets.drawing.handbone import draw_bend, draw_hand, draw_handbone
 from medkit.datasets.drawing.writing import write_sheet
 from medkit.datasets.handbone import BONES, COLUMNS, SUSPECT, inspect, polygons
 from medkit.files import sha256
+from medkit.images import crops, rle
+from medkit.leaderboard.contest import read_answers
+from medkit.leaderboard.founding import new_contest
+from medkit.leaderboard.scoring import Answers
 
 SQUARE = [[2, 2], [9, 2], [9, 7], [2, 7]]
 
@@ -347,3 +352,81 @@ def test_what_the_table_tells_stands_beside_the_pictures(tmp_path):
     assert not why and bare[["age", "sex", "nails"]].isna().all(axis=None)
     others = ["id", "path", "group", "masks", "masks_sha", "side"]
     pd.testing.assert_frame_equal(bare[others], cases[others])
+
+
+# the laws of test_every_contest.py that are about answers
+
+
+@pytest.fixture(scope="module")
+def drawn(tmp_path_factory):
+    return drawn_contest("handbone", tmp_path_factory.getbasetemp())
+
+
+def test_the_submission_is_in_the_contests_order_and_any_other_is_refused(drawn, tmp_path):
+    task, cases = drawn.task, drawn.test
+    predictions = some_masks(task, cases)
+    shuffled = predictions.sample(frac=1, random_state=1)
+    csv = mk.write_submission(task, cases, shuffled, tmp_path / "submission.csv")
+    lines = csv.read_text().splitlines()
+    assert lines[0] == "image_name,class,rle"
+    assert [line.rpartition(",")[0] for line in lines[1:]] == drawn.rows(drawn.data)
+    assert len(lines) == 1 + 29 * len(cases)
+    told = f"All {len(lines) - 1} ids, their order and masks are as handbone wants."
+    assert mk.check_submission(csv) == [told]
+    swapped = [*lines[:-2], lines[-1], lines[-2]]
+    for changed, words in (
+        (lines[:-1], r"1 of 232 ids are missing, e\.g\. \[.*,Ulna'\]"),
+        (swapped, "order is another, from '.*,Ulna' on"),
+        ([*lines[:-1], lines[-1].rpartition(",")[0] + ",1 2 3"], "1 masks are no runs"),
+        ([*lines[:-1], lines[-1].rpartition(",")[0] + ",4090 9"], "1 masks are no runs"),
+    ):
+        csv.write_text("\n".join(changed) + "\n")
+        with pytest.raises(ValueError, match=words):
+            mk.check_submission(csv)
+
+
+def test_there_are_as_many_rows_as_images(drawn, tmp_path):
+    for count in (1, len(drawn.test)):  # 300 in one year, 288 in another
+        cases = drawn.test.head(count)
+        table = drawn.task.submission_table(cases, some_masks(drawn.task, cases))
+        assert len(table) == 29 * count
+
+
+def test_the_score_is_the_official_dice_by_pixels(drawn):
+    task, cases = drawn.task, drawn.test
+    predictions = some_masks(task, cases)
+    by_class = {name: [] for name in BONES}
+    for case, file in zip(cases.to_dict("records"), predictions["file"]):
+        shape, truth = task.read_masks(case)
+        found = crops.read(file, id=case["id"], classes=BONES)
+        for name in BONES:
+            a, b = rle.to_mask(truth[name], shape), rle.to_mask(found.runs(name, 128), shape)
+            both = float((a & b).sum())
+            by_class[name].append((2 * both + 1e-4) / (a.sum() + b.sum() + 1e-4))
+    scores = mk.score(task, cases, predictions)
+    assert next(iter(scores)) == "dice"
+    means = {name: np.mean(values) for name, values in by_class.items()}
+    assert scores["dice"] == pytest.approx(np.mean(list(means.values())), abs=1e-12)
+    assert scores["Ulna_dice"] == pytest.approx(means["Ulna"], abs=1e-12)
+    found = mk.score_interval(task, cases, predictions)
+    assert found.low < found.value < found.high  # by people
+
+
+def test_the_answers_score_best_here_and_on_a_leaderboard(drawn, tmp_path):
+    task, cases = drawn.task, drawn.test
+    right = right_masks(task, cases)
+    assert mk.score(task, cases, right)["dice"] == 1.0
+    csv = mk.write_submission(task, cases, right, tmp_path / "submission.csv")
+    truth = mk.write_answers(task, cases, tmp_path / "answers.csv")
+    rules = new_contest(tmp_path / "board", truth, task="handbone", public_share=0.5)
+    board = Answers(rules, read_answers(truth), truth)
+    scores = board.score(board.check(csv.read_bytes()))
+    assert [next(iter(part.items())) for part in scores.values()] == [("dice", 1.0)] * 2
+
+
+def test_wrists_are_bent_more_often_in_the_test(tmp_path):
+    task = mk.get_task("handbone")
+    task.draw(tmp_path, seed=1, n_train=40, n_test=20, size=64)
+    train, test = (task.read(tmp_path, split) for split in ("train", "test"))
+    assert (train["bent"] == "yes").mean() < 0.25 < 0.4 < (test["bent"] == "yes").mean() < 0.75
+    assert train["bend"].between(0, 90).all() and set(train["bent"]) == {"yes", "no"}

@@ -23,6 +23,7 @@ WRONG += [("caries", "decayed_share", share, f"{share} .expected 0 to 1") for sh
 WRONG += [("caries", "broken", 0.5, "draw_caries: broken 0.5 .expected a count, 0 or more")]
 WRONG += [(task, "size", size, PAIR) for task in ("mask", "sleep") for size in (64, (64, 8))]
 WRONG += [(task, "size", size, SIDE) for task in ("pathology", "sinus") for size in (64.0, 8)]
+WRONG += [("handbone", "size", size, "size .* .expected pixels, from 64") for size in (63, 64.0)]
 WRONG += [("sleep", "epochs", -3, "draw_sleep: epochs -3 .expected a count, 0 or more")]
 
 

@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import Callable, Iterable, Iterator, Mapping, NamedTuple, Sequence, Tuple
 
 ROOT = Path(__file__).resolve().parent.parent
-CONTESTS = "every_contest caries mask pathology sinus sleep"
+CONTESTS = "every_contest caries handbone mask pathology sinus sleep"
 SENDING = "standing handin client form hostile"
 TESTS = {  # module: the tests that concern it, the nearest first
     "medkit/metrics.py": f"metrics judging calibrating scoring standings task {CONTESTS}",

@@ -38,6 +38,7 @@ DRAWN = {  # small enough for a few minutes on two cores
     "mask": {"n_train": 40, "n_test": 60, "size": (192, 256)},
     "mask18": {"n_train": 40, "n_test": 60, "size": (192, 256)},
     "sleep": {"n_train": 10, "n_test": 3, "epochs": 40},
+    "handbone": {"n_train": 16, "n_test": 5, "size": 256},
 }
 
 
