@@ -170,6 +170,18 @@ def test_rows_that_are_missing_are_named(drawn, csv, tmp_path):
         board_of(tmp_path, drawn).check(csv.read_bytes())
 
 
+def test_lines_of_another_width_are_named_by_the_board(drawn, csv, tmp_path):
+    board = board_of(tmp_path, drawn)
+    text = csv.read_text()
+    for found, words in (
+        (text.replace("hand one.png,finger-2", "hand one.png"), "1 lines have .* line 3"),
+        ("id,class,rle\n", "a header and no rows"),
+        (text.replace(",", ";"), "separated by ';'"),
+    ):
+        with pytest.raises(Refused, match=words):
+            board.check(found.encode())
+
+
 def test_without_its_json_a_table_is_told_by_its_looks(csv):
     csv.with_suffix(".json").unlink()
     with_text(csv, "")

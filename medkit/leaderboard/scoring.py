@@ -133,10 +133,18 @@ class Answers:
         return self.task.score_units(units, 0.5)
 
     def _ids_and_answers(self, rows: list[list[str]]) -> list[list[str]]:
-        """A task's table, which may name its columns as it likes and have others in between."""
-        width = len(rows[1]) if len(rows) > 1 else 0
-        if width < 2 or any(len(row) != width for row in rows[not self.layout.header :]):
+        """A task's table, which may name its columns as it likes and have others in between.
+
+        Raises:
+            Refused: not all of its lines have as many cells.
+        """
+        told = rows[not self.layout.header :]
+        width = len(told[0]) if told else 0
+        if width < 2:
             return rows
+        ragged = [line for line, row in enumerate(told, 1) if len(row) != width]
+        if ragged:
+            raise _bad(f"{len(ragged)} lines have another number of cells, e.g. line {ragged[0]}.")
         return [list(self.contest.columns), *([row[0], row[-1]] for row in rows[1:])]
 
     def _check_split(self, path: Path | str) -> None:
