@@ -126,14 +126,18 @@ def label_columns(task: Task, cases: pd.DataFrame) -> list[str]:
 
 
 def summarize(task: Task, cases: pd.DataFrame | None = None) -> pd.DataFrame:
-    """`column, value, cases, share, groups`: how often each label occurs, or quarter of numbers."""
+    """`column, value, cases, share, groups`: how often each label occurs, or quarter of numbers; of
+    masks, in how many images each class is."""
     check_task(task, "summarize")
     heads, rows = {head.name: head for head in task.heads}, []
     for column in label_columns(task, cases):
-        labels = heads[column].answer.strata(cases[column]) if column in heads else cases[column]
-        values = labels.astype(object).where(cases[column].notna(), "(no label)")
+        labels = heads[column].answer.counted(task, cases) if column in heads else cases[column]
+        unknown = cases.index[cases[column].isna()]
+        known = labels.astype(object)[labels.notna().to_numpy()]
+        known = known[~known.index.isin(unknown)]
+        values = pd.concat([known, pd.Series("(no label)", unknown, dtype=object)])
         for value, count in values.value_counts().items():
-            groups = cases["group"][values == value].nunique()
+            groups = cases["group"].loc[values.index[values == value]].nunique()
             rows.append((column, value, int(count), count / len(cases), groups))
     return pd.DataFrame(rows, columns=["column", "value", "cases", "share", "groups"])
 

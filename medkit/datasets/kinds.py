@@ -38,6 +38,8 @@ class Answer:
         has_classes: whether a head of this kind has classes.
         is_probability: whether its columns of predictions are probabilities that add up to 1.
         usual, shown: the scores that are told, and those that are shown with their intervals.
+        compared_by: the score by which recipes are compared unless one is asked for.
+        asked: the classes, or the number, by name, as `explain` is asked for one.
     """
 
     columns: tuple[str, ...]
@@ -49,6 +51,8 @@ class Answer:
     usual: tuple[str, ...]
     shown: tuple[str, ...]
     lies_in = "table"
+
+    compared_by: str
     layout: Mapping[str, Any] = {}
 
     def __init__(self, name: str, classes: Sequence[str]):
@@ -61,6 +65,18 @@ class Answer:
     @property
     def outputs(self) -> int:
         return len(self.columns)
+
+    @property
+    def asked(self) -> tuple[str, ...]:
+        return self.columns
+
+    def is_of(self, labels: pd.Series, name: str) -> pd.Series:
+        """(N,) bool: which labels are of a class; where none can be told from another: all known."""
+        return labels.notna()
+
+    def counted(self, task: Any, cases: pd.DataFrame) -> pd.Series:
+        """What `folding.summarize` counts, with the index of the cases: what folds go by."""
+        return self.strata(cases[self.name])
 
     def is_predicted(self, units: pd.DataFrame) -> pd.Series:
         """(N,) bool: which units have a prediction."""
@@ -95,6 +111,7 @@ class ClassAnswer(Answer):
 
     has_classes = is_probability = True
     takes = ("labels", "probabilities")
+    compared_by = "auc"
 
     def __init__(self, name: str, classes: Sequence[str]):
         super().__init__(name, classes)
@@ -119,6 +136,9 @@ class ClassAnswer(Answer):
                 "are text; mk.read_table(..., label_columns=[...]) keeps them so."
             )
         return codes.to_numpy(float, na_value=np.nan)
+
+    def is_of(self, labels: pd.Series, name: str) -> pd.Series:
+        return labels == name
 
     def read(self, labels: pd.Series) -> pd.Series:
         """Labels as units have them: as they are."""
@@ -188,6 +208,7 @@ class NumberAnswer(Answer):
     labels = ()
     words = "a number"
     usual = shown = ("mae", "rmse", "r2")
+    compared_by = "mae"
 
     def __init__(self, name: str, classes: Sequence[str] = ()):
         super().__init__(name, classes)
@@ -264,6 +285,7 @@ class MaskAnswer(Answer):
     unit_columns = ("class", "area", "overlap")
     labels = ()
     usual = shown = ("dice", "iou")
+    compared_by = "dice"
     layout = {"key_columns": 2, "answer": "runs"}
 
     def __init__(self, name: str, classes: Sequence[str]):
@@ -290,6 +312,10 @@ class MaskAnswer(Answer):
     def unlabelled(self, cases: pd.DataFrame) -> pd.DataFrame:
         """Cases without the files that hold their true masks."""
         return cases.drop(columns=MASKS, errors="ignore")
+
+    @property
+    def asked(self) -> tuple[str, ...]:
+        return self.classes
 
     def codes(self, labels: pd.Series) -> np.ndarray:
         """(N,) float: 1 where there is a file of masks, not a number where there is none."""
@@ -355,6 +381,13 @@ class MaskAnswer(Answer):
     def strata(self, labels: pd.Series) -> pd.Series:
         """Nothing that folds could be balanced by."""
         return pd.Series(None, labels.index, dtype=object)
+
+    def counted(self, task: Any, cases: pd.DataFrame) -> pd.Series:
+        """The classes that are in each image: none of it, or several."""
+        units = task.to_units(cases)
+        index = np.repeat(cases.index.to_numpy(), len(self.classes))
+        is_there = (units["y_true"] > 0).to_numpy()
+        return pd.Series(units["class"].to_numpy()[is_there], index[is_there], dtype=object)
 
     def likeliest(self, labels: pd.Series) -> list[None]:
         """What to predict of a picture that nobody can look at: no mask at all."""

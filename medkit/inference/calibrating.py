@@ -10,6 +10,8 @@ from scipy.optimize import minimize_scalar
 
 from medkit.datasets.task import Head, Task, check_task
 from medkit.datasets.units import judged, truth, values
+from medkit.images.crops import LEVELS
+from medkit.metrics import Interval, interval
 from medkit.tables import match
 
 HOTTEST = 20.0  # a temperature outside 1/20 to 20 says that the labels are not of these cases
@@ -76,9 +78,15 @@ def reliability(task: Task, units: pd.DataFrame, *, bins: int = 10) -> pd.DataFr
         `low, high` (ends of a bin of confidence), `cases`, `confidence` (its mean), `right` (the
         share that is so) with its 95 % interval `right_low, right_high`, for bins that hold a case.
         Of two classes the confidence is the probability of the last one, of more that of the
-        largest.
+        largest. Of masks a case is a pixel of a class, but for those of probability 0.
+
+    Raises:
+        ValueError: for a kind of answer that has no probability.
     """
-    rows = judged(task, units)
+    return RELIABLE[task.scored.kind](task, judged(task, units), bins)
+
+
+def _of_classes(task: Task, rows: pd.DataFrame, bins: int) -> pd.DataFrame:
     probs, y_true = values(task, rows), truth(task, rows)
     if probs.shape[1] == 2:
         confidence, is_right = probs[:, 1], y_true == 1
@@ -93,6 +101,55 @@ def reliability(task: Task, units: pd.DataFrame, *, bins: int = 10) -> pd.DataFr
     found.insert(1, "high", ends[found["place"] + 1])
     found["right_low"], found["right_high"] = share_interval(found["right"], found["cases"])
     return found[["low", "high", "cases", "confidence", "right", "right_low", "right_high"]]
+
+
+def _of_masks(task: Task, rows: pd.DataFrame, bins: int) -> pd.DataFrame:
+    """Exact, from the counts of all cuts: between two of them lie the pixels of one level.
+
+    Pixels of an image are no cases of their own, so the interval comes from drawing whole groups.
+    """
+    counts = values(task, rows)[:, 1:].reshape(len(rows), 2, LEVELS)[:, :, 1:]  # without level 0
+    counts = -np.diff(counts, axis=2, append=0)  # (N, areas and overlaps, levels)
+    names, number = np.unique(rows["group"].astype(str), return_inverse=True)
+    groups = np.zeros((len(names), *counts.shape[1:]), np.int64)
+    np.add.at(groups, number, counts)
+    levels, ends = np.arange(1, LEVELS) / (LEVELS - 1), np.linspace(0, 1, bins + 1)
+    place = np.clip(np.digitize(levels, ends[1:-1]), 0, bins - 1)
+    found = []
+    for k in range(bins):
+        pixels, so = groups[:, :, place == k].sum(2).T
+        if pixels.sum():
+            said = (groups[:, 0, place == k].sum(0) * levels[place == k]).sum() / pixels.sum()
+            found.append((ends[k], ends[k + 1], pixels.sum(), said, *_share(so, pixels)))
+    columns = ["low", "high", "cases", "confidence", "right", "right_low", "right_high"]
+    return pd.DataFrame(found, columns=columns)
+
+
+def _share(so: np.ndarray, pixels: np.ndarray) -> Interval:
+    """Which share of all groups' pixels is so; of one group alone there is no interval."""
+
+    def share(rows: np.ndarray) -> float:
+        total = pixels[rows].sum()
+        return float(so[rows].sum() / total) if total else float("nan")
+
+    if len(so) < 2:
+        return Interval(share(np.arange(len(so))), float("nan"), float("nan"))
+    return interval(share, np.arange(len(so)))
+
+
+def _no_probability(task: Task, rows: pd.DataFrame, bins: int) -> pd.DataFrame:
+    raise ValueError(
+        f"reliability: {task.scored.name} is {task.scored.answer.words}, which has no probability. "
+        "Use mk.show_agreement."
+    )
+
+
+RELIABLE = {  # of each kind of answer
+    "classes": _of_classes,
+    "number": _no_probability,
+    "masks": _of_masks,
+    "exclusive_masks": _of_masks,
+}
 
 
 def share_interval(share: pd.Series, count: pd.Series) -> tuple[pd.Series, pd.Series]:

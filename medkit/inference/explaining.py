@@ -1,4 +1,4 @@
-"""Where a model looked: Grad-CAM on the last feature map of a convolutional backbone."""
+"""Where a model looked: Grad-CAM on a convolutional backbone's last map; of masks, what it sees."""
 
 from __future__ import annotations
 
@@ -9,8 +9,11 @@ import numpy as np
 import pandas as pd
 import torch
 
+from medkit.inference.answers import ANSWERS
+from medkit.inference.mask_answers import LEVELS
 from medkit.inference.predicting import load_model
 from medkit.loading.loader import make_dataset
+from medkit.models.picture_model import PictureModel
 from medkit.naming import did_you_mean
 from medkit.runs.folder import Run
 from medkit.tables import visible
@@ -32,13 +35,14 @@ def explain(
 
     Returns:
         images: (N, S, S, 3) uint8.
-        heatmaps: (N, S, S) float32, 0 to 1 in each; all 0 where nothing spoke for the class.
+        heatmaps: (N, S, S) float32, 0 to 1 in each; all 0 where nothing spoke for the class. Of
+            masks: how sure the model is of the class at each pixel.
 
     Raises:
         ValueError: unknown class, no visible case, or a backbone without a map (a transformer).
     Source: Selvaraju et al., arXiv 1610.02391, equations 1 and 2.
     """
-    classes = run.task.columns
+    classes = [name for head in run.task.heads for name in head.answer.asked]
     name = classes[-1] if class_name is None else class_name
     if name not in classes:
         raise ValueError(
@@ -52,17 +56,41 @@ def explain(
     dataset = make_dataset(run.task, run.config, seen, cache_folder=cache_folder, progress=False)
     items = [dataset[0, 0, row] for row in range(len(seen))]
     images = torch.stack([item.images for item in items]).to(model.mean.device)
+    facts = torch.stack([item.facts for item in items]).to(model.mean.device)
+    maps = run.task.common(MAPS)(run, model, images, facts, classes.index(name))
+    size = images.shape[-1]
+    heatmaps = np.stack([cv2.resize(m, (size, size), interpolation=cv2.INTER_LINEAR) for m in maps])
+    return images.permute(0, 2, 3, 1).cpu().numpy(), heatmaps
+
+
+def _evidence(
+    run: Run, model: PictureModel, images: torch.Tensor, facts: torch.Tensor, number: int
+) -> np.ndarray:
+    """(N, h, w): which parts of a feature map spoke for an output, up to 1 in each."""
     features = model.features(images).detach().requires_grad_(True)
     if features.ndim != 4 or features.shape[1] != model.backbone.num_features:
         raise ValueError(
             f"explain: {run.config.model!r} keeps no (N, C, h, w) feature map "
             f"(found {tuple(features.shape)}). Grad-CAM needs a convolutional backbone."
         )
-    facts = torch.stack([item.facts for item in items]).to(features.device)
-    model.from_features(features, facts)[:, classes.index(name)].sum().backward()
+    model.from_features(features, facts)[:, number].sum().backward()
     weights = features.grad.mean((2, 3), keepdim=True)  # (N, C, 1, 1)
     maps = (weights * features).sum(1).clamp(min=0).detach().float().cpu().numpy()  # (N, h, w)
-    maps = maps / np.maximum(maps.max((1, 2), keepdims=True), 1e-12)
-    size = images.shape[-1]
-    heatmaps = np.stack([cv2.resize(m, (size, size), interpolation=cv2.INTER_LINEAR) for m in maps])
-    return images.permute(0, 2, 3, 1).cpu().numpy(), heatmaps
+    return maps / np.maximum(maps.max((1, 2), keepdims=True), 1e-12)
+
+
+def _probability(
+    run: Run, model: PictureModel, images: torch.Tensor, facts: torch.Tensor, number: int
+) -> np.ndarray:
+    """(N, S, S): how sure the model is of a class at each pixel: it says itself where it is."""
+    with torch.inference_mode():
+        levels = ANSWERS[run.task.scored.kind].levels(model(images, facts))
+    return levels[:, number].cpu().numpy().astype(np.float32) / LEVELS
+
+
+MAPS = {  # of each kind of answer: (run, model, images, facts, number of the class) -> maps
+    "classes": _evidence,
+    "number": _evidence,
+    "masks": _probability,
+    "exclusive_masks": _probability,
+}

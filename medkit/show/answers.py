@@ -10,24 +10,22 @@ from matplotlib.axes import Axes
 
 from medkit.datasets.kinds import Threshold
 from medkit.datasets.task import Task, check_task
-from medkit.datasets.units import chosen, judged, truth, values
+from medkit.datasets.units import chosen, judged, truth
 from medkit.inference.calibrating import calibration_error, reliability
-from medkit.metrics import METRICS
 from medkit.show.canvas import (
     COLOURS,
     GREY,
-    HATCHES,
-    LINES,
-    MARKERS,
     Picture,
-    class_colour,
     headroom,
     new_picture,
     percent,
     styled,
     write_above,
 )
-from medkit.show.kinds import check_suits
+from medkit.show.kinds import SHOWN, check_suits
+from medkit.show.missed import dice_by_class
+
+MILLION = 1_000_000
 
 
 @styled
@@ -99,75 +97,27 @@ def show_agreement(task: Task, units: pd.DataFrame) -> Picture:
     return page
 
 
+def show_answers(task: Task, units: pd.DataFrame, threshold: Threshold = 0.5) -> Picture:
+    """Answers beside the truth, by the figure that suits their kind: `show_confusion` of classes,
+    `show_agreement` of a number, of masks Dice by class (see `show_dice`)."""
+    check_task(task, "show_answers")
+    draw = BESIDE[SHOWN[task.scored.kind].beside]
+    return draw(task, judged(task, units), threshold)
+
+
+BESIDE = {  # by `beside` of a row of `SHOWN`
+    "show_confusion": show_confusion,
+    "show_agreement": lambda task, units, threshold: show_agreement(task, units),
+    "show_dice": dice_by_class,
+}
+
+
 @styled
 def show_threshold(task: Task, units: pd.DataFrame, threshold: Threshold) -> Picture:
     """What a threshold does: F1 over it and the probabilities of two classes; of more, F1 by class
-    with and without it."""
-    rows, classes = _judged(task, units, "show_threshold"), task.scored.classes
-    y_true = truth(task, rows)
-    page = new_picture(3.8)
-    left, right = page.subplots(1, 2)
-    if len(classes) == 2:
-        prob = values(task, rows)[:, 1]
-        _two_thresholds(left, y_true, prob, classes, float(threshold))
-        _two_histograms(right, y_true, prob, classes, float(threshold))
-        left.set_title(f"F1 of {len(rows):,} scored")
-        right.set_ylabel(f"scored {task.nouns[1]}")
-        return page
-    at = np.arange(len(classes))
-    limits = threshold if isinstance(threshold, Mapping) else dict.fromkeys(classes, 1)
-    left.bar(at, [limits[name] for name in classes], color=COLOURS[4], width=0.6)
-    left.set_title("threshold of each class")
-    for k, (limit, text) in enumerate(((0.5, "largest probability"), (threshold, "thresholds"))):
-        guess = chosen(task, rows, limit)
-        f1 = [METRICS["f1_binary"](y_true == c, guess == c) for c in range(len(classes))]
-        right.bar(
-            at + 0.38 * k - 0.19, f1, 0.36, color=COLOURS[2 * k], hatch=HATCHES[k],
-            edgecolor="white", label=f"{text}: mean {np.mean(f1):.3f}",
-        )  # fmt: skip
-    right.set_ylim(0, 1.3)
-    right.set_title(f"F1 by class of {len(rows):,} scored")
-    right.legend(fontsize=9, loc="upper right")
-    for axes in (left, right):
-        axes.set_xticks(at, classes, rotation=90 if sum(map(len, classes)) > 40 else 0)
-    return page
-
-
-def _two_thresholds(
-    axes: Axes, y_true: np.ndarray, prob: np.ndarray, classes: tuple[str, ...], threshold: float
-) -> None:
-    """F1 over the threshold, with the chosen one marked."""
-    steps = np.unique(np.concatenate([np.linspace(0, 1, 101), [threshold]]))
-    for k, (metric, text) in enumerate(
-        (("f1_macro", "F1 macro"), ("f1_binary", f"F1 of {classes[1]}"))
-    ):
-        curve = [METRICS[metric](y_true, (prob >= step).astype(int)) for step in steps]
-        here = METRICS[metric](y_true, (prob >= threshold).astype(int))
-        axes.plot(steps, curve, color=COLOURS[k * 2], ls=LINES[k], lw=1.8, label=text)
-        axes.plot(threshold, here, MARKERS[k], color=COLOURS[k * 2], ms=8, mec="white")
-    axes.axvline(threshold, color=GREY, ls=":", lw=1.4, label=f"threshold {threshold:.3f}")
-    axes.set_ylim(0, 1.02)
-    axes.set_xlabel("threshold")
-    axes.grid(color="#EEEEEE")
-    axes.legend(fontsize=9)
-
-
-def _two_histograms(
-    axes: Axes, y_true: np.ndarray, prob: np.ndarray, classes: tuple[str, ...], threshold: float
-) -> None:
-    """The probabilities of the last class, by true class."""
-    bins = np.linspace(0, 1, 26)
-    for k, label in enumerate(classes):
-        own, colour = prob[y_true == k], class_colour(label, k)
-        axes.hist(
-            own, bins, color=colour, alpha=0.6, hatch=HATCHES[k], edgecolor="white",
-            label=f"{label} ({len(own):,})",
-        )  # fmt: skip
-        axes.hist(own, bins, histtype="step", color=colour, lw=1.5)
-    axes.axvline(threshold, color=GREY, ls=":", lw=1.4)
-    axes.set_xlabel(f"predicted probability of {classes[1]}")
-    axes.set_title("probabilities by true class")
-    axes.legend(fontsize=9)
+    with and without it; of masks, Dice over it."""
+    rows = _judged(task, units, "show_threshold")
+    return SHOWN[task.scored.kind](task.scored).threshold(task, rows, threshold)
 
 
 @styled
@@ -177,12 +127,11 @@ def show_reliability(task: Task, units: pd.DataFrame, *, bins: int = 10) -> Pict
     Each point has its 95 % interval, wide where cases are few (see `share_interval`). The "points
     off" are the expected calibration error.
     """
-    rows, classes = _judged(task, units, "show_reliability"), task.scored.classes
+    rows, shown = _judged(task, units, "show_reliability"), SHOWN[task.scored.kind](task.scored)
     table = reliability(task, rows, bins=bins)
     page = new_picture(5.0, width=6.5)
     above, below = page.subplots(2, 1, height_ratios=(4, 1), sharex=True)
-    two = len(classes) == 2
-    _said_and_so(above, table, f"really {classes[-1]}" if two else "right")
+    _said_and_so(above, table, shown.so)
     off, count = 100 * calibration_error(table), int(table["cases"].sum())
     above.set_title(
         f"Does 70% mean 70 of 100? Here it is {off:.0f} points off on average ({count:,} scored).\n"
@@ -192,14 +141,19 @@ def show_reliability(task: Task, units: pd.DataFrame, *, bins: int = 10) -> Pict
     middle = (table["low"] + table["high"]) / 2
     below.bar(middle, table["cases"], 0.9 / bins, color=COLOURS[4])
     for x, cases in zip(middle, table["cases"]):
-        write_above(below, x, cases, f"{cases:,}")
+        write_above(below, x, cases, _brief(cases))
     headroom(below, 0.45)
-    below.set_ylabel(task.nouns[1])
-    what = classes[-1] if two else "the class that it chooses"
-    below.set_xlabel(f"probability of {what}, as the model says")
+    below.set_ylabel(shown.noun(task))
+    below.yaxis.set_major_formatter(lambda value, _: _brief(int(value)))
+    below.set_xlabel(f"probability of {shown.said}, as the model says")
     below.xaxis.set_major_formatter(percent)
     page.legend(*above.get_legend_handles_labels(), loc="outside lower center", ncols=2, fontsize=9)
     return page
+
+
+def _brief(count: int) -> str:
+    """A count that fits above a bar: 12,345 or 3.21M."""
+    return f"{count:,}" if count < MILLION / 10 else f"{count / MILLION:.3g}M"
 
 
 def _said_and_so(axes: Axes, table: pd.DataFrame, so: str) -> None:

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 
 from medkit.datasets import get_task
-from medkit.datasets.task import Head, Task
+from medkit.datasets.task import Task
+from medkit.loading.labels import label_type
 from medkit.loading.loader import Batch, fact_list, make_dataset
 from medkit.runs.config import Config
 from medkit.show.canvas import Picture, grid_of, short, styled
 from medkit.show.kinds import SHOWN
 from medkit.training.loop import Loop
 from medkit.training.stepping import Mixed, mix
+
+NEARLY = 0.995  # of a picture's own: what is mixed in is not seen
 
 
 @styled
@@ -57,16 +59,22 @@ def show_batch(
     pictures = mixed.images[:n].float().round().byte().permute(0, 2, 3, 1).numpy()
     ids = loop.seen["id"].iloc[batch.rows[:n].numpy()]
     captions = [short(name) + words for name, words in zip(ids, _words(task, config, batch, mixed))]
+    first = SHOWN[task.heads[0].kind](task.heads[0])
     page, cells = grid_of(
         [1.0] * len(pictures),
+        has_legend=first.has_legend,
         columns=4,
         lines=1 + captions[0].count("\n"),
         title=f"step {step + 1} of {loop.steps} in epoch {epoch + 1} of {config.epochs}: "
-        f"{len(pictures)} of {len(batch.rows)} pictures, {_how(config)}",
+        f"{len(pictures)} of {len(batch.rows)} pictures, {_how(config)}"
+        + _drawn(first.in_mixture, mixed),
     )
-    for cell, picture, text in zip(cells, pictures, captions):
+    labels = label_type(task).of_head(batch.labels[:n], 0).numpy()
+    for cell, picture, label, text in zip(cells, pictures, labels, captions):
         cell.imshow(picture)
+        first.overlay_learnt(cell, label)
         cell.set_title(text, fontsize=9)
+    first.legend(page)
     return page
 
 
@@ -85,10 +93,17 @@ def _how(config: Config) -> str:
     return ", ".join([f"augment={config.augment!r}", *settings])
 
 
+def _drawn(what: str, mixed: Mixed) -> str:
+    """A second line of the title: what is drawn on mixed pictures, if anything."""
+    if not what or mixed.order is None or mixed.share > NEARLY:
+        return ""
+    return f"\nmixed: {what}, {mixed.share:.2f} of it"
+
+
 def _words(task: Task, config: Config, batch: Batch, mixed: Mixed) -> list[str]:
     """Below each case's name: its labels, and the facts that the model is told."""
     labels = [
-        [_label(head, value) for value in batch.labels[:, number].tolist()]
+        SHOWN[head.kind](head).words_of(label_type(task).of_head(batch.labels, number).numpy())
         for number, head in enumerate(task.heads)
     ]
     facts, first = [], 0
@@ -103,14 +118,9 @@ def _words(task: Task, config: Config, batch: Batch, mixed: Mixed) -> list[str]:
     return ["".join(map("".join, zip(begin, texts))) for texts in zip(*told)]
 
 
-def _label(head: Head, value: float) -> str:
-    label = None if np.isnan(value) else head.answer.label(value)
-    return short(SHOWN[head.kind](head).word(label), 14)
-
-
 def _soft(words: list[str], mixed: Mixed) -> list[str]:
     """Each word with that of its partner in the mixture, by their shares."""
-    if mixed.order is None or mixed.share > 0.995:
+    if mixed.order is None or mixed.share > NEARLY:
         return words
     partners = [words[partner] for partner in mixed.order.tolist()]
     shares = f"{mixed.share:.2f}", f"{1 - mixed.share:.2f}"

@@ -40,7 +40,8 @@ def show_balance(task: Task, cases: pd.DataFrame) -> Picture:
     if part:
         rows = cases[cases[part].notna()]
     told = f"{len(rows):,} {noun_of(task, cases)}"
-    panels = [(head, told, rows[head.name]) for head in task.heads]
+    every = {head: SHOWN[head.kind](head) for head in (*task.heads, task.scored)}
+    panels = [(head, told, every[head].labels(task, rows)) for head in task.heads]
     units = task.to_units(cases) if part else None
     if part and set(units["id"]) != set(cases["id"]):
         told = f"{len(units):,} {task.nouns[1]}"
@@ -48,10 +49,10 @@ def show_balance(task: Task, cases: pd.DataFrame) -> Picture:
         told += f" ({unmarked:,} without marked {task.nouns[0]})" * bool(unmarked)
         panels.append((task.scored, told, units["y_true"]))
     lines = -(-len(panels) // MOST)
-    page = new_picture(3.2 * lines)
+    page = new_picture(max(every[head].height for head, _, _ in panels) * lines)
     cells = page.subplots(lines, min(MOST, len(panels)), squeeze=False).ravel()
     for axes, (head, told, labels) in zip(cells, panels):
-        SHOWN[head.kind](head).balance(axes, labels)
+        every[head].balance(axes, labels)
         axes.set_title(f"{head.name}: {told}")
     for axes in cells[len(panels) :]:
         axes.remove()
@@ -112,17 +113,19 @@ def show_folds(
 ) -> Picture:
     """What each fold holds: cases by label, groups, and the share of the last class.
 
-    Of a number: cases by quarters of its range, groups, and where half of the numbers lie.
+    Of a number: cases by quarters of its range, groups, and where half of the numbers lie. Of masks:
+    by quarters of what they cover, groups, and how much each class covers.
 
     Args:
         label: the column to look at; by default the first head's, of those that the cases have.
     """
     check_task(task, "show_folds")
     head = _folded_head(task, cases, label)
-    labels, shown = cases[head.name], SHOWN[head.kind](head)
+    shown = SHOWN[head.kind](head)
+    labels = shown.labels(task, cases)
     words, names = shown.parts(labels)
-    if labels.isna().any():
-        words, names = words.where(labels.notna(), UNLABELLED), [*names, UNLABELLED]
+    if words.isna().any():
+        words, names = words.where(words.notna(), UNLABELLED), [*names, UNLABELLED]
     counts = pd.crosstab(cases["fold"], words).reindex(columns=names, fill_value=0)
     lines = -(-len(names) // BELOW) if len(names) > WITHIN else 0
     page = new_picture(3.4 + 0.22 * lines)

@@ -42,7 +42,7 @@ def show_grid(
     shapes = [image.shape[1] / image.shape[0] for image, _ in pictures]
     page, cells = grid_of(shapes, columns=4, title=title)
     for cell, case, picture, name, words in zip(cells, seen, pictures, names, told):
-        draw_case(cell, head, case, picture)
+        draw_case(cell, task, head, case, picture)
         cell.set_title(f"{short(name)}\n{words}", fontsize=9)
     return page
 

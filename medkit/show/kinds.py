@@ -5,7 +5,7 @@ A figure asks `SHOWN[head.kind](head)` once, at its beginning, and draws what th
 
 from __future__ import annotations
 
-from typing import Any, Union
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -13,21 +13,26 @@ from matplotlib.axes import Axes
 from sklearn.metrics import precision_recall_fscore_support
 
 from medkit.datasets.kinds import Threshold
-from medkit.datasets.task import Head
+from medkit.datasets.task import Head, Task
 from medkit.show.canvas import (
     COLOURS,
     GREY,
     UNLABELLED,
+    Picture,
     class_colour,
     class_look,
     count_mistakes,
     headroom,
     percent,
+    short,
     write_above,
 )
+from medkit.show.cuts import of_classes
+from medkit.show.masks import ShownMasks
+from medkit.show.shown import Shown, quarters
 
 
-class ShownClasses:
+class ShownClasses(Shown):
     """One of several classes; the last is the one that is looked for."""
 
     beside = "show_confusion"  # the figure of answers beside the truth
@@ -35,11 +40,21 @@ class ShownClasses:
     figures += ("show_teeth", "tooth_table")
 
     def __init__(self, head: Head):
-        self.name, self.answer, self.classes = head.name, head.answer, head.classes
+        super().__init__(head)
+        self.classes = head.classes
+        is_two = len(head.classes) == 2
+        self.so = f"really {head.classes[-1]}" if is_two else "right"
+        self.said = head.classes[-1] if is_two else "the class that it chooses"
 
-    def word(self, label: Any) -> str:
-        """A label as it stands beside a picture."""
-        return UNLABELLED if pd.isna(label) else str(label)
+    def threshold(self, task: Task, rows: pd.DataFrame, threshold: Threshold) -> Picture:
+        """What a threshold does to judged units."""
+        return of_classes(task, rows, threshold)
+
+    def bright(self, name: str) -> str:
+        return f"Bright: what spoke for {name}. Above each picture: the probability of {name}."
+
+    def foretold(self, name: str, value: Any) -> str:
+        return f"{short(name, 14)} {value:.2f}"
 
     def is_sought(self, label: Any) -> bool:
         """Whether a case of this label is what is looked for."""
@@ -123,14 +138,11 @@ class ShownClasses:
         axes.set_title(f"share of {self.classes[-1]}")
 
 
-class ShownNumber:
+class ShownNumber(Shown):
     """A number, which is right by more or less."""
 
     beside = "show_agreement"
     figures = (beside,)
-
-    def __init__(self, head: Head):
-        self.name, self.answer = head.name, head.answer
 
     def word(self, label: Any) -> str:
         """A label as it stands beside a picture."""
@@ -157,7 +169,7 @@ class ShownNumber:
 
     def table(self, y_true: np.ndarray, guess: np.ndarray) -> pd.DataFrame:
         """`low, high, cases, error`, by quarters of the true values."""
-        place, ends = _quarters(y_true)
+        place, ends = quarters(y_true)
         errors = pd.Series(np.abs(guess - y_true)).groupby(place).agg(["size", "mean"])
         low, high = ends[errors.index].T
         return pd.DataFrame(
@@ -168,7 +180,7 @@ class ShownNumber:
         """Labels as words of which there are few, and these in order: the quarters of all."""
         values = self.answer.codes(labels)
         known = ~np.isnan(values)
-        place, ends = _quarters(values[known])
+        place, ends = quarters(values[known])
         texts = ([f"{low:.4g}", f"{high:.4g}"] for low, high in ends)
         names = np.array([" to ".join(dict.fromkeys(pair)) for pair in texts], dtype=object)
         words = pd.Series(None, labels.index, dtype=object)
@@ -210,8 +222,12 @@ class ShownNumber:
         axes.set_title(f"{self.name} (diamond: mean)")
 
 
-SHOWN = {"classes": ShownClasses, "number": ShownNumber}  # of each kind of answer
-Shown = Union[ShownClasses, ShownNumber]
+SHOWN = {  # of each kind of answer
+    "classes": ShownClasses,
+    "number": ShownNumber,
+    "masks": ShownMasks,
+    "exclusive_masks": ShownMasks,
+}
 
 
 def check_suits(head: Head, figure: str, instead: str = "") -> None:
@@ -238,12 +254,3 @@ def chosen_of(head: Head, table: pd.DataFrame, threshold: Threshold) -> np.ndarr
     chosen = np.full(len(values), np.nan)
     chosen[known] = head.answer.chosen(values[known], threshold)
     return chosen
-
-
-def _quarters(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """(N,) in which quarter of all each number lies, and (quarters, 2) the ends of these."""
-    if not len(values):
-        return np.zeros(0, int), np.zeros((0, 2))
-    ends = np.unique(np.quantile(values, [0, 0.25, 0.5, 0.75, 1]))
-    low, high = (ends[:-1], ends[1:]) if len(ends) > 1 else (ends, ends)
-    return np.searchsorted(high, values), np.stack([low, high], axis=1)

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from medkit.datasets.task import Head
+from medkit.datasets.task import Head, Task
 from medkit.images import crop
 from medkit.images.decode import probe, read_image
 from medkit.show.canvas import REAL, draw_outline
@@ -55,11 +55,17 @@ def case_picture(case: pd.Series) -> tuple[np.ndarray, np.ndarray | None]:
 
 
 def draw_case(
-    cell: Axes, head: Head, case: pd.Series, picture: tuple[np.ndarray, np.ndarray | None]
+    cell: Axes,
+    task: Task,
+    head: Head,
+    case: pd.Series,
+    picture: tuple[np.ndarray, np.ndarray | None],
 ) -> None:
-    """A picture of `case_picture`, outlined in red where the case is what is looked for."""
-    image, points = picture
+    """A picture of `case_picture`, outlined in red where the case is what is looked for, and with
+    its masks, if it has any."""
+    (image, points), shown = picture, SHOWN[head.kind](head)
     cell.imshow(image)
+    shown.overlay(cell, task, case, image.shape[:2])
     if points is not None:
-        is_sought = SHOWN[head.kind](head).is_sought(case.get(head.name))
+        is_sought = shown.is_sought(case.get(head.name))
         draw_outline(cell, points, *((REAL, "-") if is_sought else (OTHER, "--")))

@@ -8,13 +8,16 @@ import numpy as np
 import pandas as pd
 from matplotlib import colormaps
 
-from medkit.datasets.task import Task, check_task
+from medkit.datasets.task import Head, Task, check_task
 from medkit.images.decode import probe, read_image
 from medkit.seeding import generator
 from medkit.show.canvas import Picture, check_rows, grid_of, new_picture, short, styled
 from medkit.show.kinds import SHOWN
 from medkit.show.pictures import SIZE, case_picture, draw_case, shrink
+from medkit.show.shown import Shown
 from medkit.tables import by_turns, part_column, visible
+
+PLAIN = Head("class", ("other", "class"))  # of a prediction whose task is not told
 
 
 @styled
@@ -27,11 +30,16 @@ def show_cases(task: Task, cases: pd.DataFrame, *, n: int = 12, seed: int = 0) -
     rows = _by_turns(task, rows, generator("show cases", seed)).head(n)
     pictures = [case_picture(row) for _, row in rows.iterrows()]
     shapes = [image.shape[1] / image.shape[0] for image, _ in pictures]
-    page, cells = grid_of(shapes, columns=4 if part_column(rows) == "region" else 3)
+    every = [SHOWN[head.kind](head) for head in task.heads]
+    has_legend = any(shown.has_legend and shown.name in rows for shown in every)
+    columns = 4 if part_column(rows) == "region" else 3
+    page, cells = grid_of(shapes, columns=columns, has_legend=has_legend)
     for cell, (_, row), picture in zip(cells, rows.iterrows(), pictures):
-        draw_case(cell, task.heads[0], row, picture)
-        labels = [SHOWN[head.kind](head).word(row.get(head.name)) for head in task.heads]
+        draw_case(cell, task, task.heads[0], row, picture)
+        labels = [shown.told_of(task, row) for shown in every]
         cell.set_title(f"{_named(task, row)}\n{', '.join(labels)}", fontsize=9)
+    for shown in every[: 1 if has_legend else 0]:
+        shown.legend(page)
     return page
 
 
@@ -85,6 +93,7 @@ def show_saliency(
     *,
     predictions: pd.DataFrame | None = None,
     class_name: str | None = None,
+    task: Task | None = None,
 ) -> Picture:
     """Pictures, and below each where the model looked: bright is where it mattered.
 
@@ -94,6 +103,7 @@ def show_saliency(
         titles: one a picture; with predictions, the ids of the cases.
         predictions: the model's, whose probability of the class stands above each picture.
         class_name: the class that `explain` was asked for; None takes the last, as it does.
+        task: says in which words a prediction is told; None takes those of a probability.
     """
     if len(images) == 0 or np.shape(images)[:3] != np.shape(heatmaps):
         raise ValueError(
@@ -105,8 +115,8 @@ def show_saliency(
     if predictions is not None:
         check_rows(predictions, "show_saliency: predictions", ["id"])
         name = predictions.columns[-1] if class_name is None else class_name
-        title = f"Bright: what spoke for {name}. Above each picture: the probability of {name}."
-        told = _probabilities(titles, predictions, name)
+        head = PLAIN if task is None else _head_of(task, name)
+        title, told = _foretold(SHOWN[head.kind](head), titles, predictions, name)
     images = np.asarray(images) / 255
     heat = np.clip(np.asarray(heatmaps, float), 0, 1)[..., None]
     share = 0.15 + 0.55 * heat
@@ -122,13 +132,29 @@ def show_saliency(
     return page
 
 
-def _probabilities(ids: Sequence[str] | None, predictions: pd.DataFrame, name: str) -> list[str]:
-    """A second line for each title: the class and its probability."""
-    if ids is None or name not in predictions:
-        what = "no titles" if ids is None else f"no column {name!r}"
+def _head_of(task: Task, name: str) -> Head:
+    """The head that has a class, or number, of this name."""
+    heads = [head for head in task.heads if name in head.answer.asked]
+    if not heads:
+        known = [known for head in task.heads for known in head.answer.asked]
+        raise ValueError(
+            f"show_saliency: no class {name!r} (expected one of {', '.join(known)}). Pass the "
+            "class_name that mk.explain was asked for."
+        )
+    return heads[0]
+
+
+def _foretold(
+    shown: Shown, ids: Sequence[str] | None, predictions: pd.DataFrame, name: str
+) -> tuple[str, list[str]]:
+    """What is bright, and a second line for each title: what was predicted."""
+    column = shown.foretold_by(name)
+    if ids is None or column not in predictions:
+        what = "no titles" if ids is None else f"no column {column!r}"
         raise ValueError(
             f"show_saliency: predictions were given, and {what} (found {list(predictions.columns)})"
             '. Pass titles=list(cases["id"]) and the class_name that mk.explain was asked for.'
         )
-    probs = predictions.set_index("id")[name].reindex(list(ids))
-    return ["\nnot predicted" if np.isnan(p) else f"\n{short(name, 14)} {p:.2f}" for p in probs]
+    values = predictions.set_index("id")[column].reindex(list(ids))
+    told = ["not predicted" if pd.isna(v) else shown.foretold(name, v) for v in values]
+    return shown.bright(name), [f"\n{text}" if text else "" for text in told]

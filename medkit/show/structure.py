@@ -12,12 +12,13 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from medkit.datasets.task import Task, check_task
+from medkit.datasets.task import Head, Task, check_task
 from medkit.naming import did_you_mean
 from medkit.show.canvas import COLOURS, Picture, check_rows, new_picture, styled
 from medkit.show.grid import answer_table, show_grid
 from medkit.show.halves import show_halves
 from medkit.show.kinds import SHOWN
+from medkit.show.missed import dice_table, show_missed, show_places
 from medkit.show.nights import show_hypnogram, show_night_mistakes
 from medkit.show.photos import show_photos
 from medkit.show.teeth import has_teeth, mistakes_by_tooth, show_teeth
@@ -37,7 +38,8 @@ def show_structure(task: Task, cases: pd.DataFrame) -> Picture:
     """The figure that suits these cases.
 
     Teeth by number, nights as hypnograms, the halves of pictures, where the task says so; else
-    heads against each other where there are several, and labels by group.
+    heads against each other where there are several, and labels by group; of masks where each class
+    lies.
     """
     check_task(task, "show_structure")
     check_rows(cases, "show_structure", ["id", "group"])
@@ -45,13 +47,13 @@ def show_structure(task: Task, cases: pd.DataFrame) -> Picture:
 
 
 def figures_of(task: Task) -> Figures:
-    """The row of `FIGURES` that a task names."""
+    """The row of `FIGURES` that a task names, or else that of its kind of answer."""
     if task.figures not in FIGURES:
         raise ValueError(
             f"task {task.name!r}: figures {task.figures!r} (expected one of "
             f"{', '.join(map(repr, FIGURES))}).{did_you_mean(task.figures, FIGURES)}"
         )
-    return FIGURES[task.figures]
+    return FIGURES[task.figures or SHOWN[task.scored.kind].row]
 
 
 def show_usual(task: Task, cases: pd.DataFrame) -> Picture:
@@ -69,7 +71,7 @@ def show_heads(task: Task, cases: pd.DataFrame) -> Picture:
     """Labels of each pair of heads against each other: how many cases have both."""
     check_task(task, "show_heads")
     check_rows(cases, "show_heads", [head.name for head in task.heads])
-    parts = {h.name: SHOWN[h.kind](h).parts(cases[h.name]) for h in task.heads}
+    parts = {h.name: _parts(task, h, cases) for h in task.heads}
     there = [name for name, (_, names) in parts.items() if names]  # a number may have no value
     pairs = list(itertools.combinations(there, 2))[:MOST]
     if not pairs:
@@ -86,6 +88,12 @@ def show_heads(task: Task, cases: pd.DataFrame) -> Picture:
     for axes in cells[len(pairs) :]:
         axes.axis("off")
     return page
+
+
+def _parts(task: Task, head: Head, cases: pd.DataFrame) -> tuple[pd.Series, list[str]]:
+    """A head's labels as words of which there are few, and these in order."""
+    shown = SHOWN[head.kind](head)
+    return shown.parts(shown.labels(task, cases))
 
 
 def _count_table(axes: Axes, counts: pd.DataFrame) -> None:
@@ -123,7 +131,8 @@ def show_groups(task: Task, cases: pd.DataFrame) -> Picture:
         noun = "case" if sizes.iloc[0] == 1 else "cases"
         text = f"{len(sizes):,} groups, of {sizes.iloc[0]:,} {noun} each"
         page.suptitle(text, x=0.01, ha="left", fontsize=11)
-    SHOWN[head.kind](head).groups(right, cases[head.name], cases["group"])
+    shown = SHOWN[head.kind](head)
+    shown.groups(right, shown.labels(task, cases), cases["group"])
     return page
 
 
@@ -132,4 +141,5 @@ FIGURES = {  # by `Task.figures`
     "teeth": Figures(_teeth, show_photos, mistakes_by_tooth),
     "nights": Figures(show_hypnogram, show_night_mistakes, answer_table),
     "halves": Figures(show_halves, show_grid, answer_table),
+    "masks": Figures(show_places, show_missed, dice_table),
 }
