@@ -71,7 +71,7 @@ class Answer:
         return self.columns
 
     def is_of(self, labels: pd.Series, name: str) -> pd.Series:
-        """(N,) bool: which labels are of a class; where none can be told from another: all known."""
+        """(N,) bool: which labels are of a class; without classes to tell apart, all known ones."""
         return labels.notna()
 
     def counted(self, task: Any, cases: pd.DataFrame) -> pd.Series:

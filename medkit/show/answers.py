@@ -152,8 +152,10 @@ def show_reliability(task: Task, units: pd.DataFrame, *, bins: int = 10) -> Pict
 
 
 def _brief(count: int) -> str:
-    """A count that fits above a bar: 12,345 or 3.21M."""
-    return f"{count:,}" if count < MILLION / 10 else f"{count / MILLION:.3g}M"
+    """A count that fits above a bar: 12,345 or 123k or 3.21M."""
+    if count < MILLION / 10:
+        return f"{count:,}"
+    return f"{count / 1000:.3g}k" if count < MILLION else f"{count / MILLION:.3g}M"
 
 
 def _said_and_so(axes: Axes, table: pd.DataFrame, so: str) -> None:

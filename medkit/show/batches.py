@@ -13,6 +13,7 @@ from medkit.loading.loader import Batch, fact_list, make_dataset
 from medkit.runs.config import Config
 from medkit.show.canvas import Picture, grid_of, short, styled
 from medkit.show.kinds import SHOWN
+from medkit.show.shown import Shown
 from medkit.training.loop import Loop
 from medkit.training.stepping import Mixed, mix
 
@@ -97,34 +98,31 @@ def _drawn(what: str, mixed: Mixed) -> str:
     """A second line of the title: what is drawn on mixed pictures, if anything."""
     if not what or mixed.order is None or mixed.share > NEARLY:
         return ""
-    return f"\nmixed: {what}, {mixed.share:.2f} of it"
+    return f"\nmixed: {what}"
 
 
 def _words(task: Task, config: Config, batch: Batch, mixed: Mixed) -> list[str]:
     """Below each case's name: its labels, and the facts that the model is told."""
-    labels = [
-        SHOWN[head.kind](head).words_of(label_type(task).of_head(batch.labels, number).numpy())
-        for number, head in enumerate(task.heads)
-    ]
+    labels = []
+    for number, head in enumerate(task.heads):
+        shown = SHOWN[head.kind](head)
+        words = shown.words_of(label_type(task).of_head(batch.labels, number).numpy())
+        labels.append(_soft(words, mixed, shown))
     facts, first = [], 0
     for fact in fact_list(task, config.facts):
         part = batch.facts[:, first : first + len(fact.values)].numpy()
-        facts.append([fact.values[row.argmax()] if row.any() else "unknown" for row in part])
+        words = [fact.values[row.argmax()] if row.any() else "unknown" for row in part]
+        facts.append(_soft(words, mixed, Shown))
         first += len(fact.values)
     comma = ", " if mixed.order is None else "\n"  # what is mixed takes a line of its own
-    columns = [[_soft(words, mixed) for words in group] for group in (labels, facts) if group]
-    told = [[comma.join(row) for row in zip(*group)] for group in columns]
+    told = [[comma.join(row) for row in zip(*group)] for group in (labels, facts) if group]
     begin = ("\n", "\ntold: ")
     return ["".join(map("".join, zip(begin, texts))) for texts in zip(*told)]
 
 
-def _soft(words: list[str], mixed: Mixed) -> list[str]:
+def _soft(words: list[str], mixed: Mixed, shown: Shown | type[Shown]) -> list[str]:
     """Each word with that of its partner in the mixture, by their shares."""
     if mixed.order is None or mixed.share > NEARLY:
         return words
     partners = [words[partner] for partner in mixed.order.tolist()]
-    shares = f"{mixed.share:.2f}", f"{1 - mixed.share:.2f}"
-    return [
-        own if own == other else f"{shares[0]} {own} + {shares[1]} {other}"
-        for own, other in zip(words, partners)
-    ]
+    return [shown.mixed(own, other, mixed.share) for own, other in zip(words, partners)]

@@ -113,8 +113,8 @@ def show_folds(
 ) -> Picture:
     """What each fold holds: cases by label, groups, and the share of the last class.
 
-    Of a number: cases by quarters of its range, groups, and where half of the numbers lie. Of masks:
-    by quarters of what they cover, groups, and how much each class covers.
+    Of a number: cases by quarters of its range, groups, and where half of the numbers lie. Of
+    masks: by quarters of what they cover, groups, and how much each class covers.
 
     Args:
         label: the column to look at; by default the first head's, of those that the cases have.

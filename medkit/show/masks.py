@@ -27,17 +27,18 @@ from medkit.show.canvas import (
     LINES,
     MARKERS,
     Picture,
-    class_colour,
     new_picture,
     percent,
     short,
 )
 from medkit.show.shown import Shown, quarters
 
-FEW = 3  # classes that are named beside a picture, each with its share
+FEW = 3  # classes that a small panel's legend names
+BRIGHT = tuple(COLOURS[k] for k in (1, 4, 3, 2, 5, 0, 6))  # first what shows on grey and purple
 NAMED = 8  # classes that a legend tells
 FILL = 0.38  # how strongly a class colours a picture
 FINE = 480  # pixels, up to which a small mask is enlarged before its outline is followed
+EDGE = 0.6  # points, of the white edge around an outline
 SIDE = 0.24  # inches of a class's line in a panel
 
 
@@ -78,13 +79,14 @@ class ShownMasks(Shown):
         if pd.isna(case.get(self.name)):
             return self.word(None)
         shape, planes = task.read_masks(case)
-        return self._shares([rle.area(planes[c]) / (shape[0] * shape[1]) for c in self.classes])
+        return self._shares([rle.area(planes[c]) / (shape[0] * shape[1]) for c in self.classes], 44)
 
-    def _shares(self, shares: Sequence[float]) -> str:
-        """What covers how much of a picture; of many classes, how many are there."""
-        if len(self.classes) > FEW:
-            return f"{sum(share > 0 for share in shares)} of {len(shares)} classes"
-        return ", ".join(f"{short(n, 14)} {share:.1%}" for n, share in zip(self.classes, shares))
+    def _shares(self, shares: Sequence[float], most: int) -> str:
+        """What covers how much of a picture; where that is too long, how many classes are there."""
+        told = ", ".join(f"{n} {100 * share:.2g}%" for n, share in zip(self.classes, shares))
+        if len(told) <= most:
+            return told
+        return f"{sum(share > 0 for share in shares)} of {len(shares)} classes"
 
     def overlay(self, cell: Axes, task: Task, case: pd.Series, shape: tuple[int, int]) -> None:
         """Fill and outline each class in its colour."""
@@ -97,7 +99,7 @@ class ShownMasks(Shown):
         self._draw(cell, {name: planes[..., k] for k, name in enumerate(self.classes)})
 
     def _draw(self, cell: Axes, planes: Mapping[str, np.ndarray]) -> None:
-        colours = {name: mask_colour(name, k) for k, name in enumerate(self.classes)}
+        colours = {name: mask_colour(k) for k, name in enumerate(self.classes)}
         cell.imshow(tinted(planes, colours))
         width = 1.3 if len(self.classes) <= NAMED else 0.9
         for name, plane in planes.items():
@@ -106,14 +108,19 @@ class ShownMasks(Shown):
     def legend(self, page: Figure) -> None:
         """The classes' colours, where they are few."""
         if self.has_legend:
-            parts = [Patch(color=mask_colour(n, k)) for k, n in enumerate(self.classes)]
+            parts = [Patch(color=mask_colour(k)) for k in range(len(self.classes))]
             names = [short(name, 18) for name in self.classes]
             columns = min(NAMED, len(names)) if sum(map(len, names)) < 80 else 4
             page.legend(parts, names, loc="outside lower center", ncols=columns, fontsize=9)
 
     def words_of(self, labels: np.ndarray) -> list[str]:
         planes = masks.unpacked(labels, len(self.classes))
-        return [self._shares(list(plane.mean((0, 1)))) for plane in planes]
+        return [self._shares(list(plane.mean((0, 1))), 24) for plane in planes]
+
+    @staticmethod
+    def mixed(own: str, other: str, share: float) -> str:
+        """Those that are drawn, and what share of the mixture they are."""
+        return f"{share:.2f} of these masks"
 
     def parts(self, labels: pd.DataFrame) -> tuple[pd.Series, list[str]]:
         """By how much of the picture is covered, in quarters of all."""
@@ -134,7 +141,7 @@ class ShownMasks(Shown):
             shares = known[name][known[name] > 0]
             told = f"in {len(shares):,} of {len(known):,} images"
             if len(shares):
-                self._box(axes, y, shares, mask_colour(name, k))
+                self._box(axes, y, shares, mask_colour(k))
                 told += f", median {shares.median():.2%}"
             axes.annotate(
                 told, (1.01, y), xycoords=("axes fraction", "data"), va="center", fontsize=9
@@ -169,7 +176,7 @@ class ShownMasks(Shown):
         means = labels.groupby(folds).mean().reindex(names) / labels.mean()
         apart = np.linspace(-0.25, 0.25, len(self.classes)) if len(self.classes) > 1 else [0.0]
         for k, (name, shift) in enumerate(zip(self.classes, apart)):
-            look = {"color": mask_colour(name, k), "mec": "white", "ls": "none"}
+            look = {"color": mask_colour(k), "mec": "white", "ls": "none"}
             marker = MARKERS[k % len(MARKERS)]
             size = 8 if len(self.classes) <= NAMED else 5
             axes.plot(at + shift, means[name], marker, ms=size, label=short(name, 14), **look)
@@ -178,7 +185,7 @@ class ShownMasks(Shown):
         axes.yaxis.set_major_formatter(percent)
         if len(self.classes) <= FEW:
             axes.legend(loc="lower right", fontsize=9)
-        axes.set_title("covered, of the mean of all folds")
+        axes.set_title("covered (all folds: 100%)")
 
     def threshold(self, task: Task, rows: pd.DataFrame, threshold: Threshold) -> Picture:
         """Dice over the threshold, its mean and that of the classes, and what each one chose."""
@@ -204,7 +211,7 @@ class ShownMasks(Shown):
             axes.plot(at, mean, color="black", lw=2.6, label=text)
         shown = self._shown(curves, chosen)
         for k in range(len(self.classes)):
-            look = {"color": mask_colour(self.classes[k], k), "ls": LINES[k % len(LINES)]}
+            look = {"color": mask_colour(k), "ls": LINES[k % len(LINES)]}
             is_shown = k in shown
             here = curves[k][crops.cut_of(chosen[k]) - 1]
             text = f"{short(self.classes[k], 18)}: {here:.3f} at {chosen[k]:.3g}"
@@ -244,12 +251,9 @@ class ShownMasks(Shown):
         return "pixels"
 
 
-def mask_colour(name: str, position: int) -> str:
-    """A class's colour, in the order in which they are told apart best on a dark picture."""
-    bright = [colour for colour in COLOURS if colour != "#000000"]
-    return (
-        class_colour(name, position) if position < len(bright) else bright[position % len(bright)]
-    )
+def mask_colour(position: int) -> str:
+    """A class's colour, the same in every figure; those next to each other differ."""
+    return BRIGHT[position % len(BRIGHT)]
 
 
 def dice_of(true: np.ndarray, area: np.ndarray, overlap: np.ndarray) -> np.ndarray:
@@ -258,7 +262,7 @@ def dice_of(true: np.ndarray, area: np.ndarray, overlap: np.ndarray) -> np.ndarr
 
 
 def shrunk(task: Task, case: pd.Series, shape: tuple[int, int]) -> dict[str, np.ndarray]:
-    """The true masks of a case, (H, W) uint8 of 0 and 1 by class, at the size of a shown picture."""
+    """(H, W) uint8 of 0 and 1 by class: a case's true masks, where its picture is shown."""
     size, planes = task.read_masks(case)
     return {name: fitted(planes[name], size, shape) for name in task.scored.classes}
 
@@ -299,7 +303,7 @@ def trace(cell: Axes, plane: np.ndarray, colour: str, *, width: float, style: An
         codes = [Path.MOVETO] + [Path.LINETO] * (len(points) - 2) + [Path.CLOSEPOLY]
         paths.append(Path(points, codes))
     if paths:
-        edge = patheffects.withStroke(linewidth=width + 0.8, foreground="white", alpha=0.7)
+        edge = patheffects.withStroke(linewidth=width + EDGE, foreground="white", alpha=0.6)
         whole = Path.make_compound_path(*paths)
         look = {"fill": False, "ec": colour, "lw": width, "ls": style, "path_effects": [edge]}
         cell.add_patch(PathPatch(whole, **look))

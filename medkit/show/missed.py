@@ -38,7 +38,7 @@ from medkit.show.scores import show_intervals
 DASHED = (0, (3, 2))
 INSTEAD = COLOURS[1]  # where one class is missed and another is found
 MOST = 300  # images whose masks `show_places` looks at
-SIDE = 48  # pixels of its maps
+SIDE = 32  # pixels of its maps
 VALUES = 8  # numbers of a column that are shown one by one, and not along an axis
 
 
@@ -110,7 +110,7 @@ def _draw(cell: Axes, image: np.ndarray, planes: list[tuple[np.ndarray, np.ndarr
         beside[where] = 0.15 * beside[where] + 0.85 * 255 * np.array(to_rgb(colour))
     gap = np.full((height, max(1, round(0.03 * width)), 3), 255)
     cell.imshow(np.concatenate([image, gap, beside], 1).round().astype(np.uint8))
-    line = 1.5 if len(planes) <= NAMED else 1.0
+    line = 1.2 if len(planes) <= NAMED else 0.9
     for real, found in planes:
         trace(cell, real, REAL, width=line)
         trace(cell, found, PREDICTED, width=line, style=DASHED)
@@ -148,8 +148,8 @@ def dice_table(
     """`class, images, area, dice, low, high`, a row a class.
 
     Returns:
-        In how many of the images it really is, its mean area in pixels there, and its mean Dice over
-        all images with a 95 % interval, drawing whole groups.
+        In how many of the images it really is, its mean area in pixels there, and its mean Dice
+        over all images with a 95 % interval, drawing whole groups.
     """
     check_suits(task.scored, "show_dice")
     units = judged(task, task.to_units(cases, predictions))
@@ -221,7 +221,7 @@ def dice_by_class(task: Task, units: pd.DataFrame, threshold: Threshold) -> Pict
         rows = pd.concat([rows, pd.DataFrame([mean])], ignore_index=True)
     page = show_intervals(rows, metric="Dice")
     count = table["image"].nunique()
-    page.axes[0].set_title(f"Dice of {count:,} {task.nouns[1]} and 95 % interval")
+    page.axes[0].set_title(f"Dice of {count:,} {task.nouns[1]} and 95 % interval", loc="left")
     return page
 
 
@@ -313,7 +313,7 @@ def show_places(task: Task, cases: pd.DataFrame) -> Picture:
         [aspect] * len(classes),
         columns=max(columns, 3),
         lines=2,
-        title=f"Where each class lies in {len(rows):,} images: bright is where most of them have it",
+        title=f"Where each class lies in {len(rows):,} images: bright is where most have it",
     )
     for k, cell in enumerate(cells):
         top = shares[k].max()

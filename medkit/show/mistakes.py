@@ -28,7 +28,8 @@ def show_mistakes(
     """Pictures with truth and prediction, the surest mistakes first.
 
     Photos of teeth have them drawn on (`show_photos`), masks their outlines and wrong pixels
-    (`missed.show_missed`), nights in their order are hypnograms, other cases have them written above.
+    (`missed.show_missed`), nights in their order are hypnograms, other cases have them written
+    above.
 
     Args:
         order: "errors first" or "as given".
@@ -60,8 +61,8 @@ def mistake_table(
 
     Returns:
         `class, cases, predicted, precision, recall, f1`, a row a class of what is scored; for teeth
-        see `tooth_table`; for a number `low, high, cases, error`, by quarters of the true values; for
-        masks `class, images, area, dice, low, high` (see `missed.dice_table`).
+        see `tooth_table`; for a number `low, high, cases, error`, by quarters of the true values;
+        for masks `class, images, area, dice, low, high` (see `missed.dice_table`).
     """
     check_task(task, "mistake_table")
     table = figures_of(task).table

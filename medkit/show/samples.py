@@ -128,7 +128,7 @@ def show_saliency(
     for k, cell in enumerate(cells):
         cell.imshow(stacked[k])
         if titles is not None:
-            cell.set_title(f"{short(titles[k], 20)}{told[k]}", fontsize=9)
+            cell.set_title(f"{short(titles[k], 18)}{told[k]}", fontsize=9)
     return page
 
 

@@ -58,6 +58,11 @@ class Shown:
         known = [None if np.isnan(value) else self.answer.label(value) for value in labels]
         return [short(self.word(label), 14) for label in known]
 
+    @staticmethod
+    def mixed(own: str, other: str, share: float) -> str:
+        """The words of a picture, and those of another that is mixed in, by their shares."""
+        return own if own == other else f"{share:.2f} {own} + {1 - share:.2f} {other}"
+
     def overlay_learnt(self, cell: Axes, label: np.ndarray) -> None:
         """Draw on a picture what a model is told of its pixels."""
 
