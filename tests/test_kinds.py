@@ -22,11 +22,14 @@ from medkit.submission.checking import read_expected
 ROOT = Path(mk.__file__).parent
 TABLES = {  # what each layer knows of a kind of answer
     "datasets.kinds": "KINDS",  # labels, metrics, what is chosen and written
+    "datasets.task": "USUAL",  # units, scores and tables of a contest
     "loading.labels": "LABELS",  # labels as tensors
     "models.factory": "LAYERS",  # the last layer
     "inference.answers": "ANSWERS",  # what becomes of logits
     "inference.judging": "CUTS",  # how a threshold is chosen
     "inference.ensembling": "BLENDS",  # how several answers become one
+    "inference.calibrating": "RELIABLE",  # how often what is said is so
+    "inference.explaining": "MAPS",  # where a model looked
     "training.losses": "LOSSES",
     "show.kinds": "SHOWN",  # how labels and answers stand in figures
 }

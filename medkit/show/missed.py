@@ -211,6 +211,7 @@ def show_dice(
     return _by_value(images, by)
 
 
+@styled
 def dice_by_class(task: Task, units: pd.DataFrame, threshold: Threshold) -> Picture:
     """The mean Dice of each class, and of all."""
     table = dice_table_of(task, units, threshold)

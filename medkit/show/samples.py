@@ -31,7 +31,7 @@ def show_cases(task: Task, cases: pd.DataFrame, *, n: int = 12, seed: int = 0) -
     pictures = [case_picture(row) for _, row in rows.iterrows()]
     shapes = [image.shape[1] / image.shape[0] for image, _ in pictures]
     every = [SHOWN[head.kind](head) for head in task.heads]
-    has_legend = any(shown.has_legend and shown.name in rows for shown in every)
+    has_legend = any(s.has_legend and s.name in rows and rows[s.name].notna().any() for s in every)
     columns = 4 if part_column(rows) == "region" else 3
     page, cells = grid_of(shapes, columns=columns, has_legend=has_legend)
     for cell, (_, row), picture in zip(cells, rows.iterrows(), pictures):

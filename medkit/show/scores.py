@@ -22,7 +22,7 @@ from medkit.show.canvas import (
     styled,
 )
 
-SCORES = ("f1_macro", "auc", "sensitivity", "specificity", "accuracy")  # shown unless asked
+SCORES = ("f1_macro", "auc", "sensitivity", "specificity", "accuracy", "iou")  # shown unless asked
 
 
 @styled
