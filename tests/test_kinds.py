@@ -14,6 +14,7 @@ from drawn_masks import draw, mask_task
 
 import medkit as mk
 from medkit.datasets.kinds import KINDS
+from medkit.datasets.task import USUAL
 from medkit.leaderboard.reading import READERS, taken
 from medkit.metrics import METRICS
 from medkit.submission.cells import CHECKS, held
@@ -22,7 +23,6 @@ from medkit.submission.checking import read_expected
 ROOT = Path(mk.__file__).parent
 TABLES = {  # what each layer knows of a kind of answer
     "datasets.kinds": "KINDS",  # labels, metrics, what is chosen and written
-    "datasets.task": "USUAL",  # units, scores and tables of a contest
     "loading.labels": "LABELS",  # labels as tensors
     "models.factory": "LAYERS",  # the last layer
     "inference.answers": "ANSWERS",  # what becomes of logits
@@ -47,6 +47,10 @@ ANSWERS = {"areas": ["", "5 1"] * 4}  # of a board, worth 0 and 1; elsewhere the
 def test_every_layer_has_a_row_for_every_kind(module, kind):
     table = getattr(importlib.import_module(f"medkit.{module}"), TABLES[module])
     assert kind in table and set(table) == set(KINDS)
+
+
+def test_answers_lie_where_a_contest_can_find_them():
+    assert {answer.lies_in for answer in KINDS.values()} == set(USUAL)
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -90,6 +90,11 @@ def test_what_is_no_contest_of_masks_is_refused(folder, tmp_path):
         mk.read_masks(folder, folder / "images")
 
 
+def test_what_is_handed_in_of_masks_is_runs_whatever_else_a_layout_says():
+    task = make_task("one", ("disc",), layout=mk.Layout(key_columns=1, order="F"))
+    assert task.layout == mk.Layout(key_columns=1, order="F", answer="runs")
+
+
 @pytest.mark.parametrize(
     ("classes", "name", "words"),
     [

@@ -129,7 +129,10 @@ class TaskData:
                 "least). Write heads=(mk.Head(name, classes),), with the comma."
             )
         self._fill(heads=tuple(self.heads), scored=self.scored or self.heads[0])
-        self._fill(layout=self.layout or Layout(**self.scored.answer.layout))
+        usual = self.scored.answer.layout
+        self._fill(layout=self.layout or Layout(**usual))
+        if not self.layout.answer:  # which only the kind of answer tells
+            self._fill(layout=replace(self.layout, answer=usual.get("answer", "")))
         self._fill(submission_labels=self.submission_labels or self.scored.answer.labels)
         columns = list(self.columns)
         doubled = sorted({name for name in columns if columns.count(name) > 1})
