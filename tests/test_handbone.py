@@ -430,3 +430,20 @@ def test_wrists_are_bent_more_often_in_the_test(tmp_path):
     train, test = (task.read(tmp_path, split) for split in ("train", "test"))
     assert (train["bent"] == "yes").mean() < 0.25 < 0.4 < (test["bent"] == "yes").mean() < 0.75
     assert train["bend"].between(0, 90).all() and set(train["bent"]) == {"yes", "no"}
+
+
+@pytest.mark.parametrize(("a", "b"), [("finger-4", "finger-5"), ("Radius", "Ulna")])
+def test_bones_that_bear_each_others_names_are_told(tmp_path, a, b):
+    draw_handbone(tmp_path, seed=2, n_train=3, n_test=0, size=64)
+    cases, quarantine = inspect(tmp_path, "train")
+    assert quarantine.empty
+    path = Path(cases["masks"].iloc[1])
+    text = path.read_text(encoding="utf-8")
+    swapped = text.replace(f'"{a}"', '"?"').replace(f'"{b}"', f'"{a}"').replace('"?"', f'"{b}"')
+    assert swapped != text
+    path.write_text(swapped, encoding="utf-8")
+    again, quarantine = inspect(tmp_path, "train")
+    assert list(again["id"]) == list(cases["id"])  # it is kept
+    (reason,) = quarantine["reason"]
+    assert f"{a} and {b} seem" in reason or f"{b} and {a} seem" in reason
+    assert reason.endswith("; it is kept")

@@ -91,6 +91,21 @@ def test_two_processes_validate_every_case_once(both, cases):
     assert log.count("epoch 1/2") == 1 and log.count("finished after 2 epochs") == 1
 
 
+def test_two_processes_share_the_masks_of_an_epoch(tmp_path):
+    task = mk.get_task("handbone")
+    task.draw(tmp_path / "data", n_train=6, n_test=1, size=64)
+    cases = task.read(tmp_path / "data", "train").assign(fold=0)
+    cases["fold"] = cases["group"].astype("category").cat.codes % 2
+    options = {"image_size": 32, "decoder_channels": (16, 16, 8, 8, 8), "batch_size": 4}
+    config = mk.Config("handbone", model="test_resnet", epochs=2, loss="dice", **options)
+    run = mk.fit(config, cases, tmp_path / "run", devices=2, progress=False, **QUICK)
+    held_out = cases[cases["fold"] == 0]
+    assert sorted(run.predictions["id"]) == sorted(held_out["id"])
+    best = run.history.loc[run.history["valid_loss"].idxmin()]
+    assert mk.score(task, held_out, run.predictions)["dice"] == pytest.approx(best["dice"])
+    assert run.machine["world_size"] == 2
+
+
 def test_two_processes_that_are_killed_go_on_to_the_same_bits(both, cases, tmp_path):
     task = mk.get_task("caries")
     data = both._json("run.json")["data"]

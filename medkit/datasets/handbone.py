@@ -35,6 +35,11 @@ COLUMNS = ("id", "path", "group", "masks", "masks_sha", "side", *FACTS, "bend", 
 JSON = (".json",)
 PERSON = re.compile(r"ID\d{3,}")
 FOREARM, PALM = ("Radius", "Ulna"), ("finger-11", "finger-15")  # long bones that go straight on
+# From the tip to the palm: thumb, index, middle, ring and little finger.
+FINGERS = [
+    [f"finger-{n}" for n in range(a, b)] for a, b in ((1, 4), (4, 8), (8, 12), (12, 16), (16, 20))
+]
+THUMB = "finger-3"  # on the side of the radius
 BENT = 20  # degrees between them, from which on a wrist is called bent
 FAR = 1e6  # pixels: beyond this a point is a slip, and OpenCV's numbers end
 
@@ -55,8 +60,9 @@ def inspect(
             digits), `side`, and where the table tells them `age, sex, weight` (kg), `height` (cm),
             `nails` (whether painted); where there is a JSON `bend` (degrees between forearm and
             palm) and `bent` ("yes" from 20 on); in the order of the sorted paths, as is handed in.
-        quarantine: `id, path, reason`. A person without just two pictures stands there, too, and
-            what was left out of the table; the pictures that can be used are cases all the same.
+        quarantine: `id, path, reason`. A person without just two pictures stands there, too, what
+            was left out of the table, and bones whose names seem to be swapped; the pictures that
+            can be used are cases all the same.
     """
     folder = contest_folder("handbone", data, split, SPLITS) / SPLITS[split]
     records, left_out = Records("handbone", split, verify=verify), _left_out(without)
@@ -75,7 +81,10 @@ def inspect(
         case.update(facts.get(_group(place), {}))
         try:
             if label is not None:
-                case.update(_checked(label, case["path"]), masks=str(label))
+                told, odd = _checked(label, case["path"])
+                case.update(told, masks=str(label))
+                if odd:
+                    records.refuse(path.name, label, f"{where}: {odd}; it is kept")
             elif has_truth:
                 raise ValueError("there is no JSON of its name in outputs_json")
         except (OSError, ValueError) as error:
@@ -184,14 +193,31 @@ def _outline(row: dict[str, Any], height: int, width: int) -> np.ndarray:
     return outline
 
 
-def _checked(label: Path, picture: str | None) -> dict[str, Any]:
-    """What a JSON tells of a case, once it is sure that it belongs to its picture."""
+def _checked(label: Path, picture: str | None) -> tuple[dict[str, Any], str]:
+    """What a JSON tells of a case, once it is sure that it belongs to its picture; and what is odd
+    about it, if anything.
+    """
     size, outlines = polygons(label)
     if picture:
         _check_size(size, picture)
     bend = _bend(outlines)
     bent = "yes" if bend >= BENT else "no"
-    return {"masks_sha": fingerprint(str(label), BONES), "bend": bend, "bent": bent}
+    told = {"masks_sha": fingerprint(str(label), BONES), "bend": bend, "bent": bent}
+    return told, _swapped(outlines)
+
+
+def _swapped(outlines: Mapping[str, np.ndarray]) -> str:
+    """A sentence on two bones that seem to bear each other's names; "" for a hand as hands are."""
+    middle = {name: outline.mean(0) for name, outline in outlines.items()}
+
+    def far(a: str, b: str) -> float:
+        return float(np.linalg.norm(middle[a] - middle[b]))
+
+    pairs = [pair for finger in FINGERS for pair in zip(finger[1:], finger)]  # the nearer one first
+    wrong = [(a, b) for a, b in pairs if far(a, "Capitate") > far(b, "Capitate")]
+    if far("Radius", THUMB) > far("Ulna", THUMB):
+        wrong.append(("Radius", "Ulna"))
+    return f"{wrong[0][0]} and {wrong[0][1]} seem to bear each other's names" if wrong else ""
 
 
 def _check_size(size: tuple[int, int], picture: str) -> None:
