@@ -14,7 +14,7 @@ from drawn_masks import BONES, SIZES, draw, mask_task
 
 import medkit as mk
 from medkit.datasets import TASKS
-from medkit.datasets.masks import mask_scores
+from medkit.datasets.mask_units import mask_scores
 from medkit.images import rle
 from medkit.leaderboard.board import Board
 from medkit.leaderboard.contest import read_answers, read_contest

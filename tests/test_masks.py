@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from mask_contests import CLASSES, draw, make_task, planes, read
 
 import medkit as mk
-from medkit.datasets.masks import picture_sizes, true_table
+from medkit.datasets.mask_units import picture_sizes, true_table
 from medkit.datasets.units import chosen, values
 from medkit.images import crops, masks, rle
 from medkit.images.crop import pad_to_square, place_in_square

@@ -140,6 +140,7 @@ def test_every_module_has_its_tests():
     told |= {"cells"}  # test_checking, test_kinds
     told |= {"fitting"}  # test_loop, test_launching
     told |= {"task_data"}  # test_task
+    told |= {"mask_units"}  # test_masks
     told |= {"mask_answers", "mask_votes", "mask_model"}  # test_mask_runs
     told |= {"picture_model"}  # test_factory
     told |= {"missed", "cuts", "shown"}  # test_masks_shown, test_kinds

@@ -19,7 +19,7 @@ from medkit.datasets.drawing.bones import BONES as BONES  # in the order that is
 from medkit.datasets.drawing.handbone import draw_handbone
 from medkit.datasets.kinds import MASKS, Threshold
 from medkit.datasets.mask_files import fingerprint
-from medkit.datasets.masks import mask_table
+from medkit.datasets.mask_units import mask_table
 from medkit.datasets.people import FACTS, NUMBERS, read_people
 from medkit.datasets.reading import PICTURES, Records, contest_folder
 from medkit.datasets.task import Head, Layout, Task

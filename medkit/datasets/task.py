@@ -11,7 +11,7 @@ from typing import Any, Callable, Mapping, NamedTuple
 import pandas as pd
 
 from medkit import tables
-from medkit.datasets import mask_files, masks
+from medkit.datasets import mask_files, mask_units
 from medkit.datasets import units as usual
 from medkit.datasets.kinds import Threshold
 from medkit.datasets.mask_files import MaskFiles
@@ -37,7 +37,9 @@ class Usual(NamedTuple):
 
 USUAL = {  # by `Answer.lies_in`
     "table": Usual(usual.cases_as_units, usual.class_scores, usual.case_table, usual.true_table),
-    "files": Usual(masks.mask_units, masks.mask_scores, masks.mask_table, masks.true_table),
+    "files": Usual(
+        mask_units.mask_units, mask_units.mask_scores, mask_units.mask_table, mask_units.true_table
+    ),
 }
 
 

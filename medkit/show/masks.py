@@ -16,7 +16,7 @@ from matplotlib.patches import Patch, PathPatch
 from matplotlib.path import Path
 
 from medkit.datasets.kinds import Threshold
-from medkit.datasets.masks import mask_units
+from medkit.datasets.mask_units import mask_units
 from medkit.datasets.task import Head, Task
 from medkit.datasets.units import truth, values
 from medkit.images import crop, crops, decode, masks, rle

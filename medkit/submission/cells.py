@@ -14,7 +14,7 @@ from typing import Any, Mapping, Sequence
 import numpy as np
 import pandas as pd
 
-from medkit.datasets.masks import picture_sizes
+from medkit.datasets.mask_units import picture_sizes
 from medkit.datasets.task import Layout, Task
 from medkit.images.rle_texts import KNOWN, MOST, faults
 
