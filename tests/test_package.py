@@ -138,6 +138,7 @@ def test_every_module_has_its_tests():
     told |= {"photos", "crowns", "mouths", "painting"}  # test_drawing
     told |= {"answers", "posting", "errors"}  # test_client, test_hostile
     told |= {"cells"}  # test_checking, test_kinds
+    told |= {"cuts", "missed", "shown"}  # test_figures, test_masks_shown
     told |= {"fitting"}  # test_loop, test_launching
     told |= {"task_data"}  # test_task
     told |= {"mask_units"}  # test_masks
