@@ -38,8 +38,8 @@ class _Kept:
         return self._kept[key]
 
 
-_truths = _Kept(16_384)  # runs of classes of images, about 5 KB each
-_counts = _Kept(16_384)  # counts of such, 4 KB each
+_truths = _Kept(32_768)  # runs of classes of images, about 5 KB each
+_counts = _Kept(32_768)  # counts of such, 4 KB each
 
 
 def mask_units(
