@@ -305,6 +305,6 @@ TASK = Task(
     mirror=("horizontal",),
     looks_alike=True,
     stratify=("sex",),
-    nouns=("hands", "bones of hands"),
+    nouns=("hands", "hands"),
     text=("side",),
 )
