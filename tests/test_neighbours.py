@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from mask_contests import TINY, make_task
 
 import medkit as mk
 from medkit.models.factory import new_model
@@ -112,3 +113,12 @@ def test_the_estimate_is_that_of_a_well_known_network():
     model = new_model(mk.get_task("caries"), mk.Config("caries"))
     maps = 112**2 * 64 * 2 + 56**2 * 64 * 9 + 28**2 * 128 * 9 + 14**2 * 256 * 9 + 7**2 * 512 * 9
     assert activation_bytes(model, 224) == pytest.approx(4 * maps, rel=0.35)
+
+
+def test_activations_of_large_masks_are_reckoned_from_small_ones(monkeypatch):
+    task = make_task()
+    config = mk.Config("shapes", **{**TINY, "image_size": 512})
+    model = new_model(task, config)
+    reckoned = activation_bytes(model, 512)
+    monkeypatch.setattr(neighbours, "MEASURED", 512)
+    assert reckoned == pytest.approx(activation_bytes(model, 512), rel=0.02)

@@ -20,6 +20,8 @@ class MaskModel(PictureModel):
         decoder: "unet" or "unet++"; options: see `UNet`.
     """
 
+    grows_by_area = True
+
     def __init__(self, task: Task, name: str, *, decoder: str = "unet", **options: Any):
         super().__init__(task)
         self.net = UNet(name, task.outputs, nested=decoder == "unet++", **options)

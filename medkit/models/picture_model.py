@@ -17,10 +17,12 @@ class PictureModel(nn.Module):
 
     Attributes:
         has_units: whether some of its answers are in standard deviations of the labels'.
+        grows_by_area: whether what it keeps of a picture for the gradient does.
         n_facts: how many numbers of facts it is told beside a picture.
     """
 
     has_units = False
+    grows_by_area = False
     n_facts = 0
 
     def __init__(self, task: Task):

@@ -15,6 +15,7 @@ from medkit.training.optimizing import moments
 
 LOOK_EVERY_S = 10.0
 CUDA_BYTES = 600e6  # what a process on a GPU needs before its first tensor, and for workspaces
+MEASURED = 256  # pixels at most, of the pictures by which activations are measured
 ASKED = "gpu_uuid,pid,process_name,used_memory"
 
 
@@ -111,7 +112,12 @@ def training_bytes(model: PictureModel, config: Config, images: int) -> int:
 
 
 def activation_bytes(model: PictureModel, image_size: int) -> float:
-    """Bytes that autograd keeps for backward, for each image, in float32."""
+    """Bytes that autograd keeps for backward, for each image, in float32.
+
+    Where they grow with the area, of large pictures a smaller one is sent through, as these would
+    take gigabytes here, too.
+    """
+    measured = min(image_size, MEASURED) if model.grows_by_area else image_size
     kept: dict[int, int] = {}
     own = {p.data_ptr() for p in model.parameters()} | {b.data_ptr() for b in model.buffers()}
 
@@ -124,10 +130,10 @@ def activation_bytes(model: PictureModel, image_size: int) -> float:
 
     was_training = model.training
     model.eval()  # leaves the statistics of BatchNorm alone
-    images = torch.zeros(2, 3, image_size, image_size, dtype=torch.uint8)
+    images = torch.zeros(2, 3, measured, measured, dtype=torch.uint8)
     n_facts = model.n_facts
     with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
         out = model(images, torch.zeros(2, n_facts))
     model.train(was_training)
     del out
-    return sum(kept.values()) / 2
+    return sum(kept.values()) / 2 * (image_size / measured) ** 2
