@@ -138,3 +138,8 @@ def test_every_kind_of_backbone_answers(name):
     model = mk.make_model(TASK, name, facts=("view",), image_size=32)
     images = torch.zeros(2, 3, 32, 32, dtype=torch.uint8)
     assert model.eval()(images, torch.zeros(2, 5)).shape == (2, 2)
+
+
+def test_a_backbone_without_stochastic_depth_is_named():
+    with pytest.raises(ValueError, match="'densenet121' has no stochastic depth .*=0.1, expected"):
+        mk.make_model(TASK, "densenet121", drop_path_rate=0.1)

@@ -192,7 +192,16 @@ def _backbone(name: str, image_size: int, options: dict) -> nn.Module:
             name, pretrained=False, num_classes=0, img_size=image_size, **options
         )
     except TypeError:  # a convolutional backbone takes any size and no such argument
+        pass
+    try:
         return timm.create_model(name, pretrained=False, num_classes=0, **options)
+    except TypeError as error:
+        if not options:
+            raise
+        raise ValueError(
+            f"model {name!r} has no stochastic depth (found drop_path_rate="
+            f"{options['drop_path_rate']!r}, expected 0). Set it to 0, or take another backbone."
+        ) from error
 
 
 def _check_name(name: str) -> None:
