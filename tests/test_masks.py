@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from mask_contests import CLASSES, draw, make_task, planes, read
 
 import medkit as mk
+from medkit.datasets import mask_units
 from medkit.datasets.mask_units import picture_sizes, true_table
 from medkit.datasets.units import chosen, values
 from medkit.images import crops, masks, rle
@@ -239,3 +240,19 @@ def test_a_file_that_is_written_anew_is_counted_anew(shapes, tmp_path):
 def test_sizes_are_those_of_the_pictures(shapes):
     _, cases = shapes
     assert picture_sizes(cases.head(2)) == {"p00.png": [40, 56], "p01.png": [48, 32]}
+
+
+def test_what_was_counted_last_is_remembered():
+    kept, made = mask_units._Kept(5), []
+
+    def get(key, count=2):
+        return kept.get((key,), lambda: made.append(key) or [key] * count)
+
+    assert get("a") == ["a", "a"] and get("b") == ["b", "b"] and get("a") == ["a", "a"]
+    assert made == ["a", "b"]
+    get("c")  # six are too many: b was used longest ago
+    assert kept.size == 4
+    get("a"), get("b")
+    assert made == ["a", "b", "c", "b"]
+    get("large", 9)  # one list stays, however long it is
+    assert kept.size == 9 and get("large", 9) and made[-1] == "large"

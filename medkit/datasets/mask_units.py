@@ -24,18 +24,25 @@ COLUMNS = ("id", "group", "seen", "class", "y_true", "area", "overlap")
 
 
 class _Kept:
-    """What was made last, by key; the oldest is forgotten first."""
+    """Lists that were made last, by key; the oldest is forgotten first.
+
+    Args:
+        most: items of all lists together.
+    """
 
     def __init__(self, most: int):
-        self.most, self._kept = most, OrderedDict()
+        self.most, self.size = most, 0
+        self._kept: OrderedDict[tuple, list[Any]] = OrderedDict()
 
     def get(self, key: tuple, make: Callable[[], list[Any]]) -> list[Any]:
-        if key not in self._kept:
-            self._kept[key] = make()
-        self._kept.move_to_end(key)
-        while sum(map(len, self._kept.values())) > self.most and len(self._kept) > 1:
-            self._kept.popitem(last=False)
-        return self._kept[key]
+        found = self._kept.pop(key, None)
+        if found is None:
+            found = make()
+            self.size += len(found)
+        self._kept[key] = found  # the newest is last
+        while self.size > self.most and len(self._kept) > 1:
+            self.size -= len(self._kept.popitem(last=False)[1])
+        return found
 
 
 _truths = _Kept(32_768)  # runs of classes of images, about 5 KB each
