@@ -130,6 +130,7 @@ def summarize(task: Task, cases: pd.DataFrame | None = None) -> pd.DataFrame:
     masks, in how many images each class is."""
     check_task(task, "summarize")
     heads, rows = {head.name: head for head in task.heads}, []
+    cases = cases.reset_index(drop=True)
     for column in label_columns(task, cases):
         labels = heads[column].answer.counted(task, cases) if column in heads else cases[column]
         unknown = cases.index[cases[column].isna()]

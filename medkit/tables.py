@@ -16,8 +16,7 @@ from medkit import files
 from medkit.naming import did_you_mean
 
 TEXT = ("id", "group", "path", "photo", "view", "tooth_number")  # columns that stay text
-TEXT += ("masks", "masks_sha", "file")
-PLACES = ("path", "masks")  # columns of cases that say where something lies
+TEXT += ("masks_sha",)
 PARTS = ("region", "box")  # columns that say which part of its picture a case is
 _EXACT = {} if pd.__version__ >= "3" else {"float_precision": "round_trip"}  # 3 is exact as it is
 
@@ -73,8 +72,8 @@ def write_cases(cases: pd.DataFrame, path: Path | str, data: Path | str) -> None
 
 
 def places_of(cases: pd.DataFrame) -> list[str]:
-    """The columns of cases that say where something lies."""
-    return [name for name in PLACES if name in cases]
+    """The columns of cases that say where something lies: `masks` only beside its `masks_sha`."""
+    return ["path", *["masks"] * ({"masks", "masks_sha"} <= set(cases))]
 
 
 def text_columns(cases: pd.DataFrame) -> list[str]:
@@ -116,7 +115,7 @@ def cases_hash(cases: pd.DataFrame) -> str:
     flat = cases.drop(columns=[*places_of(cases), *([part] if part else [])])
     csv = io.StringIO(flat.to_csv(index=False))
     table = _parsed(csv, list(flat.columns), text_columns(cases))
-    kept = [name for name in cases if name not in PLACES]
+    kept = [name for name in cases if name not in places_of(cases)]
     columns = {name: cases[name] if name == part else table[name] for name in kept}
     rows = {
         name: [None if _is_missing(cell) else cell for cell in column.tolist()]
@@ -135,10 +134,11 @@ def earlier_hash(cases: pd.DataFrame) -> str:
 
 def write_predictions(predictions: pd.DataFrame, path: Path | str) -> None:
     """Write predictions; files that they name relative to the table's own folder."""
-    if "file" in predictions:
+    if _names_files(predictions):
         folder = Path(path).parent
         names = [
-            file and Path(os.path.relpath(file, folder)).as_posix() for file in predictions["file"]
+            None if _is_missing(file) else Path(os.path.relpath(file, folder)).as_posix()
+            for file in predictions["file"]
         ]
         predictions = predictions.assign(file=pd.Series(names, predictions.index, dtype=object))
     write_csv(predictions, path)
@@ -147,14 +147,20 @@ def write_predictions(predictions: pd.DataFrame, path: Path | str) -> None:
 def read_predictions(path: Path | str) -> pd.DataFrame:
     """Predictions that `write_predictions` wrote, with absolute names of files."""
     table = read_csv(path)
-    if "file" in table:
+    if _names_files(table):
         folder = os.path.abspath(Path(path).parent)
-        files_ = [
-            None if _is_missing(f) else os.path.normpath(os.path.join(folder, f))
-            for f in table["file"]
+        names = [
+            None if _is_missing(file) else os.path.normpath(os.path.join(folder, file))
+            for file in table["file"]
         ]
-        table["file"] = pd.Series(files_, table.index, dtype=object)
+        table["file"] = pd.Series(names, table.index, dtype=object)
     return table
+
+
+def _names_files(predictions: pd.DataFrame) -> bool:
+    """Whether answers lie in files that a table names, and not in the table."""
+    is_named = list(predictions) == ["id", "file"]
+    return is_named and not pd.api.types.is_numeric_dtype(predictions["file"])
 
 
 def _flat(cases: pd.DataFrame) -> pd.DataFrame:

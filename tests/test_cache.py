@@ -10,6 +10,7 @@ import tempfile
 from collections import namedtuple
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pandas as pd
 import pytest
@@ -324,3 +325,24 @@ def test_a_region_and_a_box_do_not_stand_together(photos, tmp_path):
     both = photos.assign(box=[(0, 0, 5, 5)] * 3)
     with pytest.raises(ValueError, match="both a 'region' and a 'box'"):
         open_cache(both, folder=tmp_path / "cache", **HOW)
+
+
+def test_several_cases_may_be_one_whole_picture(photos, tmp_path):
+    whole = photos.drop(columns="region").head(2)
+    twice = pd.concat([whole, whole], ignore_index=True)
+    cache = open_cache(twice, folder=tmp_path / "cache", **HOW)
+    assert np.array_equal(cache[0], cache[2]) and np.array_equal(cache[1], cache[3])
+    assert cache[3].max() > 0
+
+
+def test_a_jpeg_that_is_decoded_smaller_lies_where_it_is_reckoned_to(tmp_path):
+    rng = np.random.default_rng(0)
+    pixels = cv2.GaussianBlur(rng.integers(0, 256, (1025, 2047, 3), dtype=np.uint8), (0, 0), 9)
+    Image.fromarray(np.clip(4 * pixels.astype(int) - 384, 60, 255).astype("u1")).save(
+        tmp_path / "x.jpg"
+    )
+    cases = pd.DataFrame({"id": ["x"], "path": [str(tmp_path / "x.jpg")]})
+    how = {**HOW, "image_size": 224, "folder": tmp_path / "cache"}
+    shown = open_cache(cases, aligned=True, **how)[0].max(axis=(1, 2)) > 30
+    _, y, _, height = crop.place_in_square(2047, 1025, 224)
+    assert shown.nonzero()[0].tolist() == list(range(y, y + height))

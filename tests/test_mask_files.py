@@ -7,6 +7,7 @@ import json
 import numpy as np
 import pytest
 from mask_contests import CLASSES, draw, make_task, planes, write
+from PIL import Image
 
 import medkit as mk
 from medkit.datasets import mask_files
@@ -87,8 +88,8 @@ def test_polygons_of_one_file_for_all(case):
     path = coco(case["folder"], [("disc", SQUARE), ("disc", [20, 3, 30, 3, 30, 12, 20, 12])])
     task = make_task(classes=("disc", "bar"), files=mk.MaskFiles("coco"))
     found = masks_of(task, at(case, path))
-    assert found[0, 3:13, 2:10].all() and found[0, 3:13, 20:31].all() and not found[1].any()
-    assert found[0].sum() == 10 * 8 + 10 * 11
+    assert found[0, 3:12, 2:9].all() and found[0, 3:12, 20:30].all() and not found[1].any()
+    assert found[0].sum() == 9 * 7 + 9 * 10  # pixels whose middle is inside
     files = mk.MaskFiles("coco", values={"tumour": "disc"})
     renamed = masks_of(make_task(classes=("tumour",), files=files), at(case, path))
     assert np.array_equal(renamed[0], found[0])
@@ -129,6 +130,33 @@ def test_columns_are_named_where_they_stand_otherwise(case):
         masks_of(wrong, at(case, path))
 
 
+def test_planes_may_be_jpegs_and_have_alpha(case):
+    disc = planes(0, SIZE)[0]
+    task = make_task(classes=("disc",))
+    Image.fromarray(255 * disc).save(case["folder"] / "disc.jpg", quality=60)
+    assert np.array_equal(masks_of(task, at(case, case["folder"] / "{class}.jpg"))[0], disc)
+    opaque = np.dstack([255 * disc] * 3 + [np.full_like(disc, 255)])
+    Image.fromarray(opaque).save(case["folder"] / "disc.png")
+    assert np.array_equal(masks_of(task, at(case, case["folder"] / "{class}.png"))[0], disc)
+
+
+def test_polygons_may_reach_the_edge(case):
+    path = coco(case["folder"], [("disc", [50, 30, 56, 30, 56, 40, 50, 40])])
+    task = make_task(classes=("disc", "bar"), files=mk.MaskFiles("coco"))
+    assert masks_of(task, at(case, path))[0].sum() == 60
+
+
+def test_ids_of_runs_stay_text(case):
+    picture = case["folder"] / "images" / "0001.png"
+    (case["folder"] / "images" / "p00.png").rename(picture)
+    path = case["folder"] / "train.csv"
+    path.write_text("ImageId,EncodedPixels\n0001,1 3\n")
+    layout = mk.Layout(key_columns=1, answer="runs")
+    task = make_task(classes=("disc",), files=mk.MaskFiles("rle"), layout=layout)
+    own = {"id": "0001.png", "path": str(picture), "masks": str(path)}
+    assert masks_of(task, own).sum() == 3
+
+
 # what is refused
 
 
@@ -147,6 +175,9 @@ def test_pictures_of_masks_that_do_not_fit(case):
     colour = np.random.default_rng(0).integers(0, 9, (*SIZE, 3)).astype(np.uint8)
     with pytest.raises(ValueError, match="a picture of 3 channels .expected one"):
         task.read_masks(grey(case, colour))
+    Image.fromarray(np.zeros(SIZE, np.uint8)).save(case["folder"] / "index.jpg")
+    with pytest.raises(ValueError, match="a JPEG changes the numbers of its pixels"):
+        task.read_masks(at(case, case["folder"] / "index.jpg"))
     (case["folder"] / "index.png").write_bytes(b"no picture")
     with pytest.raises(ValueError, match="the masks cannot be read"):
         task.read_masks(at(case, case["folder"] / "index.png"))
@@ -203,10 +234,17 @@ def test_forms_and_layouts_are_checked():
         mk.Layout(order="R")
     with pytest.raises(ValueError, match="layout: base=2"):
         mk.Layout(base=2)
+    with pytest.raises(ValueError, match="values='any' .expected a mapping by class"):
+        mk.MaskFiles(values="any")
+    with pytest.raises(ValueError, match="names 'disk', which is no class .*mean 'disc'"):
+        make_task(files=mk.MaskFiles(values={"disk": "any"}))
+    with pytest.raises(ValueError, match="no value of 'bar' .*or leave values out"):
+        make_task(files=mk.MaskFiles(values={"disc": 2}))
 
 
 def test_a_task_keeps_how_its_files_are_read():
-    files = mk.MaskFiles(values={"disc": [1, 2]}, ignore=[0, 9], columns=["a", "b"])
+    values = {"disc": [1, 2], "bar": 3, "both": 4}
+    files = mk.MaskFiles(values=values, ignore=[0, 9], columns=["a", "b"])
     task = make_task(files=files)
     from medkit.datasets.task import from_description
 

@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 import torch
 from mask_contests import CLASSES, TINY, draw, make_task, read, write
+from PIL import Image
 
 import medkit as mk
 from medkit.images import crops, masks, rle
@@ -228,8 +229,77 @@ def test_masks_that_have_changed_are_refused(task, tmp_path):
     folder = draw(tmp_path / "data", 8)
     cases = read(task, folder)
     write(folder / "masks" / "disc" / "p03.png", np.zeros((48, 32), np.uint8))
-    with pytest.raises(ValueError, match="1 of 8 cases have masks .*changed since the cases"):
+    with pytest.raises(ValueError, match="p03.png: changed since the cases were read. Read"):
         mk.fit(CONFIG, cases, tmp_path / "run", **QUIET)
+
+
+def test_masks_that_exclude_each_other_and_overlap_are_refused(tmp_path):
+    task = mk.add_task(make_task("overlap", CLASSES, "exclusive_masks"))
+    cases = read(task, draw(tmp_path / "data", 4))
+    with pytest.raises(ValueError, match=r"pixels are in two masks \(expected one a pixel\)"):
+        mk.fit(mk.Config("overlap", epochs=1, **TINY), cases, tmp_path / "run", **QUIET)
+    mk.datasets.TASKS.pop("overlap")
+
+
+def test_a_class_that_is_nowhere_is_told(tmp_path, task):
+    folder = draw(tmp_path / "data", 8)
+    for path in (folder / "masks" / "both").iterdir():
+        write(path, 0 * np.asarray(Image.open(path)))
+    cases = read(task, folder)
+    with pytest.warns(UserWarning, match="none of 8 cases has a pixel of 'both'"):
+        mk.fit(replace(CONFIG, epochs=1), cases, tmp_path / "run", **QUIET)
+
+
+def test_sizes_and_times_are_told_of_masks_too(cases):
+    found = mk.find_batch_size(CONFIG, most=2, device="cpu", progress=False)
+    assert list(found.table["batch_size"]) == [2]
+    told = mk.summary(CONFIG, cases, device="cpu")
+    assert told.steps == 2 and told.epoch_s > 0
+
+
+def test_other_pictures_of_the_same_names_have_files_of_their_own(straight, task, tmp_path):
+    other = read(task, draw(tmp_path / "data", 16, first=0, sizes=((44, 44),)))
+    mine = held_out(straight)
+    other = other[other["id"].isin(mine["id"])]
+    first = mk.predict(straight, mine, device="cpu")
+    before = mk.score(task, mine, first)
+    second = mk.predict(straight, other, device="cpu")
+    assert not set(first["file"]) & set(second["file"]) and mk.score(task, mine, first) == before
+
+
+def test_another_reader_makes_another_store(cases, tmp_path):
+    source = "def read_masks(case):\n    return case['shape'], {{'disc': np.array([0, {}])}}\n"
+    stores = []
+    for end in (3, 9):
+        path = tmp_path / f"reader{end}.py"
+        path.write_text("import numpy as np\n" + source.format(end))
+        space: dict = {}
+        exec(compile(path.read_text(), str(path), "exec"), space)
+        own = make_task("own", read_masks=space["read_masks"])
+        shaped = cases.assign(shape=[(40, 56), (48, 32)] * 8)
+        data = predicting.make_dataset(
+            own, CONFIG, shaped, cache_folder=tmp_path / "cache", progress=False
+        )
+        stores.append(data.cache.path)
+    assert stores[0] != stores[1]
+
+
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [
+        (None, "is NoneType .expected"),
+        (((40, 56), {"bone": np.array([0, 3])}), "has 'bone' .expected some of disc, bar, both"),
+        (((40, 56), {"disc": np.array([5, 3])}), "of 'disc' are no runs in order"),
+        (((40, 56), {"disc": np.ones((40, 56))}), "of 'disc' are no runs in order"),
+        (((41, 56), {}), "masks of 56 x 41 pixels .expected 56 x 40"),
+    ],
+)
+def test_what_a_reader_of_ones_own_returns_is_checked(cases, answer, words):
+    own = make_task(read_masks=lambda case: answer)
+    with pytest.raises(ValueError, match=words):
+        own.read_masks(cases.iloc[0].to_dict())
+    quiet = make_task(read_masks=lambda case: ((40, 56), {}))
+    assert list(quiet.read_masks(cases.iloc[0].to_dict())[1]) == list(CLASSES)
 
 
 # several models
@@ -282,6 +352,7 @@ def test_weights_and_means_of_weights_work_for_masks(straight, cases, task, tmp_
     runs = [straight, mk.fit(CONFIG, cases, tmp_path / "fold1", fold=1, **QUIET)]
     table = mk.concat_predictions(runs)
     found = mk.choose_weights(task, cases, [table, table], rounds=2)
+    assert len(list(straight.path.glob("blended/*"))) <= 4  # trials leave no files
     assert found.nested_score == pytest.approx(mk.score(task, cases, table)["dice"], abs=1e-9)
     soup = mk.soup(runs, tmp_path / "soup")
     predictions = mk.predict(soup, cases, device="cpu")
@@ -289,11 +360,11 @@ def test_weights_and_means_of_weights_work_for_masks(straight, cases, task, tmp_
 
 
 def test_levels_of_masks_that_exclude_each_other_never_meet():
-    from medkit.inference.mask_answers import Exclusive
+    from medkit.inference.mask_answers import ExclusiveMasks
 
     logits = torch.randn(4, 6, 9, 9, generator=torch.Generator().manual_seed(0))
     logits[:, 1] = logits[:, 2]  # ties
-    levels = Exclusive.levels(logits).to(torch.int64)
+    levels = ExclusiveMasks.levels(logits).to(torch.int64)
     top = levels.topk(2, dim=1).values
     assert levels.shape == (4, 5, 9, 9) and int(top.sum(1).max()) <= 254
     sure = levels.max(1).values >= 128

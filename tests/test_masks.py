@@ -55,6 +55,30 @@ def test_a_polygon_is_filled_and_cut_off_at_the_edge():
     assert bow[5, 2] and bow[5, 8] and not bow[2, 5] and not bow[8, 5]
 
 
+def test_what_a_polygon_covers_is_what_its_middles_say():
+    square = np.array([[2, 3], [12, 3], [12, 13], [2, 13]], float)
+    assert masks.covered(square, (20, 20)).sum() == 100
+    assert masks.covered(square + 0.4, (20, 20)).sum() == 100
+    assert masks.covered(square - 100, (20, 20)).sum() == 0
+    assert masks.covered(square, (8, 8)).sum() == 5 * 6
+    bow = np.array([[0, 0], [10, 10], [10, 0], [0, 10]], float)
+    there = masks.covered(bow, (10, 10))
+    assert there[5, 0] and there[5, 9] and not there[0, 5] and not there[9, 5]
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_what_a_polygon_covers_is_what_crossings_say(seed):
+    polygon = np.random.default_rng(seed).uniform(-5, 40, (7, 2))
+    y, x = np.mgrid[:30, :35]
+    middles = np.stack([x.ravel() + 0.5, y.ravel() + 0.5], 1)
+    winding = np.zeros(30 * 35, bool)  # by crossings, edge after edge
+    for a, b in zip(polygon, np.roll(polygon, -1, 0)):
+        crosses = (a[1] <= middles[:, 1]) != (b[1] <= middles[:, 1])
+        at = a[0] + (middles[:, 1] - a[1]) / (b[1] - a[1]) * (b[0] - a[0])
+        winding ^= crosses & (middles[:, 0] > at)
+    assert np.array_equal(masks.covered(polygon, (30, 35)).ravel() > 0, winding)
+
+
 @SMALL
 @given(st.data())
 def test_a_part_is_enlarged_as_the_whole_would_be(data):

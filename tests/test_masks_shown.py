@@ -254,7 +254,7 @@ def test_an_image_that_could_not_be_looked_at_is_missed_as_a_whole(three):
 def test_the_table_of_masks_has_a_row_a_class(discs):
     task, cases, predictions = discs
     table = mk.mistake_table(task, cases, predictions, threshold=0.4)
-    assert list(table) == ["class", "images", "area", "dice", "low", "high"]
+    assert list(table) == ["class", "images", "found", "area", "dice", "low", "high"]
     assert tuple(table["class"]) == task.scored.classes
     last = 12 if len(table) == 1 else 6
     assert list(table["images"]) == [12] * (len(table) - 1) + [last]
@@ -496,7 +496,7 @@ def test_what_a_model_sees_is_its_probability(run, known):
     model = load_model(run, device="cpu")
     with torch.no_grad():
         batch = torch.from_numpy(images).permute(0, 3, 1, 2).to(model.mean.device)
-        levels = ANSWERS["masks"].levels(model(batch, torch.zeros(3, 0)))
+        levels = ANSWERS["masks"].collect.levels(model(batch, torch.zeros(3, 0)))
     assert np.allclose(heat, levels[:, 1].numpy() / 255)
     with pytest.raises(ValueError, match="explain: no class 'file' .expected one of 뼈-1, 뼈-2"):
         mk.explain(run, chosen, class_name="file")

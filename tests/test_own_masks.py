@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import unicodedata
 
 import numpy as np
 import pytest
@@ -41,7 +42,8 @@ def test_pictures_of_masks_are_found_by_their_names(folder, pattern):
 def test_pictures_without_masks_are_unlabelled(folder):
     for name in CLASSES:
         (folder / "masks" / name / "p02.png").unlink()
-    cases = mk.read_masks(make_task(), folder / "images", folder / "masks")
+    with pytest.warns(UserWarning, match=r"1 of 4 pictures have no masks, e\.g\. \['p02.png'\]"):
+        cases = mk.read_masks(make_task(), folder / "images", folder / "masks")
     assert list(cases["masks"].isna()) == [False, False, True, False]
     assert mk.read_masks(make_task(), folder / "images").columns.tolist() == ["id", "path", "group"]
 
@@ -70,7 +72,8 @@ def test_one_file_of_all(folder):
     table = folder / "train.csv"
     table.write_text("image,class,runs\np00,disc,1 3\np01.png,bar,1 3\n")
     task = make_task(files=mk.MaskFiles("rle"))
-    cases = mk.read_masks(task, folder / "images", table)
+    with pytest.warns(UserWarning, match="2 of 4 pictures have no masks"):
+        cases = mk.read_masks(task, folder / "images", table)
     assert list(cases["masks"].notna()) == [True, True, False, False]
     assert cases["masks_sha"].nunique() == 1
     with pytest.raises(FileNotFoundError, match="no such file .*'rle'"):
@@ -79,8 +82,19 @@ def test_one_file_of_all(folder):
 
 def test_what_is_no_contest_of_masks_is_refused(folder, tmp_path):
     task = make_task()
-    with pytest.raises(ValueError, match="no masks of 4 pictures .*class.*stem"):
+    with pytest.raises(ValueError, match="the folder of the images themselves"):
         mk.read_masks(task, folder / "images", folder / "images")
+    (tmp_path / "other").mkdir()
+    write(tmp_path / "other" / "x.png", np.zeros((4, 4), np.uint8))
+    with pytest.raises(ValueError, match="no masks of 4 pictures .*class.*stem"):
+        mk.read_masks(task, folder / "images", tmp_path / "other")
+    shutil.move(folder / "masks" / "disc", folder / "masks" / "disks")
+    with pytest.raises(ValueError, match="no picture of 'disc' .found .*Did you mean 'disks'"):
+        mk.read_masks(task, folder / "images", folder / "masks")
+    table = folder / "train.csv"
+    table.write_text("image,class,runs\nz00,disc,1 3\n")
+    with pytest.raises(ValueError, match="nothing of 4 pictures, such as 'p00.png'"):
+        mk.read_masks(make_task(files=mk.MaskFiles("rle")), folder / "images", table)
     (tmp_path / "empty").mkdir()
     with pytest.raises(ValueError, match="no pictures"):
         mk.read_masks(task, tmp_path / "empty")
@@ -93,6 +107,36 @@ def test_what_is_no_contest_of_masks_is_refused(folder, tmp_path):
 def test_what_is_handed_in_of_masks_is_runs_whatever_else_a_layout_says():
     task = make_task("one", ("disc",), layout=mk.Layout(key_columns=1, order="F"))
     assert task.layout == mk.Layout(key_columns=1, order="F", answer="runs")
+
+
+def test_pictures_of_one_name_have_masks_of_their_own(tmp_path):
+    for ward, number in (("a", 0), ("b", 2)):
+        masks = planes(number)
+        write(tmp_path / "images" / ward / "01.png", np.zeros((40, 56, 3), np.uint8))
+        for name, mask in zip(CLASSES, masks):
+            write(tmp_path / "by class" / name / ward / "01.png", 255 * mask)
+            write(tmp_path / "by ward" / ward / name / "01.png", 255 * mask)
+            write(tmp_path / "flat" / name / "01.png", 255 * mask)
+    task = make_task()
+    for folder in ("by class", "by ward"):
+        cases = mk.read_masks(task, tmp_path / "images", tmp_path / folder)
+        assert list(cases["id"]) == ["a/01.png", "b/01.png"]
+        assert np.array_equal(first_masks(task, cases), planes(0))
+        assert np.array_equal(first_masks(task, cases[1:]), planes(2))
+    with pytest.raises(ValueError, match="the masks of .*a/01.png and of .*b/01.png"):
+        mk.read_masks(task, tmp_path / "images", tmp_path / "flat")
+
+
+def test_names_that_are_decomposed_on_the_disk_are_found(tmp_path):
+    classes = ("뼈", "bar", "both")
+    for name, mask in zip(classes, planes(0)):
+        place = tmp_path / "masks" / unicodedata.normalize("NFD", name)
+        write(place / unicodedata.normalize("NFD", "손.png"), 255 * mask)
+    write(tmp_path / "images" / unicodedata.normalize("NFD", "손.png"), np.zeros((40, 56, 3), "u1"))
+    task = make_task(classes=classes)
+    cases = mk.read_masks(task, tmp_path / "images", tmp_path / "masks")
+    _, found = task.read_masks(cases.iloc[0].to_dict())
+    assert np.array_equal(rle.to_mask(found["뼈"], (40, 56)), planes(0)[0])
 
 
 @pytest.mark.parametrize(

@@ -27,7 +27,10 @@ def get_task(name: str) -> Task:
     """
     if name not in TASKS:
         near = did_you_mean(name, TASKS)
-        raise ValueError(f"unknown task {name!r} (expected one of {', '.join(TASKS)}).{near}")
+        raise ValueError(
+            f"unknown task {name!r} (expected one of {', '.join(TASKS)}). One of your own is made "
+            f"known by mk.add_task(task).{near}"
+        )
     return TASKS[name]
 
 

@@ -10,7 +10,7 @@ from typing import Any, Mapping, Sequence, Union
 import numpy as np
 import pandas as pd
 
-from medkit.images import crops
+from medkit.images import crops, rle
 from medkit.metrics import METRICS, decide, get_metric
 
 Threshold = Union[float, Mapping[str, float]]
@@ -103,7 +103,10 @@ class Answer:
     def check_metric(self, metric: str) -> None:
         """Refuse a metric of another kind of answer."""
         if METRICS[metric].kind not in self.takes:
-            raise ValueError(f"{metric}: {self.name} is {self.words}, which has no such score.")
+            raise ValueError(
+                f"{metric}: {self.name} is {self.words}, which has no such score. Take "
+                f"{', '.join(self.usual)}."
+            )
 
 
 class ClassAnswer(Answer):
@@ -287,6 +290,8 @@ class MaskAnswer(Answer):
     usual = shown = ("dice", "iou")
     compared_by = "dice"
     layout = {"key_columns": 2, "answer": "runs"}
+    least = 0.0  # of a threshold
+    prior = 0.02  # of a pixel being in a mask, before anything is learnt
 
     def __init__(self, name: str, classes: Sequence[str]):
         super().__init__(name, classes)
@@ -316,6 +321,13 @@ class MaskAnswer(Answer):
     @property
     def asked(self) -> tuple[str, ...]:
         return self.classes
+
+    def check_planes(self, planes: Mapping[str, np.ndarray]) -> None:
+        """Refuse true masks that cannot be: here none.
+
+        Args:
+            planes: runs of each class of an image.
+        """
 
     def codes(self, labels: pd.Series) -> np.ndarray:
         """(N,) float: 1 where there is a file of masks, not a number where there is none."""
@@ -349,10 +361,11 @@ class MaskAnswer(Answer):
         """
         given = dict.fromkeys(self.classes, threshold)
         given = dict(threshold) if isinstance(threshold, Mapping) else given
-        odd = [n for n in self.classes if not 0 < given.get(n, 0) <= 1]
+        odd = [n for n in self.classes if not max(self.least, 1e-9) <= (given.get(n) or 0) <= 1]
         if odd or len(given) != len(self.classes):
+            wanted = f"a probability from {self.least}" if self.least else "a probability above 0"
             raise ValueError(
-                f"threshold: {threshold!r} (expected a probability above 0, or one for each of "
+                f"threshold: {threshold!r} (expected {wanted}, or one for each of "
                 f"{', '.join(self.classes)}). Take what mk.choose_threshold returns."
             )
         return [given[name] for name in self.classes]
@@ -397,8 +410,11 @@ class MaskAnswer(Answer):
 class ExclusiveMaskAnswer(MaskAnswer):
     """Masks of classes of which a pixel is in one at most.
 
-    A model answers one number more, the first: none of the classes.
+    A model answers one number more, the first: none of the classes. Thresholds begin at one half,
+    below which a pixel could be in two masks.
     """
+
+    least, prior = 0.5, 0.5
 
     def __init__(self, name: str, classes: Sequence[str]):
         super().__init__(name, classes)
@@ -407,6 +423,20 @@ class ExclusiveMaskAnswer(MaskAnswer):
     @property
     def outputs(self) -> int:
         return 1 + len(self.classes)
+
+    def check_planes(self, planes: Mapping[str, np.ndarray]) -> None:
+        """Refuse masks that overlap.
+
+        Raises:
+            ValueError: telling by how much.
+        """
+        runs = list(planes.values())
+        twice = sum(map(rle.area, runs)) - rle.area(rle.vote(runs, more_than=0))
+        if twice:
+            raise ValueError(
+                f"{twice:,} pixels are in two masks (expected one a pixel). Write "
+                "mk.Head('masks', classes, kind='masks') where they may overlap"
+            )
 
 
 KINDS = {

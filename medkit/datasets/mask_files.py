@@ -7,9 +7,11 @@ the picture's own size, row by row; a class of which nothing is said is nowhere.
 
 from __future__ import annotations
 
+import csv
 import hashlib
 import json
 import os
+import unicodedata
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -53,6 +55,11 @@ class MaskFiles:
                 f"mask_files: form {self.form!r} (expected one of {', '.join(FORMS)})."
                 f"{did_you_mean(self.form, FORMS)}"
             )
+        if not isinstance(self.values, Mapping):
+            raise ValueError(
+                f"mask_files: values={self.values!r} (expected a mapping by class). Write values="
+                '{"class": 1}, or {"class": "any"} for all numbers that are not ignored.'
+            )
         kept = {"ignore": tuple(self.ignore), "columns": tuple(self.columns)}
         kept["values"] = {
             name: tuple(value) if isinstance(value, list) else value
@@ -69,18 +76,58 @@ def read_case(task: Any, case: Mapping[str, Any]) -> tuple[tuple[int, int], Plan
         FileNotFoundError: the masks are gone.
         ValueError: they are of another picture, damaged, or of classes that are not known.
     """
-    width, height = decode.size(case["path"])
-    path = str(case["masks"])
-    read = FORMS[task.mask_files.form]
-    with_class = [path.replace(CLASS, name) for name in task.scored.classes]
-    if not any(os.path.isfile(place) for place in with_class):
+    shape = decode.size(case["path"])[::-1]
+    return shape, FORMS[task.mask_files.form](task, case, str(case["masks"]), shape)
+
+
+def check_unchanged(task: Any, case: Mapping[str, Any]) -> None:
+    """Refuse masks that are gone, or others than when their case was read.
+
+    Raises:
+        FileNotFoundError, ValueError: naming the file.
+    """
+    path, sha = str(case["masks"]), case.get("masks_sha")
+    if not any(os.path.isfile(place) for place in _every_place(path, task.scored.classes)):
         raise FileNotFoundError(
             f"{path}: the masks of {case['id']!r} are gone. Read the cases again, or pass data=... "
             "with the place of the data folder now."
         )
-    planes = read(task, case, path, (height, width))
+    if isinstance(sha, str) and fingerprint(path, task.scored.classes) != sha:
+        raise ValueError(f"{path}: changed since the cases were read. Read them again.")
+
+
+def checked(
+    task: Any, case: Mapping[str, Any], found: tuple[tuple[int, int], Planes]
+) -> tuple[tuple[int, int], dict[str, rle.Runs]]:
+    """What a reader of masks has found, as it must be; a class of which it says nothing is nowhere.
+
+    Raises:
+        ValueError: it is of another size, of a class that is not known, or no runs.
+    """
+    where, classes = f"{case['masks']}: what read_masks returns", task.scored.classes
+    try:
+        (height, width), planes = found
+        names, shape = list(planes), (int(height), int(width))
+    except (TypeError, ValueError) as error:
+        raise ValueError(
+            f"{where} is {type(found).__name__} (expected ((height, width), {{class: runs}}))."
+        ) from error
+    size = decode.size(case["path"])[::-1]
+    if shape != size:
+        raise _another_size(str(case["masks"]), shape, size)
+    odd = [name for name in names if name not in classes]
+    if odd:
+        raise ValueError(f"{where} has {odd[0]!r} (expected some of {', '.join(classes)}).")
+    for name, runs in planes.items():
+        is_one = isinstance(runs, np.ndarray) and runs.ndim == 1 and len(runs) % 2 == 0
+        steps = np.diff(runs, prepend=0, append=shape[0] * shape[1]) if is_one else [-1]
+        if min(steps) < 0:
+            raise ValueError(
+                f"{where} of {name!r} are no runs in order, within {width} x {height} pixels. Make "
+                "them with medkit.images.rle.runs_of(mask)."
+            )
     nothing = np.zeros(0, np.int64)
-    return (height, width), {name: planes.get(name, nothing) for name in task.scored.classes}
+    return shape, {name: planes.get(name, nothing) for name in classes}
 
 
 def fingerprint(path: str, classes: Sequence[str]) -> str:
@@ -88,7 +135,7 @@ def fingerprint(path: str, classes: Sequence[str]) -> str:
     if CLASS not in path:
         return _digest(path, *_stamp(path)).hex()[:16]
     digest = hashlib.sha256()
-    for place in dict.fromkeys(path.replace(CLASS, name) for name in classes):
+    for place in _every_place(path, classes):
         if os.path.isfile(place):
             digest.update(_digest(place, *_stamp(place)))
         digest.update(b"|")
@@ -122,9 +169,9 @@ def _planes(
     task: Any, case: Mapping[str, Any], path: str, shape: tuple[int, int]
 ) -> dict[str, rle.Runs]:
     """Of a picture a class."""
-    places = {name: path.replace(CLASS, name) for name in task.scored.classes}
+    places = {name: place_of(path, name) for name in task.scored.classes}
     return {
-        name: rle.runs_of(_pixels(place, shape))
+        name: rle.runs_of(_pixels(place, shape, is_lossy=True))
         for name, place in places.items()
         if os.path.isfile(place)
     }
@@ -143,7 +190,8 @@ def _coco(
         label = _class_of(task, category, path)
         mask = found.setdefault(label, np.zeros(shape, np.uint8))
         for part in parts:
-            mask |= masks.filled(check_polygon(part, shape, f"{path}: {name}, {category}"), shape)
+            polygon = check_polygon(part, shape, f"{path}: {name}, {category}")
+            mask |= masks.covered(polygon, shape)
     return {name: rle.runs_of(mask) for name, mask in found.items()}
 
 
@@ -168,6 +216,29 @@ def _rle(
             mask |= rle.to_mask(runs, shape, order=layout.order).astype(bool)
         found[label] = rle.runs_of(mask)
     return found
+
+
+def check_values(task: Any) -> None:
+    """Refuse values of something that is no class.
+
+    Raises:
+        ValueError: naming it.
+    """
+    classes = task.scored.classes
+    values, form = task.mask_files.values, task.mask_files.form
+    odd = [name for name in values if name not in classes]
+    if form == "index" and values and not odd and len(values) < len(classes):
+        lost = next(name for name in classes if name not in values)
+        raise ValueError(
+            f"task {task.name!r}: mask_files has no value of {lost!r} (found {dict(values)}). Give "
+            "each class its number, or leave values out."
+        )
+    if odd:
+        raise ValueError(
+            f"task {task.name!r}: mask_files names {odd[0]!r}, which is no class of its head "
+            f"(expected some of {', '.join(classes)}). Write values={{class: number}}."
+            f"{did_you_mean(odd[0], classes)}"
+        )
 
 
 FORMS: dict[str, Callable[..., dict[str, rle.Runs]]] = {
@@ -195,7 +266,7 @@ def check_polygon(points: Any, shape: tuple[int, int], where: str) -> np.ndarray
     if len(polygon) < 3:
         raise ValueError(f"{where}: the polygon has {len(polygon)} points (expected 3 or more).")
     low, high = polygon.min(0), polygon.max(0)
-    if (high < 0).any() or (low > (shape[1] - 1, shape[0] - 1)).any():
+    if (high < 0).any() or (low > (shape[1], shape[0])).any():
         raise ValueError(
             f"{where}: the polygon lies outside the picture of {shape[1]} x {shape[0]} pixels (its "
             f"x are {low[0]:g} to {high[0]:g}, its y {low[1]:g} to {high[1]:g})."
@@ -203,13 +274,25 @@ def check_polygon(points: Any, shape: tuple[int, int], where: str) -> np.ndarray
     return polygon
 
 
-def _pixels(path: str, shape: tuple[int, int]) -> np.ndarray:
-    """(H, W) numbers of a picture, as they are in the file."""
+def _pixels(path: str, shape: tuple[int, int], *, is_lossy: bool = False) -> np.ndarray:
+    """(H, W) numbers of a picture, as they are in the file.
+
+    Args:
+        is_lossy: whether a JPEG may be taken, of which what is brighter than half is inside.
+    """
     try:
         with Image.open(path) as image:
-            pixels = np.asarray(image)
+            pixels, is_jpeg = np.asarray(image), image.format == "JPEG"
     except (OSError, ValueError, SyntaxError) as error:
         raise ValueError(f"{path}: the masks cannot be read ({error}).") from error
+    if is_jpeg and not is_lossy:
+        raise ValueError(
+            f"{path}: a JPEG changes the numbers of its pixels (expected a PNG). Save the masks "
+            "again from where they were made."
+        )
+    if pixels.ndim == 3 and pixels.shape[2] in (2, 4) and (pixels[..., -1] == 255).all():
+        pixels = pixels[..., :-1]  # nothing is transparent
+    pixels = (pixels >= 128).astype(np.uint8) if is_jpeg else pixels
     if pixels.ndim == 3 and (pixels == pixels[..., :1]).all():  # grey as several channels
         pixels = pixels[..., 0]
     if pixels.ndim != 2:
@@ -241,15 +324,26 @@ def _class_of(task: Any, category: str, path: str) -> str:
 
 
 def _name(case: Mapping[str, Any], known: Iterable[str], path: str) -> str:
-    """What a file calls a case's picture: its name, with or without its ending, or the id."""
+    """What a file calls a case's picture: its id, or its name with or without its ending."""
     place = Path(case["path"])
-    for name in (place.name, place.stem, str(case["id"])):
+    for name in (str(case["id"]), place.name, place.stem):
         if name in known:
             return name
     raise ValueError(
         f"{path}: nothing of {place.name!r} (found {', '.join(list(known)[:3])}, ...). Look "
         "whether it is the file of this split."
     )
+
+
+def place_of(path: str, name: str) -> str:
+    """The file of a class; its name may stand decomposed on the disk, as macOS writes it."""
+    decomposed = path.replace(CLASS, unicodedata.normalize("NFD", name))
+    return decomposed if os.path.isfile(decomposed) else path.replace(CLASS, name)
+
+
+def _every_place(path: str, classes: Sequence[str]) -> list[str]:
+    """The files of all classes, each once."""
+    return list(dict.fromkeys(place_of(path, name) for name in classes))
 
 
 def _stamp(path: str) -> tuple[int, int]:
@@ -262,6 +356,12 @@ def _digest(path: str, *stamp: int) -> bytes:
     return hashlib.sha256(Path(path).read_bytes()).digest()
 
 
+def _short(places: dict[Any, str]) -> dict[Any, str]:
+    """Names without folders, as far as no two are alike."""
+    short = {key: Path(place).name for key, place in places.items()}
+    return short if len(set(short.values())) == len(short) else places
+
+
 @lru_cache(maxsize=4)
 def _coco_file(
     path: str, *stamp: int
@@ -270,7 +370,7 @@ def _coco_file(
     try:
         found = json.loads(Path(path).read_text(encoding="utf-8-sig"))
         categories = {row["id"]: str(row["name"]) for row in found["categories"]}
-        names = {row["id"]: Path(row["file_name"]).name for row in found["images"]}
+        names = _short({row["id"]: str(row["file_name"]) for row in found["images"]})
         sizes = {names[r["id"]]: (int(r["height"]), int(r["width"])) for r in found["images"]}
         polygons: dict[str, list[tuple[str, list]]] = {}
         for row in found["annotations"]:
@@ -293,7 +393,9 @@ def _rle_file(
     path: str, columns: tuple[str, ...], is_single: bool, *stamp: int
 ) -> dict[str, list[tuple[str | None, str]]]:
     """(class, runs) of each picture; of a single class without its name, unless it is asked for."""
-    table = tables.read_csv(path, text=columns or ())
+    with open(path, newline="", encoding="utf-8-sig") as file:
+        header = next(csv.reader(file), [])
+    table = tables.read_csv(path, text=header)  # "0001" is no 1
     count = 2 if is_single and len(columns) != 3 else 3
     names = columns or tuple(table)[:count]
     if len(names) != count or not set(names) <= set(table):
@@ -309,11 +411,14 @@ def _rle_file(
     return rows
 
 
-def names(task: Any, path: str, picture: Path) -> bool:
-    """Whether a file of all masks, a JSON or CSV, says something of a picture."""
+def is_named(task: Any, path: str, case: Mapping[str, Any]) -> bool:
+    """Whether a file of all masks, a JSON or CSV, says something of a case's picture."""
     if task.mask_files.form == "coco":
         known: Iterable[str] = _coco_file(path, *_stamp(path))[0]
     else:
         is_single = len(task.scored.classes) == 1
         known = _rle_file(path, task.mask_files.columns, is_single, *_stamp(path))
-    return picture.name in known or picture.stem in known
+    try:
+        return bool(_name(case, known, path))
+    except ValueError:
+        return False

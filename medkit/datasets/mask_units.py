@@ -46,7 +46,7 @@ class _Kept:
 
 
 _truths = _Kept(32_768)  # runs of classes of images, about 5 KB each
-_counts = _Kept(32_768)  # counts of such, 4 KB each
+_counts = _Kept(65_536)  # counts of such, 2 KB each
 
 
 def mask_units(
@@ -54,7 +54,7 @@ def mask_units(
 ) -> pd.DataFrame:
     """A unit a class of an image: "image.png,finger-1".
 
-    `y_true` is the true area in pixels; `area` and `overlap` are (256,) int64: how many pixels
+    `y_true` is the true area in pixels; `area` and `overlap` are (256,) int32: how many pixels
     reach each cut, and how many of these are true. They are missing without a label, as is all
     without a prediction.
     """
@@ -146,10 +146,12 @@ def _units_of(
         yield (f"{id},{name}", case["group"], is_seen, name, *counts)
 
 
-def _counted(
-    task: TaskData, case: dict[str, Any], file: str | None, *, is_predicted: bool
-) -> list[tuple]:
-    """Of each class of a labelled image the true area, and areas and overlaps if predicted."""
+def _counted(task: TaskData, case: dict[str, Any], file: Any, *, is_predicted: bool) -> list[tuple]:
+    """Of each class of a labelled image the true area, and areas and overlaps if predicted.
+
+    Args:
+        file: of its crops, or these themselves, which are not remembered.
+    """
     reader = task.own.get("read_masks"), repr(task.mask_files), task.layout, task.scored.classes
     label = (case["id"], case["path"], case[MASKS], case.get("masks_sha"), *reader)
 
@@ -157,6 +159,8 @@ def _counted(
         truth = _truths.get(label, lambda: list(_truth(task, case)))
         return list(_count(task, case, file, truth, is_predicted=is_predicted))
 
+    if isinstance(file, crops.Crops):
+        return count()
     return _counts.get((*label, is_predicted, file, _stamp(file)), count)
 
 
@@ -168,7 +172,7 @@ def _truth(task: TaskData, case: dict[str, Any]) -> Iterator[Any]:
 
 
 def _count(
-    task: TaskData, case: dict[str, Any], file: str | None, truth: list[Any], *, is_predicted: bool
+    task: TaskData, case: dict[str, Any], file: Any, truth: list[Any], *, is_predicted: bool
 ) -> Iterator[tuple]:
     shape, *planes = truth
     found = _crops(task, case["id"], file) if is_predicted else None
@@ -179,12 +183,16 @@ def _count(
         )
     nothing = crops.Crops(case["id"], shape, shape, task.scored.classes)
     for name, runs in zip(task.scored.classes, planes):
-        counts = (found or nothing).counts(name, runs) if is_predicted else (None, None)
+        counts: tuple = (None, None)
+        if is_predicted:
+            counts = tuple(c.astype(np.int32) for c in (found or nothing).counts(name, runs))
         yield (float(rle.area(runs)), *counts)
 
 
-def _crops(task: TaskData, id: str, file: str | None) -> crops.Crops | None:
+def _crops(task: TaskData, id: str, file: Any) -> crops.Crops | None:
     """What was predicted of an image; None where it could not be looked at."""
+    if isinstance(file, crops.Crops):
+        return file
     if not isinstance(file, str):
         return None
     return crops.read(file, id=id, classes=task.scored.classes)

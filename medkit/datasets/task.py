@@ -110,8 +110,9 @@ class Task(TaskData):
         """
         if "inspect" not in self.own:
             raise ValueError(
-                f"task {self.name!r} has no reader. Read its cases with mk.read_table(csv, ...) or "
-                "mk.read_folders(folder)."
+                f"task {self.name!r} has no reader. Read its cases with mk.read_table(csv, ...), "
+                "mk.read_folders(folder) or mk.read_masks(task, ...), or give it a reader: "
+                "mk.Task(..., inspect=function)."
             )
         return self.own["inspect"](data, split, **options)
 
@@ -204,8 +205,15 @@ class Task(TaskData):
         return self._usual.true_table(self, cases)
 
     def read_masks(self, case: Mapping[str, Any]) -> tuple[tuple[int, int], dict[str, Any]]:
-        """Height and width of a case's picture, and the runs of each class, row by row."""
-        return self.own.get("read_masks", partial(mask_files.read_case, self))(case)
+        """Height and width of a case's picture, and the runs of each class, row by row.
+
+        Raises:
+            FileNotFoundError: the files are gone.
+            ValueError: they cannot be read, or have changed since the cases were read.
+        """
+        mask_files.check_unchanged(self, case)
+        found = self.own.get("read_masks", partial(mask_files.read_case, self))(case)
+        return mask_files.checked(self, case, found)
 
 
 class _Kept(Task):

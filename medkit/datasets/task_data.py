@@ -9,7 +9,7 @@ from typing import Any, Callable, Iterator, Mapping, TypeVar
 
 from medkit import tables
 from medkit.datasets.kinds import KINDS, Answer
-from medkit.datasets.mask_files import MaskFiles
+from medkit.datasets.mask_files import MaskFiles, check_values
 from medkit.metrics import METRICS
 from medkit.naming import did_you_mean
 
@@ -142,6 +142,7 @@ class TaskData:
                 "Give each class a name of its own."
             )
         self._check_names()
+        check_values(self)
 
     def _check_texts(self) -> None:
         """Refuse one text where several are meant: it would be read letter by letter."""

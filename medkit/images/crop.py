@@ -53,9 +53,16 @@ def crop_region(
     return crop
 
 
-def pad_to_square(image: np.ndarray, *, size: int) -> np.ndarray:
-    """The whole picture in the middle of a black square: (size, size, 3) uint8."""
-    x, y, width, height = place_in_square(image.shape[1], image.shape[0], size)
+def pad_to_square(
+    image: np.ndarray, *, size: int, whole: tuple[int, int] | None = None
+) -> np.ndarray:
+    """The whole picture in the middle of a black square: (size, size, 3) uint8.
+
+    Args:
+        whole: width and height of the picture itself, where `image` was decoded smaller; sides that
+            are halved and rounded can lie a pixel elsewhere.
+    """
+    x, y, width, height = place_in_square(*(whole or image.shape[1::-1]), size)
     square = np.zeros((size, size, 3), np.uint8)
     square[y : y + height, x : x + width] = resize_to(image, (width, height))
     return square

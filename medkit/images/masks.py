@@ -30,6 +30,30 @@ def filled(polygon: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
     return mask
 
 
+def covered(polygon: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+    """The pixels whose middle a polygon encloses: (H, W) uint8 of 0 and 1.
+
+    Its points are places in a plane in which the first pixel reaches from 0 to 1, as COCO has them;
+    a square with sides of 10 covers 100 pixels. What is enclosed twice is outside.
+
+    Args:
+        polygon: (n, 2) points x, y.
+    """
+    mask, (height, width) = np.zeros(shape, np.uint8), shape
+    (x0, y0), (x1, y1) = polygon.T[:, :, None], np.roll(polygon, -1, axis=0).T[:, :, None]
+    first = max(0, int(np.floor(polygon[:, 1].min())))
+    rows = np.arange(first, min(height, int(np.ceil(polygon[:, 1].max()))))
+    at = rows[None] + 0.5  # the middles of lines
+    crosses = (y0 <= at) != (y1 <= at)  # (edges, rows)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        x = x0 + (at - y0) / (y1 - y0) * (x1 - x0)
+    for row, there, places in zip(rows, crosses.T, x.T):
+        ends = np.clip(np.ceil(np.sort(places[there]) - 0.5), 0, width).astype(int)
+        for start, end in zip(ends[::2], ends[1::2]):
+            mask[row, start:end] ^= 1
+    return mask
+
+
 def bytes_of(classes: int) -> int:
     """Bytes a pixel that hold a bit of each class."""
     return -(-classes // 8)

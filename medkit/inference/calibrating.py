@@ -32,6 +32,11 @@ def fit_temperature(task: Task, cases: pd.DataFrame, predictions: pd.DataFrame) 
     Source: Guo et al., arXiv 1706.04599, section 4.2.
     """
     check_task(task, "fit_temperature")
+    if not any(head.answer.is_probability for head in task.heads):
+        raise ValueError(
+            f"fit_temperature: {task.scored.name} is {task.scored.answer.words}, and only the "
+            "probabilities of classes have a temperature. Leave it out."
+        )
     matched = match(cases[cases["id"].isin(predictions["id"])], predictions)
     found = {}
     for head in (head for head in task.heads if head.answer.is_probability):

@@ -14,7 +14,7 @@ from medkit import files, tables
 from medkit.datasets.kinds import Threshold
 from medkit.datasets.scoring import judged_units, score_of_rows
 from medkit.datasets.task import Head, Task, check_task
-from medkit.inference.mask_votes import hard_masks, soft_masks
+from medkit.inference.mask_votes import IN_MEMORY, hard_masks, soft_masks
 from medkit.naming import did_you_mean
 from medkit.runs.folder import Run
 from medkit.runs.state import load_state, save_state
@@ -43,8 +43,8 @@ def blend(
             of a case do not add up to 1). Of masks "soft" is the mean of each pixel, "hard" what
             more than half of the models have above one half; a tie is outside.
         weights: of the tables; by default all alike.
-        folder: where blended masks are written; by default beside those of the first table, in a
-            folder of their own.
+        folder: where blended masks are written; by default `blended` in the run folder of the first
+            table.
 
     Raises:
         ValueError: for tables of different ids or classes, or weights that are none.
@@ -280,8 +280,8 @@ def _greedy(
     for _ in range(rounds):
         tried = [votes + row for row in np.eye(len(parts))]
         found = [
-            sign * _score(task, cases, blend(task, parts, weights=weights), metric, threshold)
-            for weights in tried
+            sign * _score(task, cases, table, metric, threshold)
+            for table in (blend(task, parts, weights=w, folder=IN_MEMORY) for w in tried)
         ]
         found = [-np.inf if np.isnan(value) else value for value in found]  # a class is missing
         votes = tried[int(np.argmax(found))]

@@ -10,7 +10,7 @@ import pandas as pd
 import torch
 
 from medkit.inference.answers import ANSWERS
-from medkit.inference.mask_answers import LEVELS
+from medkit.inference.mask_answers import SURE
 from medkit.inference.predicting import load_model
 from medkit.loading.loader import make_dataset
 from medkit.models.picture_model import PictureModel
@@ -84,8 +84,8 @@ def _probability(
 ) -> np.ndarray:
     """(N, S, S): how sure the model is of a class at each pixel: it says itself where it is."""
     with torch.inference_mode():
-        levels = ANSWERS[run.task.scored.kind].levels(model(images, facts))
-    return levels[:, number].cpu().numpy().astype(np.float32) / LEVELS
+        levels = ANSWERS[run.task.scored.kind].collect.levels(model(images, facts))
+    return levels[:, number].cpu().numpy().astype(np.float32) / SURE
 
 
 MAPS = {  # of each kind of answer: (run, model, images, facts, number of the class) -> maps

@@ -11,7 +11,7 @@ from medkit.datasets.kinds import Threshold
 from medkit.datasets.scoring import judged_units, of_head, own_score, score_interval, score_of_rows
 from medkit.datasets.task import Task, check_task
 from medkit.datasets.units import judged, truth, values
-from medkit.images.crops import LEVELS
+from medkit.images.crops import LEVELS, cut_of
 from medkit.metrics import (
     METRICS,
     Comparison,
@@ -119,7 +119,7 @@ def _cut_of_classes(task: Task, units: pd.DataFrame, metric: str | None) -> Thre
 
 
 def _cut_of_masks(task: Task, units: pd.DataFrame, metric: str | None) -> Threshold:
-    """The best of all 255 cuts for each class alone: exact, as the score is a mean over classes.
+    """The best of all cuts for each class alone: exact, as the score is a mean over classes.
 
     Of equally good ones the middle of the widest stretch.
     """
@@ -127,22 +127,22 @@ def _cut_of_masks(task: Task, units: pd.DataFrame, metric: str | None) -> Thresh
     get_metric(metric)
     task.scored.answer.check_metric(metric)
     every, areas, found = values(task, units), truth(task, units), {}
+    first = cut_of(task.scored.answer.least)
     for number, name in enumerate(task.scored.classes):
         rows = every[:, 0] == number
-        parts = every[rows, 1 + LEVELS : 1 + 2 * LEVELS], every[rows, 1 : 1 + LEVELS]
-        overlap, area = parts
+        area, overlap = every[rows, 1 : 1 + LEVELS], every[rows, 1 + LEVELS :]
         scores = [
             METRICS[metric](areas[rows], np.stack([area[:, cut], overlap[:, cut]], 1))
-            for cut in range(1, LEVELS)
+            for cut in range(first, LEVELS)
         ]
-        found[name] = _middle(np.array(scores) if rows.any() else np.zeros(LEVELS - 1))
+        found[name] = _middle(np.array(scores if rows.any() else [0.0]), first)
     return found if len(found) > 1 else next(iter(found.values()))
 
 
-def _middle(scores: np.ndarray) -> float:
-    """The threshold of the middle of the longest stretch of best scores, of cuts from 1 on."""
+def _middle(scores: np.ndarray, first: int) -> float:
+    """The threshold of the middle of the longest stretch of best scores, of cuts from `first`."""
     is_best = np.concatenate([[False], scores >= scores.max() - 1e-12, [False]])
-    ends = np.flatnonzero(np.diff(is_best.astype(int))).reshape(-1, 2) + 1
+    ends = np.flatnonzero(np.diff(is_best.astype(int))).reshape(-1, 2) + first
     low, high = ends[np.argmax(ends[:, 1] - ends[:, 0])]
     return round(float((low + high - 1) // 2 - 0.5) / (LEVELS - 1), 4)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from pathlib import Path
-from typing import Any, Callable, Sequence
+from typing import Callable, Sequence
 
 import pandas as pd
 import torch
@@ -13,8 +13,8 @@ import torch
 from medkit.datasets.task import Task
 from medkit.images import crop, crops, decode
 
-LEVELS = crops.LEVELS - 1  # of a probability of 1
-APART = LEVELS - 1  # of certainty, where one class a pixel is chosen: see `Exclusive`
+SURE = crops.LEVELS - 1  # the level of a probability of 1
+APART = SURE - 1  # that of certainty, where one class a pixel is chosen: see `ExclusiveMasks`
 
 
 class Masks:
@@ -46,7 +46,7 @@ class Masks:
 
         The loss is reckoned image by image, so that it does not depend on how many come at once.
         """
-        levels = ANSWERED[self.task.scored.kind].levels(logits)
+        levels = self.levels(logits)
         for row in range(len(logits)):
             if self._plain is not None:
                 own = labels[row : row + 1].to(logits.device)
@@ -54,6 +54,11 @@ class Masks:
             if self.folder is not None:
                 self._write(*self._cases[self._done + row], levels[row])
         self._done += len(logits)
+
+    @staticmethod
+    def levels(logits: torch.Tensor) -> torch.Tensor:
+        """(N, classes, S, S) uint8 of (N, outputs, S, S), where the logits lie."""
+        return (torch.sigmoid(logits.float()) * SURE).round().to(torch.uint8)
 
     def _write(self, id: str, path: str, levels: torch.Tensor) -> None:
         width, height = decode.size(path)
@@ -86,6 +91,22 @@ def file_name(id: str) -> str:
     return f"{readable}-{hashlib.sha256(str(id).encode()).hexdigest()[:8]}.safetensors"
 
 
+class ExclusiveMasks(Masks):
+    """Of masks of which a pixel is in one at most.
+
+    A level is how sure a class is against the strongest of the others, none of them included: above
+    one half in the likeliest class alone. Two levels of a pixel add up to 254 at most, and so they
+    do between pixels: from a cut of one half on no pixel is in two masks, at any size.
+    """
+
+    @staticmethod
+    def levels(logits: torch.Tensor) -> torch.Tensor:
+        logits = logits.float()
+        best = logits.topk(2, dim=1).values  # (N, 2, S, S)
+        rival = torch.where(logits == best[:, :1], best[:, 1:], best[:, :1])
+        return (torch.sigmoid(logits - rival) * APART).round().to(torch.uint8)[:, 1:]
+
+
 class Overlapping:
     """Of masks that may overlap: each by itself."""
 
@@ -96,34 +117,13 @@ class Overlapping:
         """(N, classes, S, S): probabilities."""
         return torch.sigmoid(logits / temperature)
 
-    @staticmethod
-    def levels(logits: torch.Tensor) -> torch.Tensor:
-        """(N, classes, S, S) uint8, where the logits lie."""
-        return (torch.sigmoid(logits.float()) * LEVELS).round().to(torch.uint8)
-
 
 class Exclusive:
-    """Of masks of which a pixel is in one at most.
+    """Of masks of which a pixel is in one at most: all against each other."""
 
-    A level is how sure a class is against the strongest of the others, none of them included: above
-    one half in the likeliest class alone. Two levels of a pixel add up to 254 at most, and so they
-    do between pixels: at the cut of one half no pixel is in two masks, at any size.
-    """
-
-    collect = Masks
+    collect = ExclusiveMasks
 
     @staticmethod
     def of(logits: torch.Tensor, temperature: float = 1.0) -> torch.Tensor:
         """(N, 1 + classes, S, S): probabilities, those of none of the classes first."""
         return torch.softmax(logits / temperature, 1)
-
-    @staticmethod
-    def levels(logits: torch.Tensor) -> torch.Tensor:
-        """(N, classes, S, S) uint8, where the logits lie."""
-        logits = logits.float()
-        best = logits.topk(2, dim=1).values  # (N, 2, S, S)
-        rival = torch.where(logits == best[:, :1], best[:, 1:], best[:, :1])
-        return (torch.sigmoid(logits - rival) * APART).round().to(torch.uint8)[:, 1:]
-
-
-ANSWERED: dict[str, Any] = {"masks": Overlapping, "exclusive_masks": Exclusive}

@@ -16,75 +16,76 @@ from medkit.images import crops
 from medkit.images.crops import Crop, Crops
 from medkit.inference.mask_answers import file_name
 
+Combine = Callable[[np.ndarray, np.ndarray], np.ndarray]  # (models, h, w), shares -> (h, w)
 FULL = crops.LEVELS - 1
 HALF = crops.cut_of(0.5)
+IN_MEMORY = ""  # in place of a folder
 
 
 def _blend(
-    combine: Callable[[np.ndarray, np.ndarray], np.ndarray],
+    combine: Combine,
     how: str,
     head: Head,
     tables: Sequence[pd.DataFrame],
     shares: np.ndarray,
     folder: Path | str | None,
 ) -> dict[str, Any]:
-    """The files of all images, combined and written.
+    """The masks of all images, combined one after the other.
 
     Args:
-        combine: (models, h, w) levels of a class and the models' shares -> (h, w) levels.
+        folder: where they are written; None takes one beside the first table's, and IN_MEMORY
+            leaves them in the table, for a look that is not worth a file.
     """
     rows = [list(files) for files in zip(*(table["file"] for table in tables))]
-    place = _folder(how, rows, shares) if folder is None else Path(folder)
-    place.mkdir(parents=True, exist_ok=True)
-    found = []
-    for id, files in zip(tables[0]["id"], rows):
-        if not all(isinstance(file, str) for file in files):  # nobody could look at it
-            found.append(None)
-            continue
-        path = place.absolute() / file_name(id)
-        one([crops.read(f, id=id, classes=head.classes) for f in files], shares, combine).write(
-            path
-        )
-        found.append(str(path))
+    is_seen = [all(isinstance(file, (str, Crops)) for file in files) for files in rows]
+    place = None
+    if any(is_seen) and folder != IN_MEMORY:
+        place = _folder(how, rows, shares) if folder is None else Path(folder).absolute()
+        place.mkdir(parents=True, exist_ok=True)
+    found: list[Any] = [None] * len(rows)  # of pictures that nobody could look at
+    for number in np.flatnonzero(is_seen):
+        id = tables[0]["id"].iloc[number]
+        found[number] = vote([_opened(f, id, head) for f in rows[number]], shares, combine)
+        if place is not None:
+            found[number].write(place / file_name(id))
+            found[number] = str(place / file_name(id))
     return {"file": pd.Series(found, dtype=object)}
 
 
-def one(
-    votes: Sequence[Crops],
-    shares: np.ndarray,
-    combine: Callable[[np.ndarray, np.ndarray], np.ndarray],
-) -> Crops:
+def vote(votes: Sequence[Crops], shares: np.ndarray, combine: Combine) -> Crops:
     """The crops of one image from those of several models.
 
     Raises:
         ValueError: their planes differ in size.
     """
     first, found = votes[0], {}
-    for vote in votes[1:]:
-        if (vote.size, vote.inner) != (first.size, first.inner):
+    for other in votes[1:]:
+        if (other.size, other.inner) != (first.size, first.inner):
             raise ValueError(
                 f"blend: {first.id!r} has planes of {first.inner} pixels by one model and "
-                f"{vote.inner} by another (pictures of {first.size} and {vote.size}). Blend models "
-                "of one image_size."
+                f"{other.inner} by another (pictures of {first.size} and {other.size}). Blend "
+                "models of one image_size."
             )
     for name in first.classes:
-        there = [vote.crops.get(name) for vote in votes]
-        boxes = [(c.x, c.y, c.x + c.levels.shape[1], c.y + c.levels.shape[0]) for c in there if c]
+        parts = [other.crops.get(name) for other in votes]
+        boxes = [(p.x, p.y, *np.add((p.x, p.y), p.levels.shape[::-1])) for p in parts if p]
         if not boxes:
             continue
         left, top = np.min(boxes, 0)[:2]
         right, bottom = np.max(boxes, 0)[2:]
         planes = np.zeros((len(votes), bottom - top, right - left), np.uint8)
-        for plane, crop in zip(planes, there):
-            if crop is not None:
-                h, w = crop.levels.shape
-                plane[crop.y - top : crop.y - top + h, crop.x - left : crop.x - left + w] = (
-                    crop.levels
-                )
+        for plane, part in zip(planes, parts):
+            if part is not None:
+                (x, y), (h, w) = (part.x - left, part.y - top), part.levels.shape
+                plane[y : y + h, x : x + w] = part.levels
         levels = combine(planes, shares)
         if levels.any():
             found[name] = Crop(int(left), int(top), levels)
     return Crops(first.id, first.size, first.inner, first.classes, found)
+
+
+def _opened(file: str | Crops, id: str, head: Head) -> Crops:
+    return file if isinstance(file, Crops) else crops.read(file, id=id, classes=head.classes)
 
 
 def _mean(planes: np.ndarray, shares: np.ndarray) -> np.ndarray:
@@ -98,11 +99,11 @@ def _majority(planes: np.ndarray, shares: np.ndarray) -> np.ndarray:
 
 
 def _folder(how: str, rows: Sequence[Sequence[Any]], shares: np.ndarray) -> Path:
-    """Beside the first table's files, by a name that changes with what is blended."""
+    """Beside the folder of the first table's, by a name that changes with what is blended."""
     told = [how, *map(repr, shares.tolist()), *(str(file) for row in rows for file in row)]
     first = next(file for row in rows for file in row if isinstance(file, str))
     key = hashlib.sha256("\n".join(told).encode()).hexdigest()[:12]
-    return Path(os.path.abspath(first)).parent.with_name(f"{how}-{key}")
+    return Path(os.path.abspath(first)).parents[1].with_name("blended") / f"{how}-{key}"
 
 
 soft_masks = partial(_blend, _mean, "soft")

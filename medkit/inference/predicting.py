@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import warnings
 from pathlib import Path
 from typing import Any, Iterator, Sequence
@@ -146,8 +147,10 @@ def _in_parts(
 
 
 def _key(run: Run, cases: pd.DataFrame, views: Sequence[str]) -> str:
-    """A name that changes with weights, cases and views."""
+    """A name that changes with weights, cases, their pictures and views."""
     facts = [files.sha256_file(run.best), *views, *cases["id"].astype(str)]
+    stats = {path: os.stat(path) for path in cases["path"].unique()}
+    facts += [f"{p} {stats[p].st_size} {stats[p].st_mtime_ns}" for p in cases["path"]]
     return files.sha256("\n".join(facts).encode())[:12]
 
 

@@ -36,8 +36,8 @@ class Contest:
         labels: what its last column may hold; none: numbers.
         opens, closes: ISO times with a zone; None for never.
         limit, zone, window_s: see `mk.Quota`.
-        public_share: of the rows; the others are private until closing. Rows of one image, where
-            an image has several, are on one side.
+        public_share: of the rows; the others are private until closing. Masks of one image are on
+            one side.
         counts: which submission of a team ranks: that with the best public score, or the last.
         members: how few and how many may be in a team.
         most_bytes: of a file; `new_contest` allows more where the answers ask for it.

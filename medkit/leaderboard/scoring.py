@@ -47,7 +47,7 @@ class Answers:
         keys = len(contest.columns) - 1 if self.reader.cell else 1
         self.layout = self.task.layout if self.task else Layout(key_columns=keys, base=0)
         self.groups = self.ids
-        if self.layout.key_columns > 1:  # an image's rows are all public, or all private
+        if self.reader.cell and self.layout.key_columns > 1:  # an image's rows stay together
             self.groups = [name.partition(",")[0] for name in self.ids]
         share, seed = contest.public_share, contest.seed
         self.is_public = split(self.ids, self.reader.strata, share, seed, groups=self.groups)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import inspect
 import json
 import os
 import secrets
@@ -25,7 +26,6 @@ import numpy as np
 import pandas as pd
 
 from medkit import files, machine, tables
-from medkit.datasets import mask_files
 from medkit.datasets.kinds import MASKS
 from medkit.datasets.task import Task
 from medkit.images import crop, decode, masks
@@ -41,11 +41,13 @@ class Cache:
 
     Attributes:
         labels: their masks as bits (S, S, ceil(C / 8)) uint8 (see `images.masks`), where they are.
+        never: classes of which no picture of the store has a pixel.
     """
 
     def __init__(self, path: Path, count: int, size: int, *, depth: int = 3):
         self.path, self.shape = Path(path), (count, size, size, depth)
         self.labels: Cache | None = None
+        self.never: tuple[str, ...] = ()
         self._array: np.ndarray | None = None
 
     def __len__(self) -> int:
@@ -72,6 +74,7 @@ def open_cache(
     region_margin: float,
     region_mask: bool,
     contrast: str = "",
+    aligned: bool = False,
     masks_of: Task | None = None,
     folder: Path | str | None = None,
     progress: bool = True,
@@ -82,6 +85,8 @@ def open_cache(
         cases: with `path`, and `region` or `box` where a part of the picture is meant (see
             `tables.part_column`); all of them visible.
         contrast: "clahe" evens it out over each picture; "" leaves it.
+        aligned: whether a pixel of what is shown must lie where it is reckoned to, as masks need
+            it, also in a picture that was decoded smaller.
         masks_of: the task by which their masks are read, where they have some.
         folder: where stores lie; see `default_folder`.
 
@@ -91,6 +96,7 @@ def open_cache(
     """
     settings = {"size": image_size, "margin": region_margin, "mask": region_mask}
     settings.update({"contrast": contrast} if contrast else {})
+    settings.update({"aligned": True} if aligned else {})
     root = Path(folder) if folder is not None else default_folder()
     labels = None if masks_of is None else _Labels(masks_of, cases, image_size)
     store = root / _key(cases, settings, labels)
@@ -100,6 +106,7 @@ def open_cache(
     if _is_there(cache.path):
         with suppress(OSError):  # another user's, or on a read-only disk: it is read all the same
             os.utime(store)  # last used
+        cache.never = _never(store)
         return cache
     stores = [each for each in (cache, cache.labels) if each is not None]
     needed = sum(int(np.prod(each.shape, dtype=np.int64)) for each in stores)
@@ -110,7 +117,8 @@ def open_cache(
         _build(cases, partial / "images.u8", settings, progress)
         if labels is not None:
             labels.build(partial / "labels.u8", progress)
-        files.write_json(partial / "store.json", {**settings, "cases": len(cases)})
+        facts = {"cases": len(cases), "never": [] if labels is None else labels.never}
+        files.write_json(partial / "store.json", {**settings, **facts})
         os.rename(partial, store)
     except OSError as error:
         if _is_there(cache.path):  # another process was faster: its store is as good
@@ -118,7 +126,14 @@ def open_cache(
         raise _explain(error, store) from error
     finally:
         shutil.rmtree(partial, ignore_errors=True)
+    cache.never = _never(store)
     return cache
+
+
+def _never(store: Path) -> tuple[str, ...]:
+    """Classes of masks that are nowhere in a store."""
+    told = store / "store.json"
+    return tuple(json.loads(told.read_text(encoding="utf-8")).get("never", ()))
 
 
 def _is_there(path: Path) -> bool:
@@ -153,8 +168,10 @@ class _Labels:
         self.task, self.cases, self.size = task, cases, size
         self.classes = task.scored.classes
         self.depth = masks.bytes_of(len(self.classes))
+        self.never = list(self.classes)
         facts = {"classes": self.classes, "files": repr(task.mask_files), "depth": self.depth}
-        facts.update(layout=[task.layout.order, task.layout.base])
+        facts.update(layout=[task.layout.order, task.layout.base], reader=_source(task))
+        tables.check_columns("cases with masks", cases, ["masks_sha"])
         self.key = json.dumps([facts, list(cases["masks_sha"])])
 
     def build(self, path: Path, progress: bool) -> None:
@@ -168,13 +185,13 @@ class _Labels:
 
         def bits(case: dict[str, Any]) -> bytes:
             try:
-                place = case[MASKS]
-                if mask_files.fingerprint(place, self.classes) != case["masks_sha"]:
-                    raise ValueError(f"{place}: changed since the cases were read. Read them again")
                 shape, planes = self.task.read_masks(case)
+                self.task.scored.answer.check_planes(planes)
             except (OSError, ValueError) as error:
-                broken.append(str(error).rstrip("."))
+                name = "" if str(case[MASKS]) in str(error) else f"{case[MASKS]}: "
+                broken.append(f"{name}{error}".rstrip("."))
                 return b""
+            self.never = [name for name in self.never if not len(planes[name])]
             return masks.to_bits([planes[n] for n in self.classes], shape, self.size).tobytes()
 
         with open(path, "xb") as file, ThreadPoolExecutor(machine.cores()) as pool:
@@ -186,8 +203,18 @@ class _Labels:
         if broken:
             raise ValueError(
                 f"{len(broken)} of {len(rows)} cases have masks that cannot be used: "
-                f"{'; '.join(sorted(broken)[:3])}. task.inspect(data, split) quarantines such."
+                f"{'; '.join(sorted(broken)[:3])}. Correct these files, or leave the cases out."
             )
+
+
+def _source(task: Task) -> str:
+    """What a task's own reader of masks is made of; "" for the usual one."""
+    function = task.own.get("read_masks")
+    try:
+        return "" if function is None else inspect.getsource(function)
+    except (OSError, TypeError):  # it was typed somewhere that is not kept
+        code = getattr(function, "__code__", None)
+        return repr(function) if code is None else f"{code.co_code!r} {code.co_consts!r}"
 
 
 def _key(cases: pd.DataFrame, settings: dict[str, Any], labels: _Labels | None = None) -> str:
@@ -276,6 +303,7 @@ def _build(cases: pd.DataFrame, path: Path, settings: dict[str, Any], progress: 
             with lock:
                 broken.append(str(error).rstrip("."))
             return
+        shown = shown if parts else shown * len(rows)  # several cases may be one whole picture
         for row, square in zip(rows, shown):
             square = crop.CONTRASTS[settings.get("contrast", "")](square)
             _write_at(handle, square.reshape(-1).data, int(row) * row_bytes)
@@ -302,7 +330,9 @@ def squares(source: str, regions: list[Any] | None, settings: dict[str, Any]) ->
     width, height = decode.probe(source)
     if regions is None:
         min_size = size * min(width, height) / max(width, height)
-        return [crop.pad_to_square(decode.read_image(source, min_size=min_size), size=size)]
+        image = decode.read_image(source, min_size=min_size)
+        whole = (width, height) if settings.get("aligned") else None
+        return [crop.pad_to_square(image, size=size, whole=whole)]
     smallest = min(crop.window(region, margin)[2] for region in regions)
     image = decode.read_image(source, min_size=min(width, height) * size / smallest)
     scale = np.array([image.shape[1] / width, image.shape[0] / height])

@@ -9,6 +9,7 @@ import pandas as pd
 import torch
 
 from medkit.datasets.task import Task
+from medkit.images.masks import bytes_of
 from medkit.loading.cache import Cache
 
 UNLABELLED = float("nan")
@@ -31,6 +32,7 @@ class TableLabels:
     """
 
     is_stored = False
+    never: tuple[str, ...] = ()  # classes that no case has a pixel of
 
     def __init__(self, task: Task, cases: pd.DataFrame, cache: Cache | None = None):
         self.values = codes_of(task, cases)
@@ -40,6 +42,11 @@ class TableLabels:
 
     def bits(self, row: int) -> None:
         """Nothing that would be moved along with a picture."""
+
+    @staticmethod
+    def blank(task: Task, count: int, size: int) -> torch.Tensor:
+        """Labels of so many cases that mean nothing, to time steps by."""
+        return torch.zeros(count, len(task.heads))
 
     @staticmethod
     def of_head(labels: torch.Tensor, number: int) -> torch.Tensor:
@@ -62,6 +69,7 @@ class MaskLabels:
 
     def __init__(self, task: Task, cases: pd.DataFrame, cache: Cache | None = None):
         self._store = None if cache is None else cache.labels
+        self.never = () if cache is None else cache.never
 
     def bits(self, row: int) -> np.ndarray | None:
         """(S, S, ceil(C / 8)) uint8, see `images.masks`."""
@@ -70,6 +78,12 @@ class MaskLabels:
     def __getitem__(self, row: int) -> torch.Tensor:
         bits = self.bits(row)
         return torch.empty(0) if bits is None else torch.from_numpy(bits)
+
+    @staticmethod
+    def blank(task: Task, count: int, size: int) -> torch.Tensor:
+        """Empty masks of so many pictures."""
+        depth = bytes_of(len(task.scored.classes))
+        return torch.zeros(count, size, size, depth, dtype=torch.uint8)
 
     @staticmethod
     def of_head(labels: torch.Tensor, number: int) -> torch.Tensor:

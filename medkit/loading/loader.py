@@ -98,6 +98,7 @@ def make_dataset(
         region_margin=config.region_margin,
         region_mask=config.region_mask,
         contrast=config.contrast,
+        aligned=label_type(task).is_stored,
         masks_of=task if _have_masks(task, cases) else None,
         folder=cache_folder,
         progress=progress,

@@ -24,6 +24,7 @@ class MaskModel(PictureModel):
 
     def __init__(self, task: Task, name: str, *, decoder: str = "unet", **options: Any):
         super().__init__(task)
+        options.setdefault("prior", task.scored.answer.prior)
         self.net = UNet(name, task.outputs, nested=decoder == "unet++", **options)
 
     @property

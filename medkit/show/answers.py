@@ -132,9 +132,10 @@ def show_reliability(task: Task, units: pd.DataFrame, *, bins: int = 10) -> Pict
     page = new_picture(5.0, width=6.5)
     above, below = page.subplots(2, 1, height_ratios=(4, 1), sharex=True)
     _said_and_so(above, table, shown.so)
-    off, count = 100 * calibration_error(table), int(table["cases"].sum())
+    off, count = 100 * calibration_error(table), _brief(int(table["cases"].sum()))
+    points = "point" if round(off) == 1 else "points"
     above.set_title(
-        f"Does 70% mean 70 of 100? Here it is {off:.0f} points off on average ({count:,} scored).\n"
+        f"Does 70% mean 70 of 100? Here it is {off:.0f} {points} off on average ({count} scored).\n"
         "Above the dotted line the model says too little, below it too much.",
         fontsize=10,
     )

@@ -127,7 +127,7 @@ class ShownMasks(Shown):
         whole = labels.sum(axis=1, min_count=len(self.classes))
         known = whole.notna().to_numpy()
         place, ends = quarters(whole[known].to_numpy())
-        texts = ([f"{100 * low:.2g}", f"{100 * high:.2g}"] for low, high in ends)
+        texts = ([f"{100 * low:.3g}", f"{100 * high:.3g}"] for low, high in ends)
         names = np.array([" to ".join(dict.fromkeys(p)) + "% covered" for p in texts], dtype=object)
         words = pd.Series(None, labels.index, dtype=object)
         words[known] = names[place]
@@ -171,11 +171,20 @@ class ShownMasks(Shown):
         axes.xaxis.set_major_formatter(percent)
 
     def folds(self, axes: Axes, labels: pd.DataFrame, folds: pd.Series) -> None:
-        """The mean share that each class covers in each fold, against that in all."""
+        """The mean share that each class covers in each fold, against that in all; of many classes
+        the mean of these, and the whole spread.
+        """
         names, at = sorted(folds.unique()), np.arange(folds.nunique())
         means = labels.groupby(folds).mean().reindex(names) / labels.mean()
+        is_many = len(self.classes) > FEW
+        if is_many:
+            ends = means.mean(axis=1) - means.min(axis=1), means.max(axis=1) - means.mean(axis=1)
+            axes.errorbar(
+                at, means.mean(axis=1), yerr=np.array(ends), fmt="o", color=COLOURS[0], ms=8,
+                mec="white", elinewidth=2, capsize=5, label=f"{len(self.classes)} classes, spread",
+            )  # fmt: skip
         apart = np.linspace(-0.25, 0.25, len(self.classes)) if len(self.classes) > 1 else [0.0]
-        for k, (name, shift) in enumerate(zip(self.classes, apart)):
+        for k, (name, shift) in enumerate(zip(self.classes, apart)) if not is_many else ():
             look = {"color": mask_colour(k), "mec": "white", "ls": "none"}
             marker = MARKERS[k % len(MARKERS)]
             size = 8 if len(self.classes) <= NAMED else 5
@@ -183,9 +192,8 @@ class ShownMasks(Shown):
         axes.axhline(1, color=GREY, ls="--", lw=1, label="all folds")
         axes.set_ylim(0, max(2.0, 1.35 * np.nanmax([1, *means.to_numpy().ravel()])))
         axes.yaxis.set_major_formatter(percent)
-        if len(self.classes) <= FEW:
-            axes.legend(loc="lower right", fontsize=9)
-        axes.set_title("covered (all folds: 100%)")
+        axes.legend(loc="upper right", fontsize=9)
+        axes.set_title("covered, beside all folds")
 
     def threshold(self, task: Task, rows: pd.DataFrame, threshold: Threshold) -> Picture:
         """Dice over the threshold, its mean and that of the classes, and what each one chose."""

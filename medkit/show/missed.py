@@ -135,21 +135,21 @@ def _legend(page: Picture, *, has_others: bool) -> None:
 
 
 def dice_table_of(task: Task, units: pd.DataFrame, threshold: Threshold) -> pd.DataFrame:
-    """`image, class, group, area, dice` of judged units."""
+    """`image, class, group, area, found, dice` of judged units; areas in pixels."""
     areas, found = truth(task, units), chosen(task, units, threshold)
     names = [id[: -1 - len(name)] for id, name in zip(units["id"], units["class"])]
     table = units[["class", "group"]].assign(image=names, area=areas)
-    return table.assign(dice=dice_of(areas, found[:, 0], found[:, 1]))
+    return table.assign(found=found[:, 0], dice=dice_of(areas, found[:, 0], found[:, 1]))
 
 
 def dice_table(
     task: Task, cases: pd.DataFrame, predictions: pd.DataFrame, *, threshold: Threshold = 0.5
 ) -> pd.DataFrame:
-    """`class, images, area, dice, low, high`, a row a class.
+    """`class, images, found, area, dice, low, high`, a row a class.
 
     Returns:
-        In how many of the images it really is, its mean area in pixels there, and its mean Dice
-        over all images with a 95 % interval, drawing whole groups.
+        In how many of the images it really is, and in how many it is found; its mean area in pixels
+        where it is, and its mean Dice over all images with a 95 % interval, drawing whole groups.
     """
     check_suits(task.scored, "show_dice")
     units = judged(task, task.to_units(cases, predictions))
@@ -163,8 +163,10 @@ def _by_class(task: Task, table: pd.DataFrame) -> pd.DataFrame:
         if len(own):
             there = own["area"] > 0
             area = own["area"][there].mean() if there.any() else 0.0
-            rows.append((name, int(there.sum()), area, *_mean(own)))
-    return pd.DataFrame(rows, columns=["class", "images", "area", "dice", "low", "high"])
+            counts = int(there.sum()), int((own["found"] > 0).sum())
+            rows.append((name, *counts, area, *_mean(own)))
+    columns = ["class", "images", "found", "area", "dice", "low", "high"]
+    return pd.DataFrame(rows, columns=columns)
 
 
 def _mean(table: pd.DataFrame) -> Interval:
@@ -199,7 +201,7 @@ def show_dice(
     check_rows(cases, "show_dice", ["id", by])
     table = dice_table_of(task, units, threshold)
     images = table.groupby("image", sort=False).agg({"dice": "mean", "group": "first"})
-    images["value"] = cases.set_index("id")[by].reindex(images.index)
+    images["value"] = pd.Series(cases[by].array, cases["id"]).reindex(images.index)
     if images["value"].isna().all():
         raise ValueError(
             f"show_dice: {by!r} is missing in all {len(images)} images. Choose a column that says "

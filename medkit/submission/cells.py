@@ -44,6 +44,10 @@ class Cell:
         """What a table says in which all cells are this one."""
         return f"every row has the label {text!r}"
 
+    def odd(self, keys: Sequence[str], cells: Sequence[str]) -> str:
+        """What is worth a word of a table that is as it must be."""
+        return ""
+
     def facts(self, cases: pd.DataFrame) -> dict[str, Any]:
         """What stands in the JSON for such cells alone."""
         return {}
@@ -96,6 +100,13 @@ class RunCell(Cell):
 
     def alike(self, text: str) -> str:
         return "every mask is the same" if text.strip() else "every mask is empty"
+
+    def odd(self, keys: Sequence[str], cells: Sequence[str]) -> str:
+        there = {key.rpartition(",")[2] for key, text in zip(keys, cells) if text.strip()}
+        empty = [n for n in dict.fromkeys(key.rpartition(",")[2] for key in keys) if n not in there]
+        if not empty or not all("," in key for key in keys):
+            return ""
+        return f"Careful: every mask of {', '.join(map(repr, empty[:NAMED]))} is empty."
 
     def facts(self, cases: pd.DataFrame) -> dict[str, Any]:
         return {"sizes": picture_sizes(cases)}

@@ -209,9 +209,12 @@ def charset(data: bytes) -> str:
 
 def _one_class(rows: Sequence[Sequence[str]], expected: dict[str, Any] | None) -> str:
     labels = {row[-1] for row in rows[1:]}
-    if len(labels) > 1 or len(rows) < 3:
+    cell = CHECKS[held(expected, list(labels))]
+    if len(rows) < 3:
         return ""
-    return f"Careful: {CHECKS[held(expected, list(labels))].alike(labels.pop())}."
+    if len(labels) > 1:
+        return cell.odd([row[0] for row in rows[1:]], [row[-1] for row in rows[1:]])
+    return f"Careful: {cell.alike(labels.pop())}."
 
 
 def _ends(csv: Path) -> str:

@@ -125,6 +125,13 @@ class Loop:
         places = {"cache_folder": cache_folder, "progress": progress and ranks.is_first}
         self.valid_set = make_dataset(self.task, config, self.seen, **places)
         self.train_set = self.valid_set.augmented(config.augment)
+        if self.valid_set.labels.never and ranks.is_first:
+            warnings.warn(
+                f"fit: none of {len(self.seen)} cases has a pixel of "
+                f"{', '.join(map(repr, self.valid_set.labels.never))}. Look whether its masks lie "
+                "where the task's mask_files say, or leave the class out.",
+                stacklevel=4,
+            )
         if ranks.local_rank == 0:
             ranks.wait_for_all()
         if device.type == "cuda":

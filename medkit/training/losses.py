@@ -84,15 +84,12 @@ class Objective:
     ) -> torch.Tensor:
         is_known = self.known(labels)
         known = is_known.sum(0) if known is None else known
-        first = logits[0] if isinstance(logits, list) else logits
-        total = first.sum() * 0.0  # keeps the graph when nothing is labelled
+        levels = logits if isinstance(logits, list) else [logits]
+        total = levels[0].sum() * 0.0  # keeps the graph when nothing is labelled
         for number, (_, part) in enumerate(self.task.parts()):
             rows = is_known[:, number]
-            answers = (
-                [level[rows, part].float() for level in logits]
-                if first is not logits
-                else (logits[rows, part].float())
-            )
+            answers = [level[rows, part].float() for level in levels]
+            answers = answers if isinstance(logits, list) else answers[0]
             wanted = self.labels.of_head(labels, number)[rows]
             total = total + losses[number](answers, wanted) / known[number].clamp(min=1)
         return total

@@ -37,7 +37,7 @@ class MaskLoss:
     settings = ("loss",)  # that may differ from head to head
     names = tuple(PARTS)  # of losses
     without = ("cutmix", "balanced", "peers", "teacher", "facts")  # have no meaning, are refused
-    without += ("arcface_margin", "class_weights", "label_smoothing")
+    without += ("arcface_margin", "class_weights", "label_smoothing", "region_mask")
     extra = 0  # channels of the answers in front of those of the classes
 
     def __init__(self, head: Head, config: Any, known: torch.Tensor | None = None):

@@ -14,6 +14,7 @@ import torch
 from medkit import machine
 from medkit.datasets import get_task
 from medkit.devices import find_device, free_memory, is_out_of_memory
+from medkit.loading.labels import label_type
 from medkit.loading.loader import Batch
 from medkit.progress import Status, clock
 from medkit.runs.config import Config
@@ -108,8 +109,8 @@ def _timed_steps(config: Config, device: torch.device) -> dict[str, float]:
     task, count, size = get_task(config.task), config.batch_size, config.image_size
     model = place_model(new_student(task, config), config, device, Ranks()).train()
     ema = copy.deepcopy(model).eval() if config.ema_decay else None
-    labels = torch.zeros(count, len(task.heads))
-    objective = Objective(task, config, labels)
+    labels = label_type(task).blank(task, count, size)
+    objective = Objective(task, config, torch.zeros(count, len(task.heads)))
     stepper = Stepper(objective, config, model, Ranks(), print)
     optimizer = make_optimizer(model, config)
     student = students(model)[0]
