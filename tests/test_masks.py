@@ -231,11 +231,20 @@ def test_the_table_holds_runs_as_the_contest_counts_them(shapes, tmp_path, order
     assert list(truth["id"][:2]) == ["p00.png,disc", "p00.png,bar"]
 
 
+def named(cases, predictions, threshold=0.5):
+    """A table as a contest names its columns."""
+    one = make_task("one", ("disc",), layout=mk.Layout(key_columns=1, answer="runs"))
+    table = one.submission_table(cases, predictions, threshold=threshold)
+    return table.set_axis(["ImageId", "EncodedPixels"], axis=1)
+
+
 def test_a_table_of_one_class_needs_no_class(tmp_path):
     layout = mk.Layout(key_columns=1, answer="runs")
     task = make_task("one", ("disc",), layout=layout)
     cases = read(task, draw(tmp_path, 2))
     assert list(true_table(task, cases)) == ["id", "rle"]
+    own = make_task("named", ("disc",), layout=layout, submission_table=named)
+    assert list(true_table(own, cases)) == ["ImageId", "EncodedPixels"]
     many = make_task("many", layout=layout)
     with pytest.raises(ValueError, match="key_columns=1 with 3 classes of masks"):
         true_table(many, read(many, tmp_path))

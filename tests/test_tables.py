@@ -117,3 +117,38 @@ def test_a_case_has_a_region_or_a_box(tmp_path):
     for use in (tables.visible, lambda cases: tables.write_cases(cases, tmp_path / "c.csv", "/d")):
         with pytest.raises(ValueError, match=r"both a 'region' and a 'box'.*Drop the column"):
             use(cases)
+
+
+def test_what_only_bears_the_name_of_masks_or_files_is_no_place(tmp_path):
+    cases = pd.DataFrame({"id": ["a", "b"], "path": [str(tmp_path / "x.png")] * 2, "group": "g"})
+    cases["masks"] = [3, 4]
+    tables.write_cases(cases, tmp_path / "cases.csv", tmp_path)
+    again = tables.read_cases(tmp_path / "cases.csv", tmp_path)
+    assert list(again["masks"]) == [3, 4]
+    assert tables.cases_hash(cases) != tables.cases_hash(cases.assign(masks=[3, 5]))
+    for columns in (["file", "folder"], ["file"]):
+        predictions = pd.DataFrame({"id": ["a", "b"], **{name: [0.25, 0.75] for name in columns}})
+        tables.write_predictions(predictions, tmp_path / "predictions.csv")
+        pd.testing.assert_frame_equal(
+            tables.read_predictions(tmp_path / "predictions.csv"), predictions
+        )
+
+
+def test_places_of_masks_and_of_predicted_files_are_relative_on_the_disk(tmp_path):
+    cases = pd.DataFrame({"id": ["a", "b"], "path": [str(tmp_path / "x.png")] * 2, "group": "g"})
+    cases["masks"] = [str(tmp_path / "labels" / "{class}" / "x.png"), None]
+    cases["masks_sha"] = ["0123456789012345", None]
+    tables.write_cases(cases, tmp_path / "cases.csv", tmp_path)
+    assert str(tmp_path) not in (tmp_path / "cases.csv").read_text()
+    again = tables.read_cases(tmp_path / "cases.csv", tmp_path, text=tables.text_columns(cases))
+    assert list(again["masks"]) == list(cases["masks"])
+    assert list(again["masks_sha"]) == list(cases["masks_sha"])
+    assert tables.cases_hash(again) == tables.cases_hash(cases)
+    moved = cases.assign(masks=["elsewhere", None])
+    assert tables.cases_hash(moved) == tables.cases_hash(cases)
+    predictions = pd.DataFrame({"id": ["a", "b"], "file": [str(tmp_path / "p" / "a"), None]})
+    (tmp_path / "run").mkdir()
+    tables.write_predictions(predictions, tmp_path / "run" / "predictions.csv")
+    assert "../p/a" in (tmp_path / "run" / "predictions.csv").read_text()
+    found = tables.read_predictions(tmp_path / "run" / "predictions.csv")
+    assert list(found["file"]) == list(predictions["file"])

@@ -104,7 +104,7 @@ def mask_table(
 
 
 def true_table(task: TaskData, cases: pd.DataFrame) -> pd.DataFrame:
-    """`id`, by which a row of what is handed in is known, and the runs of each true mask.
+    """`id`, by which a row of what is handed in is known, and the runs of each true mask, `rle`.
 
     Raises:
         ValueError: naming cases without masks.
@@ -125,7 +125,12 @@ def true_table(task: TaskData, cases: pd.DataFrame) -> pd.DataFrame:
             rows.append((case["id"], name, rle.to_text(runs, base=layout.base)))
     table = _with_keys(task, rows)
     keys = table.iloc[:, : layout.key_columns].agg(",".join, axis=1)
-    return pd.DataFrame({"id": keys, "rle": table["rle"]})
+    names = ["id", "rle"]
+    if layout.key_columns == 1:  # as the table that is handed in calls them
+        blank = pd.DataFrame({"id": cases["id"], "file": None})
+        handed_in = task.submission_table(cases, blank)
+        names = [handed_in.columns[0], handed_in.columns[-1]]
+    return pd.DataFrame(dict(zip(names, (keys, table["rle"]))))
 
 
 def picture_sizes(cases: pd.DataFrame) -> dict[str, list[int]]:

@@ -77,15 +77,28 @@ class Fact:
 
 @dataclass(frozen=True)
 class Layout:
-    """How the table that is handed in is written."""
+    """How the table that is handed in is written.
+
+    Args:
+        header: whether its first line names the columns.
+        separator: between cells.
+        key_columns: how many of the first columns name a row; with none only the order does.
+        by_row: whether the contest goes by the order of the rows all the same.
+        answer: what the last column holds: "" a label or a number, "runs" those of a mask. Of a
+            head of masks it is "runs" by itself.
+        order: of runs: "C" row by row, "F" column by column.
+        base: of runs: the number of the first pixel, 0 or 1.
+
+    Names of columns are those of `Task(submission_table=...)`.
+    """
 
     header: bool = True
     separator: str = ","
-    key_columns: int = 1  # the first columns, which name a row; none: only the order does
-    by_row: bool = False  # whether the contest goes by the order of the rows all the same
-    answer: str = ""  # what its last column holds: a label or number, or "runs" of a mask
-    order: str = "C"  # of runs: "C" row by row, "F" column by column
-    base: int = 1  # of runs: the number of the first pixel
+    key_columns: int = 1
+    by_row: bool = False
+    answer: str = ""
+    order: str = "C"
+    base: int = 1
 
     def __post_init__(self) -> None:
         known = {"answer": ("", "runs"), "order": ("C", "F"), "base": (0, 1)}
