@@ -97,7 +97,8 @@ def read_cases(path: Path | str, data: Path | str, *, text: Sequence[str] = ()) 
         if pd.api.types.is_object_dtype(table[name]):
             table[name] = table[name].where(table[name].notna(), None)
     for name in places_of(table):
-        table[name] = [place and os.path.join(data, place) for place in table[name]]
+        places = [None if _is_missing(p) else os.path.join(data, p) for p in table[name]]
+        table[name] = pd.Series(places, table.index, dtype=object)
     part = part_column(table)
     if part:
         values = [None if _is_missing(text) else json.loads(text) for text in table[part]]
