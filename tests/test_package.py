@@ -141,7 +141,9 @@ def test_every_module_has_its_tests():
     told |= {"cuts", "missed", "shown"}  # test_figures, test_masks_shown
     told |= {"fitting"}  # test_loop, test_launching
     told |= {"task_data"}  # test_task
-    told |= {"mask_units"}  # test_masks
+    told |= {"mask_units", "mask_lists"}  # test_masks, test_mask_files
+    told |= {"answer", "mask_answer"}  # test_task, test_masks
+    told |= {"stored_labels"}  # test_mask_runs
     told |= {"mask_answers", "mask_votes", "mask_model"}  # test_mask_runs
     told |= {"picture_model"}  # test_factory
     told |= {"missed", "cuts", "shown"}  # test_masks_shown, test_kinds

@@ -7,9 +7,7 @@ the picture's own size, row by row; a class of which nothing is said is nowhere.
 
 from __future__ import annotations
 
-import csv
 import hashlib
-import json
 import os
 import unicodedata
 from dataclasses import dataclass, field
@@ -20,7 +18,7 @@ from typing import Any, Callable, Iterable, Mapping, Sequence
 import numpy as np
 from PIL import Image
 
-from medkit import tables
+from medkit.datasets.mask_lists import coco_file, name_in, rle_file, stamp
 from medkit.images import decode, masks, rle
 from medkit.naming import did_you_mean
 
@@ -133,11 +131,11 @@ def checked(
 def fingerprint(path: str, classes: Sequence[str]) -> str:
     """16 hex digits of what a case's masks hold: of one file's SHA-256 the first."""
     if CLASS not in path:
-        return _digest(path, *_stamp(path)).hex()[:16]
+        return _digest(path, *stamp(path)).hex()[:16]
     digest = hashlib.sha256()
     for place in _every_place(path, classes):
         if os.path.isfile(place):
-            digest.update(_digest(place, *_stamp(place)))
+            digest.update(_digest(place, *stamp(place)))
         digest.update(b"|")
     return digest.hexdigest()[:16]
 
@@ -181,8 +179,8 @@ def _coco(
     task: Any, case: Mapping[str, Any], path: str, shape: tuple[int, int]
 ) -> dict[str, rle.Runs]:
     """Of polygons; those of one class are put together."""
-    pictures, polygons = _coco_file(path, *_stamp(path))
-    name = _name(case, pictures, path)
+    pictures, polygons = coco_file(path, *stamp(path))
+    name = name_in(case, pictures, path)
     if pictures[name] != shape:
         raise _another_size(path, pictures[name], shape)
     found: dict[str, np.ndarray] = {}
@@ -200,9 +198,9 @@ def _rle(
 ) -> dict[str, rle.Runs]:
     """Of a table of runs; those of one class, in several rows perhaps, are put together."""
     layout = task.layout
-    rows = _rle_file(path, task.mask_files.columns, len(task.scored.classes) == 1, *_stamp(path))
+    rows = rle_file(path, task.mask_files.columns, len(task.scored.classes) == 1, *stamp(path))
     texts: dict[str, list[str]] = {}
-    for category, text in rows[_name(case, rows, path)]:
+    for category, text in rows[name_in(case, rows, path)]:
         label = task.scored.classes[0] if category is None else _class_of(task, category, path)
         texts.setdefault(label, []).append(text)
     found = {}
@@ -323,18 +321,6 @@ def _class_of(task: Any, category: str, path: str) -> str:
     return called[category]
 
 
-def _name(case: Mapping[str, Any], known: Iterable[str], path: str) -> str:
-    """What a file calls a case's picture: its id, or its name with or without its ending."""
-    place = Path(case["path"])
-    for name in (str(case["id"]), place.name, place.stem):
-        if name in known:
-            return name
-    raise ValueError(
-        f"{path}: nothing of {place.name!r} (found {', '.join(list(known)[:3])}, ...). Look "
-        "whether it is the file of this split."
-    )
-
-
 def place_of(path: str, name: str) -> str:
     """The file of a class; its name may stand decomposed on the disk, as macOS writes it."""
     decomposed = path.replace(CLASS, unicodedata.normalize("NFD", name))
@@ -346,79 +332,19 @@ def _every_place(path: str, classes: Sequence[str]) -> list[str]:
     return list(dict.fromkeys(place_of(path, name) for name in classes))
 
 
-def _stamp(path: str) -> tuple[int, int]:
-    stat = os.stat(path)
-    return stat.st_mtime_ns, stat.st_size
-
-
 @lru_cache(maxsize=4096)
 def _digest(path: str, *stamp: int) -> bytes:
     return hashlib.sha256(Path(path).read_bytes()).digest()
 
 
-def _short(places: dict[Any, str]) -> dict[Any, str]:
-    """Names without folders, as far as no two are alike."""
-    short = {key: Path(place).name for key, place in places.items()}
-    return short if len(set(short.values())) == len(short) else places
-
-
-@lru_cache(maxsize=4)
-def _coco_file(
-    path: str, *stamp: int
-) -> tuple[dict[str, tuple[int, int]], dict[str, list[tuple[str, list]]]]:
-    """Size of each picture by name, and of each its (category, polygons)."""
-    try:
-        found = json.loads(Path(path).read_text(encoding="utf-8-sig"))
-        categories = {row["id"]: str(row["name"]) for row in found["categories"]}
-        names = _short({row["id"]: str(row["file_name"]) for row in found["images"]})
-        sizes = {names[r["id"]]: (int(r["height"]), int(r["width"])) for r in found["images"]}
-        polygons: dict[str, list[tuple[str, list]]] = {}
-        for row in found["annotations"]:
-            parts = row["segmentation"]
-            if isinstance(parts, dict):
-                raise ValueError("runs in place of polygons")
-            place = polygons.setdefault(names[row["image_id"]], [])
-            place.append((categories[row["category_id"]], parts))
-    except (KeyError, TypeError, ValueError, RecursionError) as error:
-        what = f"no {error}" if isinstance(error, KeyError) else error
-        raise ValueError(
-            f"{path}: not a JSON as COCO has them ({what}; expected images, categories, and "
-            "annotations with polygons)."
-        ) from error
-    return sizes, polygons
-
-
-@lru_cache(maxsize=4)
-def _rle_file(
-    path: str, columns: tuple[str, ...], is_single: bool, *stamp: int
-) -> dict[str, list[tuple[str | None, str]]]:
-    """(class, runs) of each picture; of a single class without its name, unless it is asked for."""
-    with open(path, newline="", encoding="utf-8-sig") as file:
-        header = next(csv.reader(file), [])
-    table = tables.read_csv(path, text=header)  # "0001" is no 1
-    count = 2 if is_single and len(columns) != 3 else 3
-    names = columns or tuple(table)[:count]
-    if len(names) != count or not set(names) <= set(table):
-        wanted = "picture and runs" if count == 2 else "picture, class and runs"
-        raise ValueError(
-            f"{path}: columns {', '.join(map(str, table))} (expected {wanted}). Name them in "
-            "order: mk.MaskFiles('rle', columns=(...))."
-        )
-    table = table[list(names)].astype(object).where(table[list(names)].notna(), "")
-    rows: dict[str, list[tuple[str | None, str]]] = {}
-    for picture, *category, text in table.astype(str).itertuples(index=False):
-        rows.setdefault(picture, []).append((category[0] if category else None, text))
-    return rows
-
-
 def is_named(task: Any, path: str, case: Mapping[str, Any]) -> bool:
     """Whether a file of all masks, a JSON or CSV, says something of a case's picture."""
     if task.mask_files.form == "coco":
-        known: Iterable[str] = _coco_file(path, *_stamp(path))[0]
+        known: Iterable[str] = coco_file(path, *stamp(path))[0]
     else:
         is_single = len(task.scored.classes) == 1
-        known = _rle_file(path, task.mask_files.columns, is_single, *_stamp(path))
+        known = rle_file(path, task.mask_files.columns, is_single, *stamp(path))
     try:
-        return bool(_name(case, known, path))
+        return bool(name_in(case, known, path))
     except ValueError:
         return False

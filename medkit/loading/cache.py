@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import errno
 import hashlib
-import inspect
 import json
 import os
 import secrets
@@ -26,9 +25,9 @@ import numpy as np
 import pandas as pd
 
 from medkit import files, machine, tables
-from medkit.datasets.kinds import MASKS
 from medkit.datasets.task import Task
-from medkit.images import crop, decode, masks
+from medkit.images import crop, decode
+from medkit.loading.stored_labels import StoredLabels
 from medkit.progress import track
 from medkit.runs.pictures import gone
 
@@ -98,7 +97,7 @@ def open_cache(
     settings.update({"contrast": contrast} if contrast else {})
     settings.update({"aligned": True} if aligned else {})
     root = Path(folder) if folder is not None else default_folder()
-    labels = None if masks_of is None else _Labels(masks_of, cases, image_size)
+    labels = None if masks_of is None else StoredLabels(masks_of, cases, image_size)
     store = root / _key(cases, settings, labels)
     cache = Cache(store / "images.u8", len(cases), image_size)
     if labels is not None:
@@ -152,72 +151,7 @@ def _is_there(path: Path) -> bool:
     return path.is_file()
 
 
-class _Labels:
-    """The masks of cases, as they become bits.
-
-    Raises:
-        ValueError: cases that are parts of pictures.
-    """
-
-    def __init__(self, task: Task, cases: pd.DataFrame, size: int):
-        if tables.part_column(cases):
-            raise ValueError(
-                f"cases: masks of parts of pictures (a column {tables.part_column(cases)!r}) are "
-                "not possible (expected whole ones). Cut the pictures out, or drop the column."
-            )
-        self.task, self.cases, self.size = task, cases, size
-        self.classes = task.scored.classes
-        self.depth = masks.bytes_of(len(self.classes))
-        self.never = list(self.classes)
-        facts = {"classes": self.classes, "files": repr(task.mask_files), "depth": self.depth}
-        facts.update(layout=[task.layout.order, task.layout.base], reader=_source(task))
-        tables.check_columns("cases with masks", cases, ["masks_sha"])
-        self.key = json.dumps([facts, list(cases["masks_sha"])])
-
-    def build(self, path: Path, progress: bool) -> None:
-        """Write all rows.
-
-        Raises:
-            ValueError: naming masks that cannot be read, or that have changed.
-        """
-        broken: list[str] = []
-        rows = self.cases.to_dict("records")
-
-        def bits(case: dict[str, Any]) -> bytes:
-            try:
-                shape, planes = self.task.read_masks(case)
-                self.task.scored.answer.check_planes(planes)
-            except (OSError, ValueError) as error:
-                name = "" if str(case[MASKS]) in str(error) else f"{case[MASKS]}: "
-                broken.append(f"{name}{error}".rstrip("."))
-                return b""
-            self.never = [name for name in self.never if not len(planes[name])]
-            return masks.to_bits([planes[n] for n in self.classes], shape, self.size).tobytes()
-
-        with open(path, "xb") as file, ThreadPoolExecutor(machine.cores()) as pool:
-            done = pool.map(bits, rows)
-            for row in track(done, "labels", total=len(rows), enabled=progress):
-                file.write(row)
-            file.flush()
-            os.fsync(file.fileno())
-        if broken:
-            raise ValueError(
-                f"{len(broken)} of {len(rows)} cases have masks that cannot be used: "
-                f"{'; '.join(sorted(broken)[:3])}. Correct these files, or leave the cases out."
-            )
-
-
-def _source(task: Task) -> str:
-    """What a task's own reader of masks is made of; "" for the usual one."""
-    function = task.own.get("read_masks")
-    try:
-        return "" if function is None else inspect.getsource(function)
-    except (OSError, TypeError):  # it was typed somewhere that is not kept
-        code = getattr(function, "__code__", None)
-        return repr(function) if code is None else f"{code.co_code!r} {code.co_consts!r}"
-
-
-def _key(cases: pd.DataFrame, settings: dict[str, Any], labels: _Labels | None = None) -> str:
+def _key(cases: pd.DataFrame, settings: dict[str, Any], labels: StoredLabels | None = None) -> str:
     """A name for a store that changes with everything that decides its bytes.
 
     A polygon has one name, whether it is a list, a tuple or an array, of whole numbers or not.
