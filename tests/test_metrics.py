@@ -39,7 +39,10 @@ SAME = {  # name: scikit-learn's
 }
 
 
-@pytest.mark.parametrize("name", METRICS)
+AREAS = ("dice", "iou")
+
+
+@pytest.mark.parametrize("name", [name for name in METRICS if name not in AREAS])
 def test_every_score_is_scikit_learns(name):
     guess = GUESS if METRICS[name].kind == "labels" else PROB
     assert METRICS[name](Y, guess) == pytest.approx(SAME[name](), abs=1e-12)
@@ -233,3 +236,19 @@ def test_a_threshold_is_as_short_as_it_parts_the_same_probabilities():
         cuts = np.unique(np.quantile(cuts, np.linspace(0, 1, 101)))
         middles = [f1(cut) for cut in (cuts[1:] + cuts[:-1]) / 2]
         assert f1(found) == max(middles)  # rounding changes no case
+
+
+@pytest.mark.parametrize("name", AREAS)
+def test_scores_of_masks_are_those_of_their_pixels(name):
+    rng = np.random.default_rng(2)
+    real, found = rng.random((2, 9, 12, 15)) < 0.3
+    real[0] = found[0] = real[1] = found[2] = False  # both, none found, none there
+    same = {"dice": sk.f1_score, "iou": sk.jaccard_score}[name]
+    each = [
+        1.0,
+        *(same(a.ravel(), b.ravel(), zero_division=0) for a, b in zip(real[1:], found[1:])),
+    ]
+    areas = np.stack([found.sum((1, 2)), (real & found).sum((1, 2))], 1)
+    value = METRICS[name](real.sum((1, 2)), areas)
+    assert value == pytest.approx(np.mean(each), abs=1e-5)  # 1e-4 pixels above and below
+    assert METRICS[name].kind == "areas" and METRICS[name].greater_is_better
