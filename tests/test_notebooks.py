@@ -26,7 +26,7 @@ NOTEBOOKS = run_notebooks.NOTEBOOKS
 ALL = [*NOTEBOOKS, ROOT / "version_check.ipynb"]
 SMALL = {
     **{"MODEL": "test_resnet", "IMAGE_SIZE": 32, "EPOCHS": 2, "BATCH_SIZE": 16, "N_PHOTOS": 2},
-    **{"MODELS": ["test_resnet", "test_vit"], "N_FOLDS": 2},
+    **{"MODELS": ["test_resnet", "test_efficientnet"], "N_FOLDS": 2},
 }
 
 
@@ -71,6 +71,7 @@ OTHERS = {  # task: what is drawn, and the one notebook that each `make test` ru
     "pathology": ({"n_train": 48, "n_test": 16, "size": 64}, "02_training"),
     "sinus": ({"n_train": 40, "n_test": 12, "size": 120}, "01_eda"),
     "mask": ({"n_train": 12, "n_test": 60, "size": (96, 128)}, "01_eda"),
+    "handbone": ({"n_train": 12, "n_test": 4, "size": 96}, "01_eda"),
     "sleep": ({"n_train": 6, "n_test": 2, "epochs": 24, "size": (120, 68)}, "01_eda"),
 }
 
@@ -81,7 +82,8 @@ def run_other(task, folder, monkeypatch, notebooks):
     monkeypatch.setenv("MEDKIT_CACHE", str(folder / "cache"))
     monkeypatch.setenv("PYTHONPATH", str(ROOT / "tests" / "offline"))
     first = {"TASK": task, "DATA": str(folder / "dataset"), "RUNS": str(folder / "runs")}
-    others = {**SMALL, "N_FOLDS": 2, "METRIC": "accuracy", "SEND": True}
+    metric = {"handbone": "dice"}.get(task, "accuracy")
+    others = {**SMALL, "N_FOLDS": 2, "METRIC": metric, "SEND": True}
     for path in notebooks:
         values = first if path == NOTEBOOKS[0] else others
         run_notebooks.run_notebook(path, folder, {**values, "N_FOLDS": 2})
