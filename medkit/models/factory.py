@@ -187,21 +187,17 @@ def make_model(
 
 def _backbone(name: str, image_size: int, options: dict) -> nn.Module:
     """timm's model without its classifier; transformers are told the size."""
-    try:
-        return timm.create_model(
-            name, pretrained=False, num_classes=0, img_size=image_size, **options
-        )
-    except TypeError:  # a convolutional backbone takes any size and no such argument
-        pass
-    try:
-        return timm.create_model(name, pretrained=False, num_classes=0, **options)
-    except TypeError as error:
-        if not options:
-            raise
-        raise ValueError(
-            f"model {name!r} has no stochastic depth (found drop_path_rate="
-            f"{options['drop_path_rate']!r}, expected 0). Set it to 0, or take another backbone."
-        ) from error
+    for size in ({"img_size": image_size}, {}):  # convolutional ones take any, and no such argument
+        try:
+            return timm.create_model(name, pretrained=False, num_classes=0, **size, **options)
+        except TypeError as error:
+            failed = error
+    if not options:
+        raise failed
+    raise ValueError(
+        f"model {name!r} has no stochastic depth (found drop_path_rate="
+        f"{options['drop_path_rate']!r}, expected 0). Set it to 0, or take another backbone."
+    ) from failed
 
 
 def _check_name(name: str) -> None:
