@@ -35,7 +35,7 @@ _HOMES = {  # public name: the module that holds it
     "start": "training.fitting",
     "fit_folds": "training.folds",
     "tune": "training.tuning",
-    "stop": "training.launching",
+    "stop": "training.following",
     "lr_find": "training.probing",
     "find_batch_size": "training.sizing",
     "summary": "training.sizing",

@@ -14,7 +14,7 @@ from small_runs import QUIET
 import medkit as mk
 from medkit.loading.augment import draw_mix
 from medkit.models.factory import CaseModel
-from medkit.training.loop import Loop
+from medkit.training.stepping import Stepper
 
 CONFIG = mk.Config(
     "caries", model="test_resnet", image_size=32, epochs=2, batch_size=12, augment="strong", seed=5
@@ -30,12 +30,12 @@ MIXTURES = {
 def trained_on(config, cases, folder, monkeypatch):
     """{(epoch, step): (images, facts)} that the model was given while it trained."""
     given, now = {}, []
-    step, forward = Loop.train_step, CaseModel.forward
+    whole, forward = Stepper.gradients, CaseModel.forward
 
-    def train_step(self, batch):
-        now.append((self.epoch, self.step))
+    def gradients(self, batch, epoch, step, **options):
+        now.append((epoch, step))
         try:
-            return step(self, batch)
+            return whole(self, batch, epoch, step, **options)
         finally:
             now.clear()
 
@@ -45,7 +45,7 @@ def trained_on(config, cases, folder, monkeypatch):
         return forward(self, images, facts)
 
     with monkeypatch.context() as patch:
-        patch.setattr(Loop, "train_step", train_step)
+        patch.setattr(Stepper, "gradients", gradients)
         patch.setattr(CaseModel, "forward", seeing)
         mk.fit(config, cases, folder, fold=1, **QUIET)
     return given

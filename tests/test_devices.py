@@ -11,7 +11,7 @@ import medkit as mk
 from medkit import devices
 from medkit.devices import find_device, has_bfloat16
 from medkit.models.factory import new_model
-from medkit.training import loop
+from medkit.training import preparing
 from medkit.training.fitting import FUSED_ATTENTION, torch_settings
 from medkit.training.ranks import Ranks
 
@@ -73,7 +73,7 @@ def test_synchronised_norms_keep_their_activations(monkeypatch):
     ranks.size = 2
     monkeypatch.setattr(model, "to", lambda *args, **options: model)
     monkeypatch.setattr(torch.nn.Module, "to", lambda self, *args, **options: self)
-    placed = dict(loop.place_model(model, config, GPU, ranks).named_modules())
+    placed = dict(preparing.place_model(model, config, GPU, ranks).named_modules())
     assert fused
     for name in fused:
         assert isinstance(placed[name], SyncBatchNorm) and hasattr(placed[name], "act")

@@ -13,9 +13,10 @@ from medkit.inference.answers import answers_of
 from medkit.models.factory import new_model
 from medkit.runs.folder import open_folder
 from medkit.runs.state import load_state, save_state, weights_hash
-from medkit.training import distilling, loop, probing, validating
+from medkit.training import distilling, preparing, probing, validating
 from medkit.training.distilling import mutual, new_student, students
 from medkit.training.losses import Objective
+from medkit.training.state import State
 
 TASK = mk.get_task("caries")
 CONFIG = mk.Config("caries", epochs=2, batch_size=16, seed=3, **TINY)
@@ -50,11 +51,11 @@ class Asked(Exception):
 def ask(config, cases, folder, **options):
     """A run that ends before its first step, when its teachers have been asked."""
 
-    def rehearse(self):
+    def rehearse(*parts):
         raise Asked
 
     with pytest.MonkeyPatch.context() as patched, pytest.raises(Asked):
-        patched.setattr(loop.Loop, "rehearse", rehearse)
+        patched.setattr(preparing, "_rehearse", rehearse)
         mk.fit(config, cases, folder, **options, **QUIET)
     return mk.Run(folder)
 
@@ -104,15 +105,15 @@ def test_each_fold_has_the_teacher_of_its_own_fold(cases, teacher, taught, tmp_p
 def test_a_run_keeps_what_it_was_taught(cases, teacher, taught, tmp_path, monkeypatch):
     shutil.copytree(teacher.path, tmp_path / "teacher")
     config = replace(taught.config, teacher=tmp_path / "teacher")
-    whole = loop.Loop.train_step
+    whole = State.set_rate
 
-    def train_step(self, batch):
+    def set_rate(self):
         if self.epoch == 1:
             raise KeyboardInterrupt
-        return whole(self, batch)
+        return whole(self)
 
     with monkeypatch.context() as patched:
-        patched.setattr(loop.Loop, "train_step", train_step)
+        patched.setattr(State, "set_rate", set_rate)
         with pytest.raises(KeyboardInterrupt):
             mk.fit(config, cases, tmp_path / "run", **QUIET)
     shutil.rmtree(tmp_path / "teacher")

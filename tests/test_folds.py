@@ -10,7 +10,7 @@ from small_runs import QUIET, TWO_EPOCHS
 
 import medkit as mk
 from medkit.runs.state import load_state, weights_hash
-from medkit.training import folds, launching
+from medkit.training import folds, following, launching
 
 TASK = mk.get_task("caries")
 
@@ -63,8 +63,8 @@ def test_a_run_on_everything_repeats_and_resumes(cases, tmp_path):
 def test_a_fold_that_fails_is_named_and_the_others_go_on(cases, tmp_path, monkeypatch):
     whole = launching.command
 
-    def command(run, options, **more):
-        called = whole(run, options, **more)
+    def command(run, launch, **more):
+        called = whole(run, launch, **more)
         return [*called, "--no-such-option"] if run.fold == 1 else called
 
     monkeypatch.setattr(launching, "command", command)
@@ -78,12 +78,12 @@ def test_runs_side_by_side_have_a_gpu_each(cases, tmp_path, monkeypatch):
     told, going = [], set()
     monkeypatch.setattr(folds.torch.cuda, "device_count", lambda: 2)
     monkeypatch.setattr(
-        launching, "launch", lambda run, options, gpu: (told.append(gpu), going.add(run.path))
+        folds, "spawn", lambda run, launch, gpu: (told.append(gpu), going.add(run.path))
     )
-    monkeypatch.setattr(launching, "raise_if_failed", lambda run: None)
+    monkeypatch.setattr(folds, "check_finished", lambda run: None)
     runs = [folds._open(TWO_EPOCHS, cases, tmp_path / str(k), k % 2) for k in range(3)]
-    monkeypatch.setattr(launching, "is_going", lambda run: going.discard(run.path) or False)
-    folds._run_all(runs, {"device": None}, None, False)
+    monkeypatch.setattr(following, "is_going", lambda run: going.discard(run.path) or False)
+    folds._run_all(runs, launching.Launch(), None, False)
     assert told[:2] == [0, 1] and len(told) == 3
 
 

@@ -22,7 +22,7 @@ from medkit.leaderboard.standings import ranking
 from medkit.loading.cache import open_cache
 from medkit.submission.credentials import known
 from medkit.submission.ledger import ledger_path
-from medkit.training.tuning import _check_same
+from medkit.training.spaces import check_same
 
 KEPT = Path(__file__).parent / "kept"
 CLOCK = 10**18  # ns: when the kept pictures were changed last
@@ -107,9 +107,9 @@ def test_a_search_is_known_again(kept):
     cases = run.cases(kept / "pictures")
     space = {"peak_lr": (1e-4, 1e-2, "log"), "batch_size": [4, 8]}
     facts = {"config": config.to_dict(), "fold": 0, "space": space}
-    _check_same(kept / "search", {**facts, "cases": tables.cases_hash(cases)}, cases)
+    check_same(kept / "search", {**facts, "cases": tables.cases_hash(cases)}, cases)
     with pytest.raises(ValueError, match="holds another search"):
-        _check_same(kept / "search", {**facts, "fold": 1, "cases": tables.cases_hash(cases)}, cases)
+        check_same(kept / "search", {**facts, "fold": 1, "cases": tables.cases_hash(cases)}, cases)
 
 
 SEARCHED = ("model", "image_size", "augment", "batch_size", "optimizer", "momentum", "peak_lr")

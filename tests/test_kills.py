@@ -57,8 +57,8 @@ TRAIN = """
 import sys, warnings
 warnings.simplefilter("ignore")
 import medkit as mk
-from medkit.training import loop
-loop.SAVES_APART = 0  # as often as it can: every step
+from medkit.training import pacing
+pacing.SAVES_APART = 0  # as often as it can: every step
 run, workers = mk.Run(sys.argv[1]), int(sys.argv[2])
 import torch
 torch.set_num_threads(int(sys.argv[3]))

@@ -6,14 +6,15 @@ import subprocess
 import sys
 import textwrap
 import time
+from dataclasses import replace
 
 import pytest
 
 import medkit as mk
 from medkit.runs.holding import Stopped, read_status
 from medkit.runs.state import load_state, weights_hash
-from medkit.training import launching
-from medkit.training.launching import command
+from medkit.training import following, slots
+from medkit.training.launching import Launch, command, read_command
 
 SHORT = mk.Config(
     "caries", model="test_resnet", image_size=32, epochs=2, batch_size=16, augment="light", seed=2
@@ -108,7 +109,7 @@ def test_a_run_outlives_its_notebook_and_dies_alone(cases, drawn, tmp_path):
     with pytest.raises(
         RuntimeError, match="the run failed. Its process died; .* last saved state.\n--- l"
     ):
-        launching.raise_if_failed(run)
+        following.raise_if_failed(run)
 
 
 def test_an_error_of_the_child_reaches_the_notebook(cases, tmp_path, monkeypatch):
@@ -131,19 +132,22 @@ def test_what_is_wrong_with_the_settings_shows_before_a_process_is_started(cases
 
 def test_following_a_run_that_somebody_stops_says_so(cases, tmp_path):
     run = mk.start(LONG, cases, tmp_path / "run", **QUICK)
-    launching.ask_to_stop(run.path)
+    following.ask_to_stop(run.path)
     with pytest.raises(Stopped, match="its state is saved. Call fit again"):
-        launching.follow(run, progress=False)
+        following.bring_to_end(run, progress=False)
 
 
 def test_the_command_of_torchrun(cases, drawn, tmp_path):
     from medkit.runs.folder import open_folder
 
     run = open_folder(tmp_path, mk.get_task("caries"), SHORT, cases, data=drawn, fold=0)
-    alone = command(run, {"num_workers": 3, "device": None})
-    assert alone[1:] == ["-m", "medkit.training", str(tmp_path), "--num-workers", "3"]
-    two = command(run, {}, devices=2)
+    until = slots.moment("2026-11-27 17:50+09:00")
+    launch = Launch(num_workers=3, data=drawn, until=until)
+    alone = command(run, launch)
+    assert alone[1:4] == ["-m", "medkit.training", str(tmp_path)] and "--device" not in alone
+    assert read_command(alone[3:]) == (tmp_path, replace(launch, data=str(drawn)))
+    two = command(run, Launch(devices=2))
     assert two[1:4] == ["-m", "torch.distributed.run", "--nproc_per_node=2"]
     assert two[5].startswith("--rdzv_endpoint=127.0.0.1:") and two[6:8] == alone[1:3]
-    given = command(run, {}, torchrun=("--nnodes=2", "--rdzv_endpoint=a:1"))
+    given = command(run, Launch(), torchrun=("--nnodes=2", "--rdzv_endpoint=a:1"))
     assert given[4:6] == ["--nnodes=2", "--rdzv_endpoint=a:1"]

@@ -11,7 +11,7 @@ from medkit import files, progress
 from medkit.runs.folder import open_folder
 from medkit.runs.holding import Hold, Stopped, hold, read_status
 from medkit.show import live
-from medkit.training import launching
+from medkit.training import following, launching
 
 CONFIG = mk.Config(
     "caries", model="test_resnet", image_size=32, epochs=2, batch_size=16, augment="light"
@@ -57,6 +57,11 @@ def notebook(monkeypatch):
     return notebook
 
 
+def clocks(sleep):
+    """The module `time`, of which one function is another."""
+    return SimpleNamespace(sleep=sleep, time=time.time, monotonic=time.monotonic)
+
+
 def write_history(run, epochs):
     rows = "".join(f"{k},0.001,{1 / k},{1.2 / k}\n" for k in range(1, epochs + 1))
     (run.path / "history.csv").write_text("epoch,lr,train_loss,valid_loss\n" + rows)
@@ -83,7 +88,7 @@ def test_a_run_is_watched_from_its_first_step_to_its_end(run, notebook, monkeypa
             log.write_text(log.read_text() + "2026-01-01 00:00:11  epoch 2/9  끝\n")
             held.release("finished")
 
-    monkeypatch.setattr(live, "time", SimpleNamespace(sleep=next_moment))
+    monkeypatch.setattr(following, "time", clocks(next_moment))
     clock = SimpleNamespace(monotonic=lambda: 100.0 + len(steps))
     monkeypatch.setattr(progress, "time", clock)
     held = Hold(run.path)
@@ -107,7 +112,7 @@ def test_a_finished_run_is_shown_at_once_and_again(run, notebook, monkeypatch):
     with hold(run.path):
         write_history(run, 2)
         (run.path / "log.txt").write_text("2026-01-01 00:00:00  finished after 2 epochs\n")
-    monkeypatch.setattr(live, "time", SimpleNamespace(sleep=pytest.fail))
+    monkeypatch.setattr(following, "time", clocks(pytest.fail))
     for _ in range(2):
         mk.watch(str(run.path))
     assert len(notebook.outputs) == 4
@@ -139,7 +144,7 @@ def test_an_interrupt_ends_the_watching_alone(run, capsys, monkeypatch):
     def interrupt(seconds):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(live, "time", SimpleNamespace(sleep=interrupt))
+    monkeypatch.setattr(following, "time", clocks(interrupt))
     with hold(run.path):
         live.watch(run)
         assert run.state == "running"
@@ -166,7 +171,7 @@ def test_a_run_that_another_notebook_just_started_is_waited_for(run, capsys, mon
     live.watch(run)
     assert "충치: never started. mk.start(config, cases, folder)" in capsys.readouterr().out
     (run.path / "output.txt").touch()
-    monkeypatch.setattr(live, "time", SimpleNamespace(sleep=begin))
+    monkeypatch.setattr(following, "time", clocks(begin))
     live.watch(run)
     assert held == ["running"] and capsys.readouterr().out.endswith("충치: finished\n")
 
@@ -175,8 +180,8 @@ def test_a_run_that_another_notebook_started_again_is_followed(run, monkeypatch)
     over = SimpleNamespace(poll=lambda: 0)  # this kernel's process, long ended
     monkeypatch.setitem(launching._children, str(run.path.resolve()), over)
     with hold(run.path):
-        assert launching.is_going(run)
-    assert not launching.is_going(run)
+        assert following.is_going(run)
+    assert not following.is_going(run)
 
 
 def test_what_is_no_run_is_said(tmp_path):

@@ -13,7 +13,6 @@ import textwrap
 import time
 import warnings
 from dataclasses import replace
-from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -23,8 +22,9 @@ import torch
 import medkit as mk
 from medkit.runs.holding import Stopped
 from medkit.runs.state import load_state, weights_hash
-from medkit.training import loop, validating
-from medkit.training.ranks import Ranks
+from medkit.training import fitting, pacing, preparing, state, validating
+from medkit.training.plan import make_plan
+from medkit.training.state import State
 
 CONFIG = mk.Config(
     "caries",
@@ -56,9 +56,7 @@ def test_balanced_epochs_count_what_is_trained_on_and_nothing_else():
     task = mk.Task("shares", "s", "s", (mk.Head("label", ("no", "yes")),))
     labels = ["no"] * 90 + ["yes"] * 10 + ["no"] * 10 + ["yes"] * 90  # valid: the other way round
     config = mk.Config("shares", model="test_resnet", image_size=32, batch_size=10, balanced=True)
-    made = loop.Loop(task, config, pictures(labels, [1] * 100 + [0] * 100), 0)
-    made.ranks = Ranks()
-    sampler = made._sampler()
+    sampler = make_plan(task, config, pictures(labels, [1] * 100 + [0] * 100), 0).sampler()
     drawn = np.concatenate([sampler.order(epoch) for epoch in range(20)])
     assert abs(np.mean(drawn >= 90) - 0.5) < 0.03 and drawn.max() < 100
 
@@ -68,7 +66,7 @@ def test_a_number_has_no_classes_to_balance():
     cases = pictures([-1.0, 2.0, 3.0, -4.0], [0, 0, 1, 1]).assign(kind=list("abab"))
     config = mk.Config("amounts", model="test_resnet", image_size=32, balanced=True)
     with pytest.raises(ValueError, match="balanced=True draws each class .* label is a number"):
-        loop.Loop(task, config, cases, 0)
+        make_plan(task, config, cases, 0)
 
 
 def result(run):
@@ -102,7 +100,7 @@ def stopped(cases, tmp_path_factory):
             made[place] = tmp_path_factory.mktemp("stopped") / "run"
             with pytest.MonkeyPatch.context() as patched, pytest.raises(Stop):
                 stop_at(patched, *place)
-                patched.setattr(loop, "SAVES_APART", 0)
+                patched.setattr(pacing, "SAVES_APART", 0)
                 mk.fit(CONFIG, cases, made[place], save_every_s=0, **QUIET)
         return mk.Run(shutil.copytree(made[place], folder))
 
@@ -129,14 +127,14 @@ class Stop(Exception):
 
 def stop_at(monkeypatch, epoch, step):
     """Make `fit` stop dead right before a step."""
-    whole = loop.Loop.train_step
+    whole = State.set_rate
 
-    def train_step(self, batch):
+    def set_rate(self):
         if (self.epoch, self.step) == (epoch, step):
             raise Stop
-        return whole(self, batch)
+        return whole(self)
 
-    monkeypatch.setattr(loop.Loop, "train_step", train_step)
+    monkeypatch.setattr(State, "set_rate", set_rate)
 
 
 def test_the_run_folder_holds_what_is_promised(straight, cases):
@@ -265,15 +263,15 @@ def test_patience_stops_early(cases, tmp_path):
 
 def signal_at(monkeypatch, number, step, times=1):
     """Send this process a signal in the middle of a step of the second epoch."""
-    whole = loop.Loop.train_step
+    whole = State.set_rate
 
-    def train_step(self, batch):
+    def set_rate(self):
         if (self.epoch, self.step) == (1, step):
             for _ in range(times):
                 os.kill(os.getpid(), number)
-        return whole(self, batch)
+        return whole(self)
 
-    monkeypatch.setattr(loop.Loop, "train_step", train_step)
+    monkeypatch.setattr(State, "set_rate", set_rate)
 
 
 @pytest.mark.parametrize(
@@ -329,15 +327,15 @@ def test_every_json_file_can_be_read_by_a_person(straight):
 
 
 def count_saves(monkeypatch, cases, folder, apart):
-    steps, whole = [], loop.save_generation
+    steps, whole = [], state.save_generation
 
     def save_generation(path, tensors, facts):
         steps.append((facts["epoch"], facts["step"]))
         whole(path, tensors, facts)
 
     with monkeypatch.context() as patched:
-        patched.setattr(loop, "save_generation", save_generation)
-        patched.setattr(loop, "SAVES_APART", apart)
+        patched.setattr(state, "save_generation", save_generation)
+        patched.setattr(pacing, "SAVES_APART", apart)
         mk.fit(replace(CONFIG, epochs=2), cases, folder, save_every_s=0, **QUIET)
     return steps
 
@@ -352,7 +350,7 @@ def test_saves_are_as_far_apart_as_their_cost_asks(cases, tmp_path, monkeypatch)
 
 
 def test_a_full_disk_ends_the_run_and_loses_nothing(straight, cases, tmp_path, monkeypatch):
-    whole, count = loop.save_generation, []
+    whole, count = state.save_generation, []
 
     def save_generation(path, tensors, facts):
         count.append(path)
@@ -361,7 +359,7 @@ def test_a_full_disk_ends_the_run_and_loses_nothing(straight, cases, tmp_path, m
         whole(path, tensors, facts)
 
     with monkeypatch.context() as patched:
-        patched.setattr(loop, "save_generation", save_generation)
+        patched.setattr(state, "save_generation", save_generation)
         with pytest.raises(OSError, match="last.safetensors: not written, the disk is full"):
             mk.fit(CONFIG, cases, tmp_path / "run", **QUIET)
     run = mk.Run(tmp_path / "run")
@@ -376,16 +374,16 @@ def test_a_run_folder_that_was_moved_goes_on(straight, cases, tmp_path, stopped)
 
 
 def test_the_death_of_a_loading_process_is_explained(straight, cases, tmp_path, monkeypatch):
-    whole = loop.Loop.train_step
+    whole = State.set_rate
 
-    def train_step(self, batch):
+    def set_rate(self):
         if (self.epoch, self.step) == (1, 1):
             os.kill(multiprocessing.active_children()[0].pid, signal.SIGKILL)
             time.sleep(60)  # much shorter: the news of the death breaks in
-        return whole(self, batch)
+        return whole(self)
 
     with monkeypatch.context() as patched:
-        patched.setattr(loop.Loop, "train_step", train_step)
+        patched.setattr(State, "set_rate", set_rate)
         words = r"one of 2 loading processes died, most likely for want of memory .*num_workers=0"
         with pytest.raises(RuntimeError, match=words):
             mk.fit(CONFIG, cases, tmp_path / "run", **{**QUIET, "num_workers": 2})
@@ -406,8 +404,10 @@ def test_the_death_of_a_loading_process_is_explained(straight, cases, tmp_path, 
 )
 def test_each_death_of_a_loading_process_has_its_reason(text, memory):
     with pytest.raises(RuntimeError, match=f"for want of {memory} .*Call fit again with num_w"):
-        loop._explain_worker(RuntimeError(text), 3)
-    loop._explain_worker(RuntimeError("shapes cannot be multiplied"), 3)
+        with fitting._explained(3):
+            raise RuntimeError(text)
+    with pytest.raises(RuntimeError, match="^shapes cannot be multiplied$"), fitting._explained(3):
+        raise RuntimeError("shapes cannot be multiplied")
 
 
 def test_no_loading_process_stays_behind(cases, tmp_path, monkeypatch):
@@ -419,7 +419,6 @@ def test_no_loading_process_stays_behind(cases, tmp_path, monkeypatch):
 
 def test_operations_without_a_deterministic_kernel_are_named(capsys):
     told = []
-    holder = SimpleNamespace(log=told.append)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         warnings.warn(
@@ -429,7 +428,7 @@ def test_operations_without_a_deterministic_kernel_are_named(capsys):
         )
         warnings.warn("something else", stacklevel=1)
     with pytest.warns(UserWarning, match="something else"):
-        loop.Loop._tell_kernels(holder, caught)
+        preparing._tell_kernels(caught, told.append)
     assert told == ["not bit-exact on this device: upsample_bicubic2d_backward_out_cuda"]
 
 
@@ -440,7 +439,7 @@ def test_settings_of_torch_are_given_back(cases, tmp_path):
 
 
 def test_the_rehearsal_leaves_no_trace(early, cases, tmp_path, monkeypatch):
-    monkeypatch.setattr(loop.Loop, "rehearse", lambda self: None)
+    monkeypatch.setattr(preparing, "_rehearse", lambda *parts: None)
     run = first_epoch(monkeypatch, CONFIG, cases, tmp_path / "run")
     assert result(run) == result(early)
 
@@ -459,10 +458,10 @@ def test_a_mistake_in_loading_shows_before_the_first_epoch(cases, tmp_path, monk
 
 
 def test_a_signal_before_training_ends_it_at_once(cases, tmp_path, monkeypatch):
-    def restore(self):
+    def restore(self, run):
         os.kill(os.getpid(), signal.SIGINT)
 
-    monkeypatch.setattr(loop.Loop, "restore", restore)
+    monkeypatch.setattr(State, "restore", restore)
     with pytest.raises(KeyboardInterrupt):
         mk.fit(CONFIG, cases, tmp_path / "run", **QUIET)
     assert mk.Run(tmp_path / "run").state == "stopped"

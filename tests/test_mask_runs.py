@@ -16,7 +16,8 @@ import medkit as mk
 from medkit.images import crops, masks, rle
 from medkit.inference import predicting
 from medkit.runs.state import load_state, weights_hash
-from medkit.training import loop
+from medkit.training import pacing
+from medkit.training.state import State
 
 QUIET = {"num_workers": 0, "device": "cpu", "progress": False}
 CONFIG = mk.Config(
@@ -70,16 +71,16 @@ class Stop(Exception):
 def test_a_stopped_run_goes_on_to_the_same_bits(
     straight, cases, tmp_path, monkeypatch, epoch, step, workers
 ):
-    whole = loop.Loop.train_step
+    whole = State.set_rate
 
-    def train_step(self, batch):
+    def set_rate(self):
         if (self.epoch, self.step) == (epoch, step):
             raise Stop
-        return whole(self, batch)
+        return whole(self)
 
     with monkeypatch.context() as patched, pytest.raises(Stop):
-        patched.setattr(loop.Loop, "train_step", train_step)
-        patched.setattr(loop, "SAVES_APART", 0)
+        patched.setattr(State, "set_rate", set_rate)
+        patched.setattr(pacing, "SAVES_APART", 0)
         mk.fit(CONFIG, cases, tmp_path / "run", save_every_s=0, **QUIET)
     run = mk.fit(CONFIG, cases, tmp_path / "run", **{**QUIET, "num_workers": workers})
     assert result(run) == result(straight) and run.history["bit_exact"].all()
@@ -205,8 +206,6 @@ def test_a_batch_is_shown_to_the_model_with_its_masks(cases, task):
         ({"balanced": True}, "balanced=True"),
         ({"label_smoothing": 0.1}, "label_smoothing=0.1 has no meaning"),
         ({"loss": "class_balanced"}, "loss='class_balanced', and masks is masks of 3 classes"),
-        ({"model": "test_vit"}, "'test_vit' cannot be the encoder"),
-        ({"decoder_channels": (8, 8)}, "channels=.8, 8. do not fit"),
         ({"decoder": "u-net"}, "there is no decoder 'u-net' .*unet"),
         ({"best_by": "auc"}, "no score 'auc' to choose the best epoch by"),
         ({"contrast": "clae"}, "there is no contrast 'clae'.*clahe"),
@@ -216,6 +215,22 @@ def test_what_has_no_meaning_for_masks_is_refused(cases, tmp_path, change, words
     with pytest.raises(ValueError, match=words):
         mk.fit(replace(CONFIG, **change), cases, tmp_path / "run", **QUIET)
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"model": "test_vit"}, "'test_vit' cannot be the encoder"),
+        ({"decoder_channels": (8, 8)}, "channels=.8, 8. do not fit"),
+    ],
+)
+def test_what_the_network_refuses_leaves_a_folder_for_better_settings(
+    cases, tmp_path, change, words
+):
+    with pytest.raises(ValueError, match=words):
+        mk.fit(replace(CONFIG, **change), cases, tmp_path / "run", **QUIET)
+    run = mk.fit(replace(CONFIG, epochs=1), cases, tmp_path / "run", **QUIET)
+    assert run.state == "finished" and run.config.model == CONFIG.model
 
 
 def test_unlabelled_pictures_are_refused(cases, tmp_path):

@@ -8,8 +8,9 @@ import pytest
 import torch
 
 import medkit as mk
-from medkit.training import loop, probing, stepping
+from medkit.training import probing, stepping
 from medkit.training.probing import steepest
+from medkit.training.state import State
 
 CONFIG = mk.Config(
     "caries", model="test_resnet", image_size=32, batch_size=16, augment="light", drop_rate=0.1
@@ -53,7 +54,7 @@ def test_the_search_sees_the_batches_that_fit_would_see(cases, change, monkeypat
         seen.append([])
         mk.lr_find(config, cases, steps=10, **QUIET)
     with monkeypatch.context() as patched, pytest.raises(StopIteration):
-        patched.setattr(loop.Loop, "end_epoch", lambda self: next(iter(())))
+        patched.setattr(State, "end_epoch", lambda self, scores: next(iter(())))
         seen.append([])
         mk.fit(replace(CONFIG, **change), cases, tmp_path / "run", num_workers=0, **QUIET)
     assert seen[0] != seen[1] and seen[1][: len(seen[2]) - 2] == seen[2][2:]

@@ -22,8 +22,9 @@ from medkit.loading.loader import Batch, KeyedSampler
 from medkit.runs.folder import open_folder
 from medkit.runs.holding import read_status
 from medkit.runs.state import load_state, weights_hash
-from medkit.training import launching
+from medkit.training import following, launching
 from medkit.training.distilling import new_student
+from medkit.training.launching import Launch
 from medkit.training.losses import Objective
 from medkit.training.ranks import Ranks
 from medkit.training.stepping import Stepper
@@ -111,7 +112,7 @@ def test_two_processes_that_are_killed_go_on_to_the_same_bits(both, cases, tmp_p
     data = both._json("run.json")["data"]
     run = open_folder(tmp_path / "run", task, CONFIG, cases, data=data, fold=0)
     options = {**QUICK, "num_workers": 1}
-    process = launching.launch(run, options, devices=2)
+    process = launching.spawn(run, Launch(**options, devices=2))
     until = time.monotonic() + 300
     while not run.is_begun:
         assert time.monotonic() < until and process.poll() is None
@@ -142,15 +143,15 @@ def test_a_process_that_dies_ends_the_run_with_its_reason(cases, tmp_path):
     task, long = mk.get_task("caries"), replace(CONFIG, epochs=400)
     data = os.path.commonpath(list(cases["path"]))
     run = open_folder(tmp_path / "run", task, long, cases, data=data, fold=0)
-    launching.launch(run, QUICK, devices=2)
-    launching.wait_for_first_step(run)
+    launching.spawn(run, Launch(**QUICK, devices=2))
+    following.wait_for_first_step(run)
     first = read_status(run.path)["holder"]["pid"]
     with open(f"/proc/{first}/stat") as file:
         agent = int(file.read().rpartition(")")[2].split()[1])
     second = next(pid for pid in children(agent) if pid != first)
     os.kill(second, signal.SIGKILL)
     with pytest.raises(RuntimeError, match=r"the run failed\..*") as caught:
-        launching.follow(run, progress=False)
+        following.bring_to_end(run, progress=False)
     assert "SIGKILL" in str(caught.value) and f"pid: {second}" in str(caught.value)
     assert load_state(run.last)[1]["epoch"] >= 0  # a good state
 
@@ -244,7 +245,7 @@ def test_two_machines_meet_by_the_arguments_of_torchrun(both, cases, tmp_path, m
     run = open_folder(tmp_path / "run", task, CONFIG, cases, data=data, fold=0)
     meeting = f"--rdzv_endpoint=127.0.0.1:{launching._free_port()}"
     torchrun = ("--nnodes=2", "--rdzv_backend=c10d", meeting, "--rdzv_id=7")
-    agents = [launching.launch(run, QUICK, torchrun=torchrun) for _ in range(2)]
+    agents = [launching.spawn(run, Launch(**QUICK), torchrun=torchrun) for _ in range(2)]
     assert [agent.wait(300) for agent in agents] == [0, 0]
     assert run.state == "finished" and run.machine["world_size"] == 2
     assert result(run) == result(both)

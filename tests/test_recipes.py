@@ -10,7 +10,8 @@ import torch
 
 import medkit as mk
 from medkit.runs.state import load_state, weights_hash
-from medkit.training import loop
+from medkit.training import pacing
+from medkit.training.state import State
 
 PLAIN = {
     "model": "test_resnet",
@@ -69,15 +70,15 @@ def result(run):
 
 def stop_at(monkeypatch, *places):
     """Make `fit` stop dead right before these steps, once at each."""
-    whole, left = loop.Loop.train_step, list(places)
+    whole, left = State.set_rate, list(places)
 
-    def train_step(self, batch):
+    def set_rate(self):
         if (self.epoch, self.step) in left:
             left.remove((self.epoch, self.step))
             raise Stop
-        return whole(self, batch)
+        return whole(self)
 
-    monkeypatch.setattr(loop.Loop, "train_step", train_step)
+    monkeypatch.setattr(State, "set_rate", set_rate)
 
 
 @pytest.fixture(scope="module")
@@ -110,7 +111,7 @@ def test_a_run_stopped_anywhere_goes_on_to_the_same_bits(straight, cases, tmp_pa
     number = list(RECIPES).index(straight.config.name)
     stops = STOPS[number % 2 :: 2]
     stop_at(monkeypatch, *stops)
-    monkeypatch.setattr(loop, "SAVES_APART", 0)
+    monkeypatch.setattr(pacing, "SAVES_APART", 0)
     for _ in stops:
         torch.rand(7), np.random.rand(7)
         with pytest.raises(Stop):

@@ -17,7 +17,8 @@ import medkit as mk
 from medkit.machine import describe_shape
 from medkit.models.factory import new_model
 from medkit.runs.state import load_state, weights_hash
-from medkit.training import loop
+from medkit.training import pacing, state
+from medkit.training.state import State
 
 CONFIG = mk.Config("caries", image_size=64, epochs=1, batch_size=24, seed=7, augment="light")
 QUIET = {"num_workers": 0, "device": "cpu", "progress": False}
@@ -52,16 +53,16 @@ def threads():
 
 def train(cases, folder, monkeypatch, *, stop_at=None):
     """Weights and log after a run, or after one that was stopped right before a step."""
-    whole = loop.Loop.train_step
+    whole = State.set_rate
 
-    def train_step(self, batch):
+    def set_rate(self):
         if self.step == stop_at:
             raise Stop
-        return whole(self, batch)
+        return whole(self)
 
     with monkeypatch.context() as patched:
-        patched.setattr(loop.Loop, "train_step", train_step)
-        patched.setattr(loop, "SAVES_APART", 0)
+        patched.setattr(State, "set_rate", set_rate)
+        patched.setattr(pacing, "SAVES_APART", 0)
         with suppress(Stop):  # raised only where `stop_at` lies within an epoch
             mk.fit(CONFIG, cases, folder, save_every_s=0, **QUIET)
     run = mk.Run(folder)
@@ -104,7 +105,7 @@ def test_another_cpu_is_named_as_not_bit_exact(cases, drawn, tmp_path, monkeypat
 def test_another_version_of_the_software_is_named(cases, tmp_path, monkeypatch):
     train(cases, tmp_path / "run", monkeypatch, stop_at=2)
     other = {**describe_shape(), "timm": "9.9.9"}
-    monkeypatch.setattr(loop.machine, "describe_shape", lambda: other)
+    monkeypatch.setattr(state.machine, "describe_shape", lambda: other)
     _, log = train(cases, tmp_path / "run", monkeypatch)
     assert re.search(r"not bit-exact from here: timm 1\.0\.\d+ -> 9\.9\.9\n", log)
 

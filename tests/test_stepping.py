@@ -11,10 +11,11 @@ from medkit.loading import augment
 from medkit.loading.labels import UNLABELLED
 from medkit.loading.loader import Batch
 from medkit.runs.state import load_state
-from medkit.training import loop, stepping
+from medkit.training import stepping
 from medkit.training.distilling import new_student
 from medkit.training.losses import Objective
 from medkit.training.ranks import Ranks
+from medkit.training.state import State
 from medkit.training.stepping import Stepper
 
 TASK = mk.get_task("caries")
@@ -225,17 +226,17 @@ RUN = mk.Config(
 
 
 def test_a_run_short_of_memory_says_so_and_remembers(cases, tmp_path, monkeypatch):
-    whole, cases = loop.Loop.train_step, cases[::2]
+    whole, cases = State.set_rate, cases[::2]
 
-    def train_step(self, batch):
+    def set_rate(self):
         if (self.epoch, self.step) == (1, 1):  # in the second epoch a neighbour comes
             run_out(monkeypatch, 10**6, above=8)
         if (self.epoch, self.step) == (2, 2):
             raise KeyboardInterrupt
-        return whole(self, batch)
+        return whole(self)
 
     with monkeypatch.context() as patched:
-        patched.setattr(loop.Loop, "train_step", train_step)
+        patched.setattr(State, "set_rate", set_rate)
         with pytest.raises(KeyboardInterrupt):
             mk.fit(RUN, cases, tmp_path / "run", **QUIET)
     monkeypatch.undo()

@@ -6,8 +6,8 @@ from small_runs import QUIET, TWO_EPOCHS
 
 import medkit as mk
 from medkit.runs.holding import read_status
-from medkit.training import loop
-from medkit.training.telling import bar, describe, title
+from medkit.training import telling
+from medkit.training.describing import bar, describe, title
 
 
 @pytest.mark.parametrize(
@@ -19,7 +19,7 @@ def test_a_bar_has_one_width(share, shown):
 
 
 def test_fit_tells_which_run_it_is_how_far_and_how_long_still(cases, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(loop, "SHOW_EVERY_S", 0)  # each step
+    monkeypatch.setattr(telling, "SHOW_EVERY_S", -1)  # each step
     quiet = {**QUIET, "progress": "run 2 of 6"}
     run = mk.fit(TWO_EPOCHS, cases, tmp_path / "run", **quiet)
     shown = capsys.readouterr().out.splitlines()

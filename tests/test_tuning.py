@@ -16,8 +16,11 @@ from small_runs import QUIET, TWO_EPOCHS
 
 import medkit as mk
 from medkit.runs import holding
-from medkit.runs.holding import state_of
-from medkit.training import launching, loop, tuning
+from medkit.runs.holding import Stopped, state_of
+from medkit.training import following, spaces, tuning
+from medkit.training.fitting import train_here
+from medkit.training.plan import make_plan
+from medkit.training.telling import Telling
 
 SPACE = {"peak_lr": (1e-4, 1e-2, "log"), "augment": ["none", "light"], "batch_size": (4, 8)}
 
@@ -35,36 +38,36 @@ def in_processes(cases, monkeypatch, quick_start):
     """Trials run in processes of their own, as they do, but without the wait for their imports."""
     processes = {}
 
-    def launch(run, options):
-        options = {**options, "progress": False}
-        process = quick_start.Process(target=_fit, args=(run.path, cases, options), daemon=True)
+    def spawn(run, launch):
+        process = quick_start.Process(target=_fit, args=(run.path, launch), daemon=True)
         processes[run.path] = process
         process.start()
 
-    monkeypatch.setattr(launching, "launch", launch)
-    monkeypatch.setattr(launching, "is_going", lambda run: processes[run.path].is_alive())
+    monkeypatch.setattr(tuning, "spawn", spawn)
+    for module in (following, tuning):
+        monkeypatch.setattr(module, "is_going", lambda run: processes[run.path].is_alive())
     yield processes
     for process in processes.values():
         process.kill()
         process.join()
 
 
-def _fit(path, cases, options):
+def _fit(path, launch):
     try:
         run = mk.Run(path)
         if run.config.name == "waits":
-            loop.Loop.end_epoch = _until_stopped(loop.Loop.end_epoch)
-        mk.fit(run.config, cases, run.path, **options)
-    except launching.Stopped:
+            Telling.epoch = _until_stopped(Telling.epoch)
+        train_here(run, make_plan(run.task, run.config, run.cases(), run.fold), launch)
+    except Stopped:
         return
 
 
-def _until_stopped(end_epoch):
+def _until_stopped(tell):
     """The first epoch's end waits for the wish to stop, however long that is on its way."""
 
-    def wait(self):
-        end_epoch(self)
-        while self.epoch == 1 and not self.held.stop_wanted:
+    def wait(self, state):
+        tell(self, state)
+        while state.epoch == 1 and not self.held.stop_wanted:
             time.sleep(0.01)
 
     return wait
@@ -118,10 +121,10 @@ def test_an_interrupted_trial_is_begun_again_where_it_stood(
 
 
 def test_a_search_that_only_fails_ends(cases, tmp_path, monkeypatch):
-    def fail(run, options):
+    def fail(run, launch):
         raise RuntimeError("no process can be started")
 
-    monkeypatch.setattr(launching, "launch", fail)
+    monkeypatch.setattr(tuning, "spawn", fail)
     with pytest.raises(RuntimeError, match="3 trials in a row have failed; .*no process can be"):
         mk.tune(TWO_EPOCHS, cases, SPACE, 20, tmp_path, **QUIET)
 
@@ -165,13 +168,11 @@ def test_a_range_is_no_list_of_choices_and_a_name_no_setting(tmp_path):
     for number, (kept, other) in enumerate((((1e-4, 1e-2), [1e-4, 1e-2]), ([2, 4], (2, 4)))):
         folder = tmp_path / str(number)
         folder.mkdir()
-        tuning._check_same(folder, {**facts, "space": {"peak_lr": kept}}, None)
+        spaces.check_same(folder, {**facts, "space": {"peak_lr": kept}}, None)
         renamed = {**facts, "config": replace(TWO_EPOCHS, name="other").to_dict()}
-        assert (
-            tuning._check_same(folder, {**renamed, "space": {"peak_lr": kept}}, None) == "default"
-        )
+        assert spaces.check_same(folder, {**renamed, "space": {"peak_lr": kept}}, None) == "default"
         with pytest.raises(ValueError, match="another search .space: peak_lr .* saved, .* asked"):
-            tuning._check_same(folder, {**facts, "space": {"peak_lr": other}}, None)
+            spaces.check_same(folder, {**facts, "space": {"peak_lr": other}}, None)
 
 
 def test_a_space_may_hold_numbers_of_numpy(cases, tmp_path, in_processes):

@@ -7,7 +7,7 @@ import pytest
 from small_runs import QUIET, TWO_EPOCHS
 
 import medkit as mk
-from medkit.training.loop import Loop
+from medkit.training.plan import make_plan
 from medkit.training.validating import Validation
 
 
@@ -41,12 +41,12 @@ def test_the_best_epoch_is_the_best(name, best, value, better):
 
 
 def test_without_held_out_cases_the_training_loss_decides(cases):
-    found = Loop(mk.get_task("caries"), TWO_EPOCHS, cases, None).validation
+    found = make_plan(mk.get_task("caries"), TWO_EPOCHS, cases, None).validation
     assert found.measure == "train_loss" and not found.greater_is_better
     assert found.costs([{"train_loss": 0.5}, {"train_loss": 0.4}]) == [0.5, 0.4]
 
 
 def test_a_score_that_rises_is_a_cost_that_falls(cases):
-    found = Loop(mk.get_task("caries"), TWO_EPOCHS, cases, 0).validation
+    found = make_plan(mk.get_task("caries"), TWO_EPOCHS, cases, 0).validation
     assert found.measure == "tooth_auc" and found.greater_is_better
     assert found.costs([{"tooth_auc": 0.5}, {"tooth_auc": 0.8}]) == [-0.5, -0.8]

@@ -93,6 +93,20 @@ class CaseModel(PictureModel):
         return answers.float() * self.spread + self.offset if self.has_units else answers
 
 
+def check_model(task: Task, config: Config) -> None:
+    """Refuse what can be refused of a config's model before it is built.
+
+    Raises:
+        ValueError, FileNotFoundError: for an unknown backbone, an unknown fact, and weights that
+            are no local safetensors file.
+    """
+    _check_name(config.model)
+    fact_list(task, config.facts)
+    if config.weights is not None:
+        load_state(_local(config.weights))
+        _metadata(Path(config.weights))
+
+
 def new_model(task: Task, config: Config) -> PictureModel:
     """The untrained model of a config, on the CPU; the same bits for the same config."""
     return task.common({kind: row.new for kind, row in LAYERS.items()})(task, config)
@@ -215,12 +229,7 @@ def _load_backbone(
     model: PictureModel, backbone: nn.Module, name: str, weights: Path | str
 ) -> None:
     """Take weights from a file, and the mean and standard deviation that they were trained with."""
-    if weights is True or "://" in str(weights) or str(weights).startswith("hf"):
-        raise ValueError(
-            f"weights {weights!r} would be downloaded, and nothing is. "
-            "Pass the path of a local safetensors file, or None to train from scratch."
-        )
-    saved, _ = load_state(Path(weights))
+    saved, _ = load_state(_local(weights))
     saved = {name.replace(".", "_"): tensor for name, tensor in saved.items()}
     wanted = backbone.state_dict()  # of an encoder "stages_0.x" where the file has "stages.0.x"
     tensors = {name: saved.get(name.replace(".", "_")) for name in wanted}
@@ -237,6 +246,16 @@ def _load_backbone(
     told = {**getattr(backbone, "pretrained_cfg", {}), **_metadata(Path(weights))}
     for part, usual in (("mean", MEAN), ("std", STD)):
         model.set_normalisation(part, told.get(part, usual))
+
+
+def _local(weights: Path | str) -> Path:
+    """The path of a file of weights; nothing is downloaded."""
+    if weights is True or "://" in str(weights) or str(weights).startswith("hf"):
+        raise ValueError(
+            f"weights {weights!r} would be downloaded, and nothing is. "
+            "Pass the path of a local safetensors file, or None to train from scratch."
+        )
+    return Path(weights)
 
 
 def _metadata(path: Path) -> dict[str, list[float]]:

@@ -14,7 +14,7 @@ from medkit.runs.config import Config
 from medkit.show.canvas import Picture, grid_of, short, styled
 from medkit.show.kinds import SHOWN
 from medkit.show.shown import Shown
-from medkit.training.loop import Loop
+from medkit.training.plan import make_plan
 from medkit.training.stepping import Mixed, mix
 
 NEARLY = 0.995  # of a picture's own: what is mixed in is not seen
@@ -50,15 +50,15 @@ def show_batch(
         >>> mk.show_batch(dataclasses.replace(config, mixup=0.4), cases)  # doctest: +SKIP
     """
     task = get_task(config.task)
-    loop = Loop(task, config, cases, fold)
+    plan = make_plan(task, config, cases, fold)
     _check("n", n, range(1, 1 + max(n, config.batch_size)))
     _check("epoch", epoch, range(config.epochs))
-    _check("step", step, range(loop.steps))
-    data = make_dataset(task, config, loop.seen, cache_folder=cache_folder, progress=progress)
-    batch = loop.batch(data.augmented(config.augment), epoch, step)
+    _check("step", step, range(plan.steps))
+    data = make_dataset(task, config, plan.seen, cache_folder=cache_folder, progress=progress)
+    batch = plan.batch(data.augmented(config.augment), epoch=epoch, step=step)
     mixed = mix(config, batch, epoch, step)
     pictures = mixed.images[:n].float().round().byte().permute(0, 2, 3, 1).numpy()
-    ids = loop.seen["id"].iloc[batch.rows[:n].numpy()]
+    ids = plan.seen["id"].iloc[batch.rows[:n].numpy()]
     captions = [short(name) + words for name, words in zip(ids, _words(task, config, batch, mixed))]
     first = SHOWN[task.heads[0].kind](task.heads[0])
     page, cells = grid_of(
@@ -66,7 +66,7 @@ def show_batch(
         has_legend=first.has_legend,
         columns=4,
         lines=1 + captions[0].count("\n"),
-        title=f"step {step + 1} of {loop.steps} in epoch {epoch + 1} of {config.epochs}: "
+        title=f"step {step + 1} of {plan.steps} in epoch {epoch + 1} of {config.epochs}: "
         f"{len(pictures)} of {len(batch.rows)} pictures, {_how(config)}"
         + _drawn(first.in_mixture, mixed),
     )

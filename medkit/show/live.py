@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 
 from medkit.progress import Status, in_notebook, new_output
 from medkit.runs.folder import Run
 from medkit.show.scores import show_history
-from medkit.training.launching import is_going, log_lines, raise_if_failed, show_news
+from medkit.training.following import News, follow, raise_if_failed, shown_on
 
 LINES = 8  # of the log, the newest
 
@@ -24,15 +23,14 @@ def watch(run: Run | Path | str, *, every_s: float = 5.0) -> None:
     """
     run = run if isinstance(run, Run) else Run(run)
     status, curves = Status(keep=LINES), _Curves(run)
-    shown = max(0, len(log_lines(run)) - LINES)
+    show = shown_on(status)
+
+    def look(run: Run, news: News) -> None:
+        show(run, news)
+        curves.update()
+
     try:
-        while True:
-            goes_on = is_going(run)  # before the log, whose last lines are then seen
-            shown = show_news(run, status, shown)
-            curves.update()
-            if not goes_on:
-                break
-            time.sleep(every_s)
+        follow([run], look, recent=LINES, every_s=every_s)
     except KeyboardInterrupt:
         status.line(f"{run.path}: it goes on without being watched. mk.watch(run) shows it again.")
         return

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import os
 import sys
 import traceback
@@ -11,8 +10,9 @@ from torch.distributed.elastic.multiprocessing.errors import ErrorHandler, recor
 
 from medkit.runs.folder import Run
 from medkit.runs.holding import Stopped
-from medkit.training.fitting import train
-from medkit.training.loop import Loop
+from medkit.training.fitting import train_here
+from medkit.training.launching import read_command
+from medkit.training.plan import make_plan
 
 
 class WholeErrors(ErrorHandler):
@@ -32,19 +32,10 @@ class WholeErrors(ErrorHandler):
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m medkit.training", description=__doc__)
-    parser.add_argument("run", help="the run folder")
-    parser.add_argument("--data", help="where the data folder is now, when it has moved")
-    parser.add_argument("--num-workers", type=int, default=2)
-    parser.add_argument("--save-every-s", type=float, default=60.0)
-    parser.add_argument("--device")
-    parser.add_argument("--cache-folder")
-    parser.add_argument("--wait-s", type=float, default=600.0)
-    arguments = vars(parser.parse_args())
-    run, data = Run(arguments.pop("run")), arguments.pop("data")
-    loop = Loop(run.task, run.config, run.cases(data), run.fold)
+    folder, launch = read_command()
+    run = Run(folder)
     try:
-        train(run, loop, **arguments)
+        train_here(run, make_plan(run.task, run.config, run.cases(launch.data), run.fold), launch)
     except Stopped as stopped:
         print(stopped, file=sys.stderr)
 

@@ -5,7 +5,10 @@ from __future__ import annotations
 import os
 import signal
 import threading
+import traceback
 from contextlib import contextmanager
+from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Iterator, Sequence
 
@@ -19,10 +22,15 @@ from medkit.runs.config import Config
 from medkit.runs.folder import Run, open_folder
 from medkit.runs.holding import Hold, Stopped, hold, refuse_if_held, state_of
 from medkit.runs.pictures import data_folder, moved
-from medkit.training import launching
-from medkit.training.loop import Loop
+from medkit.training import slots
+from medkit.training.describing import title
+from medkit.training.following import bring_to_end, log_lines, wait_for_first_step
+from medkit.training.launching import Launch, spawn
+from medkit.training.loop import train
+from medkit.training.plan import Plan, make_plan
+from medkit.training.preparing import prepare
 from medkit.training.ranks import Ranks
-from medkit.training.telling import title
+from medkit.training.telling import Telling
 
 FUSED_ATTENTION = ("flash_sdp", "mem_efficient_sdp", "cudnn_sdp")  # as torch.backends.cuda has them
 
@@ -40,6 +48,7 @@ def fit(
     cache_folder: Path | str | None = None,
     data: Path | str | None = None,
     wait_s: float = 600.0,
+    until: str | datetime | None = None,
     progress: bool | str = True,
 ) -> Run:
     """Train on all folds but one, and validate on that one after each epoch.
@@ -61,28 +70,38 @@ def fit(
         data: where the data folder is now, when `cases` say where it was: those of
             `run.cases()`, after it moved.
         wait_s: seconds to wait for GPU memory that neighbours use.
+        until: when the device is to be given back, such as "17:50", by this machine's clock ("17:50
+            +09:00" by another's): the state is saved in time, as after an interrupt, and a later
+            call goes on. Neither schedule nor bits depend on it.
         progress: False shows nothing; a text, such as "run 2 of 6", stands before the run's name.
 
     Raises:
         ValueError: before the first step, when settings, cases and folder do not fit together.
         RuntimeError: when another process trains in the folder, memory is too short, or the loss is
             no longer a number; the last good state is kept.
+        Stopped: when somebody stopped it, or `until` came; the state is saved.
     """
-    options = {
-        "num_workers": num_workers,
-        "save_every_s": save_every_s,
-        "device": device,
-        "cache_folder": cache_folder,
-        "wait_s": wait_s,
-    }
-    run, loop, place = _open(config, cases, folder, fold, data)
+    launch = Launch(
+        num_workers=num_workers,
+        save_every_s=save_every_s,
+        device=device,
+        devices=devices,
+        cache_folder=cache_folder,
+        data=data,
+        wait_s=wait_s,
+        until=slots.moment(until),
+        progress=progress,
+    )
+    run, plan, launch = _open(config, cases, folder, fold, launch)
     if state_of(run.path) == "finished":
         Status(enabled=bool(progress)).line(f"{title(run, progress)}: {_last_line(run)}")
-    elif devices > 1:
-        launching.launch(run, {**options, "data": place}, devices=devices)
-        launching.follow(run, progress=progress)
+        return run
+    slots.check_open(launch.until)
+    if devices > 1:
+        spawn(run, launch)
+        bring_to_end(run, progress=progress)
     else:
-        train(run, loop, progress=progress, **options)
+        train_here(run, plan, launch)
     return run
 
 
@@ -100,6 +119,7 @@ def start(
     cache_folder: Path | str | None = None,
     data: Path | str | None = None,
     wait_s: float = 600.0,
+    until: str | datetime | None = None,
 ) -> Run:
     """`fit` in a process of its own, which outlives this kernel and the browser.
 
@@ -108,7 +128,7 @@ def start(
     call this again: the run goes on.
 
     Args:
-        data: as `fit` takes it.
+        data, until: as `fit` takes them.
         torchrun: arguments of `torch.distributed.run` for more machines than this one, such as
             `("--nnodes=2", "--rdzv_backend=c10d", "--rdzv_endpoint=host:29400")`. Call it on each
             machine with the same folder, which all of them can read and write.
@@ -116,17 +136,21 @@ def start(
     Raises:
         RuntimeError: when the run failed at once, with the end of its log; see also `fit`.
     """
-    options = {
-        "num_workers": num_workers,
-        "save_every_s": save_every_s,
-        "device": device,
-        "cache_folder": cache_folder,
-        "wait_s": wait_s,
-    }
-    run, _, options["data"] = _open(config, cases, folder, fold, data, is_alone=not torchrun)
+    launch = Launch(
+        num_workers=num_workers,
+        save_every_s=save_every_s,
+        device=device,
+        devices=devices,
+        cache_folder=cache_folder,
+        data=data,
+        wait_s=wait_s,
+        until=slots.moment(until),
+    )
+    run, _, launch = _open(config, cases, folder, fold, launch, is_alone=not torchrun)
     if state_of(run.path) != "finished":
-        launching.launch(run, options, devices=devices, torchrun=torchrun)
-        launching.wait_for_first_step(run)
+        slots.check_open(launch.until)
+        spawn(run, launch, torchrun=torchrun)
+        wait_for_first_step(run)
     return run
 
 
@@ -135,60 +159,71 @@ def _open(
     cases: pd.DataFrame,
     folder: Path | str,
     fold: int | None,
-    data: Path | str | None,
+    launch: Launch,
     *,
     is_alone: bool = True,
-) -> tuple[Run, Loop, Path]:
-    """The run folder, the loop made of its settings, and where the pictures lie now.
+) -> tuple[Run, Plan, Launch]:
+    """The run folder, the plan of its settings, and a launch that knows where its pictures lie.
 
     What is wrong with settings and cases shows before anything is written.
     """
     folder, task = Path(folder), get_task(config.task)
-    cases = cases if data is None else moved(cases, data)
-    loop = Loop(task, config, cases, fold)
+    cases = cases if launch.data is None else moved(cases, launch.data)
+    plan = make_plan(task, config, cases, fold)
     if is_alone:
         refuse_if_held(folder)
-    place = data_folder(cases)
-    return open_folder(folder, task, config, cases, data=place, fold=fold), loop, place
+    data = data_folder(cases)
+    run = open_folder(folder, task, config, cases, data=data, fold=fold)
+    return run, plan, replace(launch, data=data)
 
 
-def train(
-    run: Run,
-    loop: Loop,
-    *,
-    num_workers: int,
-    save_every_s: float,
-    device: str | None,
-    cache_folder: Any,
-    wait_s: float,
-    progress: bool | str = False,
-) -> None:
+def train_here(run: Run, plan: Plan, launch: Launch) -> None:
     """Train in this process: alone, or as one rank of those that torchrun started."""
-    ranks = Ranks()
+    ranks, device = Ranks(), launch.device
     if ranks.size > 1 and torch.cuda.is_available() and device != "cpu":
         device = f"cuda:{ranks.local_rank % torch.cuda.device_count()}"
     place = find_device(device)
     ranks.join(place)
     try:
-        with _held(run, ranks) as held, torch_settings(loop.config, place):
-            loop.prepare(
-                run,
-                held,
-                ranks,
-                device=place,
-                cache_folder=cache_folder,
-                wait_s=wait_s,
-                progress=progress,
-            )
-            with _signals(held):
-                loop.train(num_workers, save_every_s)
-    except (Stopped, KeyboardInterrupt):
-        ranks.leave()
+        with _held(run, ranks) as held, torch_settings(plan.config, place):
+            telling = Telling(run, held, launch, ranks)
+            ready = prepare(plan, run, launch, ranks, place, telling)
+            with _explained(launch.num_workers), _signals(held):
+                train(ready, run, held, launch, telling)
+    except BaseException as error:
+        if isinstance(error, (Stopped, KeyboardInterrupt)):
+            ranks.leave()  # not after a failure: NCCL would wait for the others, who wait for us
+        _let_go(error)
         raise
     finally:
-        loop.let_go()
+        ready = None
         free_memory()
-    ranks.leave()  # not after a failure: NCCL would wait for the others, who wait for this one
+    ranks.leave()
+
+
+def _let_go(error: BaseException | None) -> None:
+    """Drop what the frames of a traceback hold: a notebook keeps it, and with it the device."""
+    while error is not None:
+        traceback.clear_frames(error.__traceback__)
+        error = error.__cause__ or error.__context__
+
+
+@contextmanager
+def _explained(num_workers: int) -> Iterator[None]:
+    """The death of a loading process is raised as what it means."""
+    try:
+        yield
+    except RuntimeError as error:
+        text = str(error)
+        if "DataLoader worker" not in text and "shared memory" not in text:
+            raise
+        is_shared = "shared memory" in text or "Bus" in text
+        memory = "shared memory (/dev/shm)" if is_shared else "memory"
+        raise RuntimeError(
+            f"fit: one of {num_workers} loading processes died, most likely for want of {memory} "
+            f"({text.splitlines()[0]}). Call fit again with num_workers=0: it goes on from the "
+            "last saved state, to the same result."
+        ) from error
 
 
 @contextmanager
@@ -259,5 +294,5 @@ def _signals(held: Hold) -> Iterator[None]:
 
 
 def _last_line(run: Run) -> str:
-    lines = launching.log_lines(run)
+    lines = log_lines(run)
     return lines[-1].split("  ", 1)[-1] if lines else "finished"

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass, replace
+from datetime import datetime
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -18,11 +17,13 @@ from medkit.inference.judging import concat_predictions, score_interval
 from medkit.progress import Status
 from medkit.runs.config import Config
 from medkit.runs.folder import Run, open_folder
-from medkit.runs.holding import refuse_if_held, state_of
+from medkit.runs.holding import Stopped, refuse_if_held, state_of
 from medkit.runs.pictures import data_folder
 from medkit.runs.state import load_state
-from medkit.training import launching
-from medkit.training.loop import Loop
+from medkit.training import slots
+from medkit.training.following import News, check_finished, ended_with_us, follow
+from medkit.training.launching import Launch, spawn
+from medkit.training.plan import make_plan
 
 
 @dataclass(frozen=True)
@@ -62,6 +63,7 @@ def fit_folds(
     device: str | None = None,
     cache_folder: Path | str | None = None,
     wait_s: float = 600.0,
+    until: str | datetime | None = None,
     progress: bool = True,
 ) -> FoldRuns:
     """Train a run for each fold, each in a process of its own; called again, it goes on.
@@ -74,28 +76,30 @@ def fit_folds(
         full_train: then train on all cases, for as many epochs as the folds took to their best on
             average, into `folder / "full"`.
         at_once: runs side by side; None takes as many as there are GPUs, each its own.
-        num_workers, save_every_s, device, cache_folder, wait_s: as `fit` takes them.
+        num_workers, save_every_s, device, cache_folder, wait_s, until: as `fit` takes them.
 
     Raises:
         ValueError: when a fold's settings or cases do not fit, before anything is trained.
         RuntimeError: when a run fails, with its reason; the others have gone on to their end.
+        Stopped: when somebody stopped a run, or `until` came.
     """
     folder, task = Path(folder), get_task(config.task)
     if "fold" not in cases:
         cases = assign_folds(task, cases, n_folds=n_folds, seed=config.seed)
-    options = {
-        "num_workers": num_workers,
-        "save_every_s": save_every_s,
-        "device": device,
-        "cache_folder": cache_folder,
-        "wait_s": wait_s,
-        "data": data_folder(cases),
-    }
+    launch = Launch(
+        num_workers=num_workers,
+        save_every_s=save_every_s,
+        device=device,
+        cache_folder=cache_folder,
+        data=data_folder(cases),
+        wait_s=wait_s,
+        until=slots.moment(until),
+    )
     folds = sorted(int(fold) for fold in cases["fold"].unique())
     for fold in folds:
-        Loop(task, config, cases, fold)  # what is wrong shows before the first run
+        make_plan(task, config, cases, fold)  # what is wrong shows before the first run
     runs = [_open(config, cases, folder / f"fold{fold}", fold) for fold in folds]
-    _run_all(runs, options, at_once, progress)
+    _run_all(runs, launch, at_once, progress)
     predictions = concat_predictions(runs)
     scores = _scores(runs, cases, predictions)
     tables.write_csv(predictions, folder / "predictions.csv")
@@ -105,7 +109,7 @@ def fit_folds(
         epochs = max(1, round(float(np.mean([_best_epoch(run) for run in runs]))))
         whole = replace(config, epochs=epochs, patience=0)
         full = _open(whole, cases, folder / "full", None)
-        _run_all([full], options, 1, progress)
+        _run_all([full], launch, 1, progress)
     return FoldRuns(runs, predictions, scores, full)
 
 
@@ -115,46 +119,48 @@ def _open(config: Config, cases: pd.DataFrame, path: Path, fold: int | None) -> 
     return open_folder(path, task, config, cases, data=data_folder(cases), fold=fold)
 
 
-def _run_all(runs: list[Run], options: dict[str, Any], at_once: int | None, progress: bool) -> None:
+def _run_all(runs: list[Run], launch: Launch, at_once: int | None, progress: bool) -> None:
     """Bring all runs to their end, some of them side by side.
 
     Raises:
         RuntimeError: after all have ended, when one has failed.
+        Stopped: when one was stopped.
     """
-    gpus = torch.cuda.device_count() if options["device"] in (None, "cuda") else 0
+    gpus = torch.cuda.device_count() if launch.device in (None, "cuda") else 0
     waiting = [run for run in runs if state_of(run.path) != "finished"]
-    free = list(range(at_once or max(1, gpus)))
-    status, going = Status(enabled=progress), {}
-    shown = {run.path: len(launching.log_lines(run)) for run in runs}
-    try:
-        while waiting or going:
-            while waiting and free:
-                run, place = waiting.pop(0), free.pop(0)
-                launching.launch(run, options, gpu=place % gpus if gpus > 1 else None)
-                going[run.path] = run, place
-            for path, (run, place) in list(going.items()):
-                shown[path] = _show_news(run, status, shown[path])
-                if not launching.is_going(run):
-                    _show_news(run, status, shown[path])
-                    del going[path]
-                    free.append(place)
-            time.sleep(launching.LOOK_EVERY_S)
-    except KeyboardInterrupt:
-        for run, _ in going.values():
-            launching.stop(run)
-        raise
+    free, places = list(range(at_once or max(1, gpus))), {}
+    going: list[Run] = []
+    status = Status(enabled=progress)
+
+    def fill() -> None:
+        """Let a run begin wherever there is a place, while the slot lasts."""
+        while waiting and free and slots.left_s(launch.until) > 0:
+            run, place = waiting.pop(0), free.pop(0)
+            spawn(run, launch, gpu=place % gpus if gpus > 1 else None)
+            places[run.path] = place
+            going.append(run)
+
+    def show(run: Run, news: News) -> None:
+        """Its epochs, with its name; where it has ended, another one begins."""
+        for text in news.lines:
+            if text.startswith("epoch") and "step" not in text or "finished" in text:
+                status.line(f"{run.path.name}  {text}")
+        if not news.goes_on:
+            free.append(places[run.path])
+            fill()
+
+    if waiting:
+        slots.check_open(launch.until)
+    fill()
+    with ended_with_us(going):
+        follow(going, show)
     for run in runs:
-        launching.raise_if_failed(run)
-
-
-def _show_news(run: Run, status: Status, shown: int) -> int:
-    """Show a run's epochs, each with the name of its run; returns how much of the log is shown."""
-    lines = launching.log_lines(run)
-    for line in lines[shown:]:
-        text = line.split("  ", 1)[-1]
-        if text.startswith("epoch") and "step" not in text or "finished" in text:
-            status.line(f"{run.path.name}  {text}")
-    return len(lines)
+        check_finished(run)
+    if waiting:
+        raise Stopped(
+            f"{slots.clock_of(launch.until)} came before {waiting[0].path} had begun. Call it "
+            "again to go on."
+        )
 
 
 def _scores(runs: list[Run], cases: pd.DataFrame, predictions: pd.DataFrame) -> pd.DataFrame:

@@ -11,13 +11,14 @@ import pandas as pd
 
 from medkit.datasets import get_task
 from medkit.devices import find_device
-from medkit.loading.loader import Batch, CaseDataset, KeyedSampler, make_dataset, make_loader
+from medkit.loading.loader import Batch, CaseDataset, make_dataset, make_loader
 from medkit.progress import Status, track
 from medkit.runs.config import Config
 from medkit.training.distilling import ask_teachers
 from medkit.training.fitting import torch_settings
-from medkit.training.loop import Loop, place_model
 from medkit.training.optimizing import make_optimizer
+from medkit.training.plan import Plan, make_plan
+from medkit.training.preparing import place_model
 from medkit.training.ranks import Ranks
 from medkit.training.stepping import Stepper
 
@@ -67,31 +68,27 @@ def lr_find(
             "more, and 0 < smallest < largest). Leave them out to take the usual ones."
         )
     place = find_device(device)
-    loop = Loop(get_task(config.task), config, cases, fold)  # refuses what `fit` refuses
-    data = make_dataset(loop.task, config, loop.seen, cache_folder=cache_folder, progress=progress)
-    batches = _batches(loop, data.augmented(config.augment), num_workers)
+    plan = make_plan(get_task(config.task), config, cases, fold)  # refuses what `fit` refuses
+    data = make_dataset(plan.task, config, plan.seen, cache_folder=cache_folder, progress=progress)
+    batches = _batches(plan, data.augmented(config.augment), num_workers)
     rates = np.geomspace(smallest, largest, steps).tolist()
     with torch_settings(config, place):
-        model = place_model(loop.model, config, place, Ranks()).train()
+        model = place_model(plan.new_model(), config, place, Ranks()).train()
         tell = Status(enabled=progress).line
-        stepper = Stepper(loop.objective, config, model, Ranks(), tell)
+        stepper = Stepper(plan.objective, config, model, Ranks(), tell)
         if config.teacher is not None:
             asked = {"fold": fold, "device": place, "cache_folder": cache_folder, "log": tell}
-            soft, _ = ask_teachers(loop.task, config, loop.seen, loop.train_rows, **asked)
+            soft, _ = ask_teachers(plan.task, config, plan.seen, plan.train_rows, **asked)
             stepper.soft = soft.to(place)
         losses = _climb(stepper, track(rates, "learning rates", enabled=progress), batches)
     curve = pd.DataFrame({"lr": rates[: len(losses)], "loss": losses, "smoothed": _smooth(losses)})
     return LearningRates(curve, steepest(curve))
 
 
-def _batches(loop: Loop, data: CaseDataset, num_workers: int) -> Iterator[Batch]:
+def _batches(plan: Plan, data: CaseDataset, num_workers: int) -> Iterator[Batch]:
     """The whole batches that `fit` would train on, epoch after epoch."""
-    config, rows = loop.config, loop.train_rows
-    size = min(config.batch_size, len(rows))
-    sampler = KeyedSampler(
-        rows, config.seed, count=loop.steps * size, batch_size=size, weights=loop.weights
-    )
-    loader = make_loader(data, sampler, batch_size=size, num_workers=num_workers)
+    sampler = plan.sampler()
+    loader = make_loader(data, sampler, batch_size=plan.step_size, num_workers=num_workers)
     while True:
         yield from loader
         sampler.epoch += 1

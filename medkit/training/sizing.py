@@ -20,10 +20,11 @@ from medkit.progress import Status, clock
 from medkit.runs.config import Config
 from medkit.training.distilling import new_student, students
 from medkit.training.fitting import torch_settings
-from medkit.training.loop import Loop, place_model
 from medkit.training.losses import Objective
 from medkit.training.neighbours import training_bytes
 from medkit.training.optimizing import average, make_optimizer, moments
+from medkit.training.plan import make_plan
+from medkit.training.preparing import place_model
 from medkit.training.ranks import Ranks
 from medkit.training.stepping import Stepper
 
@@ -170,8 +171,8 @@ def summary(
     """
     place = find_device(device)
     task = get_task(config.task)
-    loop = None if cases is None else Loop(task, config, cases, fold)
-    model = new_student(task, config) if loop is None else loop.model
+    plan = None if cases is None else make_plan(task, config, cases, fold)
+    model = new_student(task, config)
     weights = sum(p.numel() for p in model.parameters())
     stored = sum(v.numel() * v.element_size() for v in model.state_dict().values())
     copies = 1 + moments(config) + bool(config.ema_decay)
@@ -183,13 +184,13 @@ def summary(
         "state_bytes": copies * stored,
         "training_bytes": sum(training_bytes(m, config, images) for m in students(model)),
     }
-    if loop is None:
+    if plan is None:
         return Summary(**facts)
-    size = min(config.batch_size, len(loop.train_rows))
+    size = plan.step_size
     row = _try_steps(replace(config, batch_size=size), place)
     if row is None:
         raise RuntimeError(
             f"summary: memory ran out with {size} images. mk.find_batch_size(config) finds a size."
         )
-    epoch_s = loop.steps * size / row["images_per_s"]
-    return Summary(**facts, steps=loop.steps, epoch_s=epoch_s, run_s=config.epochs * epoch_s)
+    epoch_s = plan.steps * size / row["images_per_s"]
+    return Summary(**facts, steps=plan.steps, epoch_s=epoch_s, run_s=config.epochs * epoch_s)

@@ -1,43 +1,142 @@
-"""How far a run is, in a line: the same in `fit`, in `watch` and where a run is followed."""
+"""What a run says while it trains: in its log, on the screen, with its heartbeat; and time left."""
 
 from __future__ import annotations
 
-from typing import Any, Mapping
+import time
+from datetime import datetime
 
-from medkit.progress import clock
+import torch
+
+from medkit import files
+from medkit.progress import Status, clock
 from medkit.runs.folder import Run
+from medkit.runs.holding import Hold, Stopped
+from medkit.training import slots
+from medkit.training.describing import describe, title
+from medkit.training.launching import Launch
+from medkit.training.pacing import Pace
+from medkit.training.ranks import Ranks
+from medkit.training.state import State
 
-WIDTH = 20  # characters of the bar
-
-
-def title(run: Run, progress: bool | str = True) -> str:
-    """The run's name, after what the caller says of it ("run 2 of 6")."""
-    return f"{progress}: {run.path}" if isinstance(progress, str) else str(run.path)
-
-
-def describe(run: Run, facts: Mapping[str, Any]) -> str:
-    """A bar over all epochs, and what the run's heartbeat tells."""
-    parts = gpu = ""
-    if facts["micro_batch"] < run.config.batch_size:
-        parts = f"  {facts['micro_batch']} of {run.config.batch_size} images at once"
-    if "gpu_total" in facts:
-        used = (facts["gpu_total"] - facts["gpu_free"]) / 1e9
-        gpu = f"  GPU {used:.1f} of {facts['gpu_total'] / 1e9:.1f} GB"
-        gpu += f" (ours at most {facts['gpu_peak_own'] / 1e9:.1f})"
-    return (
-        f"{bar((facts['epoch'] - 1 + facts['step'] / facts['steps']) / facts['epochs'])}  "
-        f"epoch {facts['epoch']}/{facts['epochs']}  step {facts['step']}/{facts['steps']}  "
-        f"loss {facts['loss']:.4f}  {facts['images_per_s']:.0f} images/s  "
-        f"{clock(facts['left_s'])} left{parts}{gpu}"
-    )
+LOG_EVERY_S = 10.0
+SHOW_EVERY_S = 0.5
 
 
-def bar(share: float) -> str:
-    """A share as a bar that any terminal and any log can hold.
+class Telling:
+    """Tells of a run from one process of it; of several, the first tells."""
 
-    Example:
-        >>> bar(0.25)
-        '[#####...............]  25 %'
-    """
-    share = min(1.0, max(0.0, share))
-    return f"[{'#' * int(WIDTH * share):.<{WIDTH}}] {share:4.0%}".replace("%", " %")
+    def __init__(self, run: Run, held: Hold, launch: Launch, ranks: Ranks):
+        self.run, self.held, self.ranks = run, held, ranks
+        self.status = Status(enabled=bool(launch.progress) and ranks.is_first)
+        self.status.line(title(run, launch.progress))
+        self._shown_at = self._logged_at = time.monotonic()
+        if launch.until is not None:
+            end, left = slots.clock_of(launch.until), clock(slots.left_s(launch.until))
+            self.log(f"until {end} by this machine's clock, which is in {left}")
+
+    def log(self, text: str, *, show: bool = True) -> None:
+        """A line in log.txt, with the time, and on the screen without it."""
+        if not self.ranks.is_first:
+            return
+        stamp = time.strftime("%Y-%m-%d %H:%M:%S")
+        files.append_line(self.run.path / "log.txt", f"{stamp}  {text}")
+        if show:
+            self.status.line(text)
+
+    def begin(self, state: State, notes: list[str]) -> None:
+        """What an earlier call has left, and what is to be said of it."""
+        for note in notes:
+            self.log(note)
+        if not state.is_new:
+            self.held.facts.update(epochs_done=state.epoch, best=state.best["value"])
+            if not state.is_over:
+                self.log(f"going on from {place(state)}")
+
+    def step(self, state: State, pace: Pace) -> None:
+        """How far it is, now and then: on the screen, with the heartbeat, and in the log."""
+        now = time.monotonic()
+        if now - self._shown_at <= SHOW_EVERY_S:
+            return
+        self._shown_at = now
+        state.settle()
+        loss, steps = state.loss_sum / state.step, state.plan.steps
+        self.held.facts.update(
+            epoch=state.epoch + 1,
+            epochs=state.config.epochs,
+            step=state.step,
+            steps=steps,
+            loss=loss,
+            images_per_s=state.config.batch_size / pace.step_s,
+            left_s=left_s(state, pace.step_s),
+            micro_batch=state.stepper.micro_batch,
+            saving_share=pace.saving_share,
+        )
+        if pace.until is not None:
+            self.held.facts.update(
+                until=slots.clock_of(pace.until),
+                epochs_by_then=epochs_by(pace.until, state, pace.step_s),
+            )
+        if state.device.type == "cuda":
+            free, total = torch.cuda.mem_get_info(state.device)
+            own = torch.cuda.max_memory_allocated(state.device)
+            self.held.facts.update(gpu_free=free, gpu_total=total, gpu_peak_own=own)
+        self.status.update(describe(self.run, self.held.facts))
+        if now - self._logged_at > LOG_EVERY_S:
+            self._logged_at = now
+            text = f"epoch {state.epoch + 1}  step {state.step}/{steps}  loss {loss:.4f}"
+            self.log(text, show=False)
+
+    def epoch(self, state: State) -> None:
+        """An epoch's row of the history, with a star where it is the best so far."""
+        row, best, config = state.history[-1], state.best, state.config
+        told = {"train": row["train_loss"]}
+        if "valid_loss" in row:
+            told["valid"] = row["valid_loss"]
+            names = state.plan.validation.own_score, config.best_by
+            told.update({name: row[name] for name in names if name in row})
+        text = "  ".join(f"{name} {figure:.4f}" for name, figure in told.items())
+        star = "  *" if best["epoch"] == state.epoch else ""
+        self.held.facts.update(epochs_done=state.epoch, best=best["value"])
+        self.log(f"epoch {state.epoch}/{config.epochs}  {text}{star}")
+
+    def stop(self, state: State, until: datetime | None) -> Stopped:
+        """The exception that ends a run whose state is saved.
+
+        Args:
+            until: the end of the slot, if that is why.
+        """
+        words = f"stopped in epoch {state.epoch + 1} after step {state.step}"
+        words += "" if until is None else f", in time for {slots.clock_of(until)}"
+        self.log(f"{words}; call fit again to go on")
+        return Stopped(f"{words}; its state is saved. Call fit again to go on.")
+
+    def too_late(self, until: datetime) -> Stopped:
+        """The exception that ends a run whose slot was over before it took the device."""
+        words = f"{slots.clock_of(until)} came before the first step"
+        self.log(f"{words}; call fit again to go on")
+        return Stopped(f"{words}; nothing is lost. Call fit again to go on.")
+
+    def end(self, state: State, pace: Pace) -> None:
+        name = state.config.best_by if len(state.plan.valid_rows) else "training loss"
+        self.log(
+            f"finished after {state.epoch} epochs; best is epoch {state.best['epoch']} "
+            f"({name} {state.best['value']:.4f}); saving took {pace.saving_s:.1f} s "
+            f"({pace.saving_share:.1%})"
+        )
+
+
+def place(state: State) -> str:
+    """Where the next step stands."""
+    epoch = f"epoch {state.epoch + 1}"
+    return f"{epoch}, step {state.step + 1}" if state.step < state.plan.steps else f"{epoch}'s end"
+
+
+def left_s(state: State, step_s: float) -> float:
+    """Seconds until the end, when all steps take `step_s`."""
+    return (state.config.epochs * state.plan.steps - state.done) * step_s
+
+
+def epochs_by(until: datetime, state: State, step_s: float) -> int:
+    """How many epochs are done when a slot ends."""
+    steps = state.done + max(0.0, slots.left_s(until)) / step_s
+    return min(state.config.epochs, int(steps / state.plan.steps))

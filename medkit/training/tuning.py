@@ -24,15 +24,23 @@ from medkit.datasets import get_task
 from medkit.progress import Status
 from medkit.runs.config import Config
 from medkit.runs.folder import Run, open_folder
-from medkit.runs.holding import refuse_if_held, state_of
+from medkit.runs.holding import Stopped, refuse_if_held, state_of
 from medkit.runs.pictures import data_folder
-from medkit.training import launching
-from medkit.training.loop import Loop
+from medkit.training import slots, spaces
+from medkit.training.following import (
+    News,
+    check_finished,
+    ended_with_us,
+    follow,
+    is_going,
+    stop,
+)
+from medkit.training.launching import Launch, spawn
+from medkit.training.plan import make_plan
 
 JOURNAL = "journal.log"
 BEGUN_S = 120.0  # by then a trial's process has taken its folder, wherever it runs
 GIVE_UP = 3  # failed trials in a row, which more trials would hardly mend
-FORM = 2  # of search.json
 STARTUP = 5  # trials drawn at random before the sampler learns from them
 
 
@@ -72,6 +80,7 @@ def tune(
     device: str | None = None,
     cache_folder: Path | str | None = None,
     wait_s: float = 600.0,
+    until: str | datetime | None = None,
     progress: bool = True,
 ) -> Tuning:
     """Try settings on one fold, judged by `config.best_by`; called again, it goes on.
@@ -83,48 +92,51 @@ def tune(
     Args:
         space: by setting of `Config`, a list of choices, or (low, high), or (low, high, "log");
             whole numbers where both ends are.
-        trials: how many in all, over all calls; None with `minutes`.
+        trials: how many in all, over all calls; None with `minutes` or `until`.
         minutes: begin no trial after so many minutes; the last one is finished.
+        until: as `fit` takes it; the trial of that moment is gone on with by a later call.
 
     Raises:
         ImportError: without Optuna, naming the extra.
         ValueError: for a setting that does not exist, a range that is none, or a folder that holds
             another search.
         RuntimeError: when no trial has finished, or several in a row have failed.
+        Stopped: when somebody stopped a trial, or `until` came.
     """
     optuna = _optuna()
-    if trials is None and minutes is None:
+    if trials is None and minutes is None and until is None:
         raise ValueError("tune: neither trials nor minutes. Say how long to search.")
-    folder, task = Path(folder), get_task(config.task)
-    space = {name: _plain(asked) for name, asked in space.items()}
-    _check_space(config, space)
-    validation = Loop(task, config, cases, fold).validation  # refuses what `fit` refuses
+    folder, task, began = Path(folder), get_task(config.task), time.monotonic()
+    space = {name: spaces.plain(asked) for name, asked in space.items()}
+    spaces.check_space(config, space)
+    launch = Launch(
+        num_workers=num_workers,
+        device=device,
+        cache_folder=cache_folder,
+        data=data_folder(cases),
+        wait_s=wait_s,
+        until=slots.moment(until),
+    )
+    judge = make_plan(task, config, cases, fold).validation  # refuses what `fit` refuses
     folder.mkdir(parents=True, exist_ok=True)
-    facts = {"config": config.to_dict(), "fold": _plain(fold), "space": space}
+    facts = {"config": config.to_dict(), "fold": spaces.plain(fold), "space": space}
     facts["cases"] = tables.cases_hash(cases)
-    name = _check_same(folder, facts, cases)
+    name = spaces.check_same(folder, facts, cases)
     config = replace(config, name=name)  # by which its trials' folders are found again
-    study = _study(optuna, folder, greater_is_better=validation.greater_is_better)
-    status, until = Status(enabled=progress), math.inf
-    if minutes is not None:
-        until = time.monotonic() + 60 * minutes
-    options = {
-        "num_workers": num_workers,
-        "device": device,
-        "cache_folder": cache_folder,
-        "wait_s": wait_s,
-        "data": data_folder(cases),
-    }
+    study = _study(optuna, folder, greater_is_better=judge.greater_is_better)
+    status, failed = Status(enabled=progress), 0  # in a row
     _take_back(optuna, study, folder)
-    failed = 0  # in a row
-    while _count(study) < (trials or math.inf) and time.monotonic() < until:
+    while _count(study) < (trials or math.inf):
+        if time.monotonic() - began >= 60 * (math.inf if minutes is None else minutes):
+            break
+        slots.check_open(launch.until)
         trial, tried = _ask(optuna, study, config, space)
         path = folder / trial.user_attrs["run"]
         try:
-            run = open_folder(path, task, tried, cases, data=data_folder(cases), fold=fold)
-            _follow(study, trial, run, validation.measure, options, status)
+            run = open_folder(path, task, tried, cases, data=launch.data, fold=fold)
+            _bring_to_end(study, trial, run, judge.measure, launch, status)
             failed = 0
-        except KeyboardInterrupt:
+        except (KeyboardInterrupt, Stopped):
             _again(optuna, study, trial)
             raise
         except (RuntimeError, ValueError, OSError) as error:
@@ -163,56 +175,6 @@ def _study(optuna: Any, folder: Path, *, greater_is_better: bool) -> Any:
     )
 
 
-def _check_same(folder: Path, facts: Mapping[str, Any], cases: pd.DataFrame) -> str:
-    """Write what is searched into the folder; refuse one that holds another search.
-
-    Returns:
-        The name of the recipe in that folder.
-    """
-    path, asked = folder / "search.json", dict(facts["space"])
-    told = {name: _told(value) for name, value in asked.items()}
-    now = json.loads(json.dumps({**facts, "space": told, "form": FORM}))
-    if not path.is_file():
-        files.write_json(path, now)
-        return now["config"]["name"]
-    saved = json.loads(path.read_text(encoding="utf-8"))
-    if saved.get("form", 1) < FORM:  # which told a range and a list of choices alike
-        now["space"] = json.loads(json.dumps(asked))
-    changed = [
-        f"{part}: {name} {old.get(name)!r} saved, {new.get(name)!r} asked"
-        for part, old, new in (
-            ("config", Config.from_dict(saved["config"]).to_dict(), now["config"]),
-            ("space", saved["space"], now["space"]),
-        )
-        for name in {**old, **new}
-        if old.get(name) != new.get(name) and (part, name) != ("config", "name")
-    ]
-    if saved["fold"] != now["fold"]:
-        changed.append(f"fold {saved['fold']} saved, {now['fold']} asked")
-    if saved["cases"] != now["cases"] and saved["cases"] != tables.earlier_hash(cases):
-        changed.append("cases: other ids, labels or folds than saved")
-    if changed:
-        raise ValueError(
-            f"{folder}: it holds another search ({'; '.join(changed)}). Choose another folder for "
-            "this one: values of different searches do not compare."
-        )
-    return saved["config"]["name"]
-
-
-def _told(asked: Any) -> Any:
-    """What is asked of a setting, as JSON that tells a range from a list of choices."""
-    if isinstance(asked, list):
-        return asked
-    return {"low": asked[0], "high": asked[1], "log": asked[2:] == ("log",)}
-
-
-def _plain(value: Any) -> Any:
-    """A value without NumPy's numbers and arrays."""
-    if isinstance(value, (list, tuple)):
-        return type(value)(_plain(part) for part in value)
-    return value.tolist() if hasattr(value, "tolist") else value
-
-
 def _sampler(optuna: Any, seed: int, number: int) -> Any:
     """A sampler for one trial: what it proposes depends on the seed and on the trials so far."""
     own = int(seeding.generator("tune", seed, number).integers(2**31))
@@ -225,44 +187,9 @@ def _ask(optuna: Any, study: Any, config: Config, space: Mapping[str, Any]) -> t
     """A new trial, and the settings it tries; its run's folder bears their name."""
     trial = study.ask()  # its number is its own, whoever else asks at this moment
     study.sampler = _sampler(optuna, config.seed, trial.number)
-    tried = replace(config, **{name: _suggest(trial, name, space[name]) for name in space})
+    tried = replace(config, **{name: spaces.suggest(trial, name, space[name]) for name in space})
     trial.set_user_attr("run", _name(tried))
     return trial, tried
-
-
-def _suggest(trial: Any, name: str, asked: Any) -> Any:
-    """A value for one setting."""
-    if isinstance(asked, list):  # as JSON: the journal gives tuples back as lists
-        return json.loads(trial.suggest_categorical(name, [json.dumps(value) for value in asked]))
-    is_whole = isinstance(asked[0], int) and isinstance(asked[1], int)
-    suggest = trial.suggest_int if is_whole else trial.suggest_float
-    return suggest(name, asked[0], asked[1], log=len(asked) == 3)
-
-
-def _is_range(asked: Any) -> bool:
-    if isinstance(asked, list):
-        return bool(asked)
-    if not isinstance(asked, tuple) or asked[2:] not in ((), ("log",)) or len(asked) < 2:
-        return False
-    return asked[0] < asked[1] and (len(asked) == 2 or asked[0] > 0)
-
-
-def _check_space(config: Config, space: Mapping[str, Any]) -> None:
-    """Refuse settings that do not exist, or that do not go together with the others."""
-    if not space:
-        raise ValueError("tune: the space is empty. Name a setting, as {'peak_lr': (1e-4, 1e-2)}.")
-    for name, asked in space.items():
-        if not _is_range(asked):
-            raise ValueError(
-                f"tune: {name}={asked!r} is no range (expected a list of choices, (low, high) or "
-                '(low, high, "log") with low < high).'
-            )
-        for value in asked if isinstance(asked, list) else asked[:2]:
-            Config.from_dict({**config.to_dict(), name: value})
-    if {"seed", "task", "name", "best_by"} & set(space):
-        raise ValueError(
-            "tune: seed, task, name and best_by are not searched: trials must compare."
-        )
 
 
 def _take_back(optuna: Any, study: Any, folder: Path) -> None:
@@ -291,47 +218,50 @@ def _count(study: Any) -> int:
     return sum(state in ("COMPLETE", "PRUNED", "RUNNING") for state in states)
 
 
-def _follow(
-    study: Any, trial: Any, run: Run, column: str, options: Mapping[str, Any], status: Status
+def _bring_to_end(
+    study: Any, trial: Any, run: Run, column: str, launch: Launch, status: Status
 ) -> None:
     """Bring one trial's run to its end, or stop it when it lags behind the others.
 
     Args:
         column: of the history, that trials are compared by.
+
+    Raises:
+        RuntimeError, Stopped: when the run was ended before its end.
     """
     from optuna.trial import TrialState
 
-    config, told = run.config, 0
+    epochs, told = run.config.epochs, 0
     shown = ", ".join(f"{name}={value:.3g}" if isinstance(value, float) else f"{name}={value}"
                       for name, value in trial.params.items())  # fmt: skip
+    shown = f"trial {trial.number}  {shown}"
+
+    def lags(run: Run, news: News) -> bool:
+        nonlocal told
+        values = _values(run, column)
+        for epoch in range(told, len(values)):
+            trial.report(values[epoch], epoch)
+        told = len(values)
+        status.update(f"{shown}: epoch {told + 1}/{epochs}")
+        return news.goes_on and 0 < told < epochs and trial.should_prune()
+
     if state_of(run.path) != "finished":
-        launching.launch(run, options)
-    try:
-        while True:
-            is_going = launching.is_going(run)
-            values = _values(run, column)
-            for epoch in range(told, len(values)):
-                trial.report(values[epoch], epoch)
-            told = len(values)
-            if is_going and told < config.epochs and told and trial.should_prune():
-                launching.stop(run)
-                study.tell(trial, state=TrialState.PRUNED)
-                status.line(f"trial {trial.number}  {shown}: pruned after {told} epochs")
-                return
-            if not is_going:
-                break
-            status.update(f"trial {trial.number}  {shown}: epoch {told + 1}/{config.epochs}")
-            time.sleep(launching.LOOK_EVERY_S)
-    except KeyboardInterrupt:
-        launching.stop(run)
-        raise
-    launching.raise_if_failed(run)
+        spawn(run, launch)
+    going = [run]
+    with ended_with_us(going):
+        follow(going, lags)
+        if is_going(run):
+            stop(run)
+            study.tell(trial, state=TrialState.PRUNED)
+            status.line(f"{shown}: pruned after {told} epochs")
+            return
+    check_finished(run)
     known = run.history[column]
     if known.isna().all():
-        raise RuntimeError(f"{config.best_by} has no value in any epoch")
+        raise RuntimeError(f"{run.config.best_by} has no value in any epoch")
     best = float(known.max() if study.direction.name == "MAXIMIZE" else known.min())
     study.tell(trial, best)
-    status.line(f"trial {trial.number}  {shown}: {config.best_by} {best:.4f}")
+    status.line(f"{shown}: {run.config.best_by} {best:.4f}")
 
 
 def _values(run: Run, column: str) -> list[float]:
@@ -347,11 +277,6 @@ def _name(config: Config) -> str:
     return f"trial-{hashlib.sha256(text.encode()).hexdigest()[:10]}"
 
 
-def _shown(value: Any) -> Any:
-    """A setting as it was asked for: choices are kept as JSON."""
-    return json.loads(value) if isinstance(value, str) else value
-
-
 def _found(study: Any, folder: Path, space: Sequence[str]) -> Tuning:
     """The table of trials, and the best of them, which is written down."""
     names = {"COMPLETE": "finished", "PRUNED": "pruned", "FAIL": "failed", "RUNNING": "running"}
@@ -362,7 +287,7 @@ def _found(study: Any, folder: Path, space: Sequence[str]) -> Tuning:
             "value": trial.value if trial.state.name == "COMPLETE" else None,
             "epochs": len(trial.intermediate_values),
             "run": trial.user_attrs.get("run"),
-            **{name: _shown(value) for name, value in trial.params.items()},
+            **{name: spaces.shown(value) for name, value in trial.params.items()},
         }
         for trial in study.get_trials(deepcopy=False)
     ]

@@ -85,12 +85,16 @@ class Validation:
 
     def judge(
         self, students: Sequence[PictureModel], dataset: CaseDataset, ranks: Ranks, folder: Path
-    ) -> tuple[dict[str, float], pd.DataFrame, PictureModel]:
+    ) -> tuple[dict[str, float], pd.DataFrame | None, PictureModel]:
         """The best student with its scores (among peers, also its number) and predictions.
+
+        Without held-out cases the first student, and neither.
 
         Args:
             folder: for what of these does not fit into a table.
         """
+        if not len(self.rows):
+            return {}, None, students[0]
         found = [(*self.score(student, dataset, ranks, folder), student) for student in students]
         costs = [math.inf if math.isnan(c) else c for c in self.costs([f[0] for f in found])]
         best = costs.index(min(costs))

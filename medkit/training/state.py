@@ -1,0 +1,205 @@
+"""The state of a run: all that it has become so far, which is what is saved."""
+
+from __future__ import annotations
+
+import copy
+import math
+from typing import Any
+
+import pandas as pd
+import torch
+
+from medkit import files, machine, tables
+from medkit.runs.folder import Run
+from medkit.runs.state import load_newest, save_generation
+from medkit.training.optimizing import (
+    average,
+    load_optimizer,
+    make_optimizer,
+    moments,
+    optimizer_tensors,
+)
+from medkit.training.plan import Plan
+from medkit.training.schedules import learning_rate
+from medkit.training.stepping import Stepper
+
+
+class State:
+    """What a run is between two steps; with it, it goes on to the same bits in the same shape.
+
+    Attributes:
+        model, ema: the weights, and their average if the config wants one.
+        epoch: that are done.
+        step: that are done of the epoch that is not.
+        loss_sum: over these steps.
+        best: `epoch` and `value` of what epochs are compared by.
+        history: a row an epoch.
+        is_exact: whether the whole way was gone in one shape.
+    """
+
+    def __init__(self, plan: Plan, stepper: Stepper):
+        self.plan, self.config, self.stepper = plan, plan.config, stepper
+        self.model, self.device = stepper.model, stepper.device
+        self.ema = copy.deepcopy(self.model).eval() if self.config.ema_decay else None
+        self.optimizer = make_optimizer(self.model, self.config)
+        self.epoch = self.step = 0
+        self.loss_sum, self.best = 0.0, {"epoch": -1, "value": None}
+        self.history: list[dict[str, Any]] = []
+        self.is_exact = True
+        self._place, self._micro_batch = machine.describe_shape(), stepper.micro_batch
+        self._pending: list[torch.Tensor] = []  # losses of steps, still on the device
+
+    @property
+    def is_new(self) -> bool:
+        return self.epoch == self.step == 0
+
+    @property
+    def done(self) -> int:
+        """Steps of all epochs."""
+        return self.epoch * self.plan.steps + self.step
+
+    @property
+    def is_over(self) -> bool:
+        """Whether all epochs are done, or `patience` of them have brought nothing better."""
+        patience = self.config.patience
+        is_stale = patience and self.epoch - max(0, self.best["epoch"]) >= patience
+        return self.epoch >= self.config.epochs or bool(is_stale)
+
+    @property
+    def averaged(self) -> torch.nn.Module:
+        """The model that is validated and kept."""
+        return self.model if self.ema is None else self.ema
+
+    @property
+    def n_bytes(self) -> int:
+        """Of a save, about."""
+        weights = sum(v.numel() * v.element_size() for v in self.model.state_dict().values())
+        return weights * (1 + moments(self.config) + bool(self.config.ema_decay))
+
+    def set_rate(self) -> None:
+        """Give the optimizer the learning rate of the step that comes."""
+        for group in self.optimizer.param_groups:
+            group["lr"] = self._rate(self.done)
+
+    def _rate(self, step: int) -> float:
+        costs = self.plan.validation.costs(self.history)
+        return learning_rate(self.config, step, steps=self.plan.steps, values=costs)
+
+    def take(self, loss: torch.Tensor) -> None:
+        """Count a step that the optimizer has taken."""
+        if self.ema is not None:
+            decay = min(self.config.ema_decay, (1 + self.done) / (10 + self.done))
+            average(self.ema, self.model, decay)
+        self.is_exact = self.is_exact and self.stepper.micro_batch == self._micro_batch
+        self._pending.append(loss)
+        self.step += 1
+
+    def settle(self) -> None:
+        """Add the losses of the last steps up, one by one, so that it does not matter when.
+
+        Raises:
+            RuntimeError: when one is not a number, naming its step and cases.
+        """
+        values = torch.stack(self._pending).tolist() if self._pending else []
+        for number, value in enumerate(values, self.step - len(values)):
+            if not math.isfinite(value):
+                ids = self.plan.ids(self.epoch, number)
+                more = f" and {len(ids) - 8} more" if len(ids) > 8 else ""
+                raise RuntimeError(
+                    f"fit: the loss is {value} in epoch {self.epoch + 1}, step {number + 1} of "
+                    f"{self.plan.steps} (cases {', '.join(ids[:8])}{more}). The last good state is "
+                    "kept; look at these cases, or try a smaller peak_lr in a new folder."
+                )
+            self.loss_sum += value
+        self._pending.clear()
+
+    def end_epoch(self, scores: dict[str, float]) -> bool:
+        """Write an epoch's row of the history; says whether it is the best so far."""
+        row = {"epoch": self.epoch + 1, "lr": self._rate(self.done - 1)}
+        row.update(micro_batch=self.stepper.micro_batch, bit_exact=self.is_exact)
+        row.update(train_loss=self.loss_sum / self.plan.steps, **scores)
+        self.history.append(row)
+        self.epoch, self.step, self.loss_sum = self.epoch + 1, 0, 0.0
+        value, validation = row[self.plan.validation.measure], self.plan.validation
+        is_best = not len(validation.rows) or validation.is_better(value, self.best["value"])
+        if is_best:  # without held-out cases the newest weights are
+            self.best = {"epoch": self.epoch, "value": value}
+        return is_best
+
+    def save(self, run: Run) -> None:
+        """Write tensors by name, and facts."""
+        self.settle()
+        tensors = {f"model.{name}": value for name, value in self.model.state_dict().items()}
+        if self.ema is not None:
+            tensors.update({f"ema.{name}": v for name, v in self.ema.state_dict().items()})
+        for name, value in optimizer_tensors(self.optimizer, self.model).items():
+            tensors[f"optimizer.{name}"] = value
+        scaler = self.stepper.scaler
+        facts = {
+            "epoch": self.epoch,
+            "step": self.step,
+            "loss_sum": self.loss_sum,
+            "best": self.best,
+            "history": self.history,
+            "scaler": None if scaler is None else scaler.state_dict(),
+            "shape": self.shape(),
+            "bit_exact": self.is_exact,
+        }
+        save_generation(run.last, tensors, facts)
+
+    def restore(self, run: Run) -> list[str]:
+        """Go on from the newest whole state, if there is one; returns what is to be told of it."""
+        is_first = self.stepper.ranks.is_first
+        for name in (run.last, run.best) if is_first else ():
+            files.clear_leftovers(name)  # of a killed process, each as large as a state
+        found = load_newest(run.last)
+        if found is None:
+            return []
+        tensors, facts, notes = found
+        part = _parts(tensors)
+        self.model.load_state_dict(part["model"])
+        if self.ema is not None:
+            self.ema.load_state_dict(part["ema"])
+        load_optimizer(self.optimizer, self.model, part.get("optimizer", {}))
+        self.epoch, self.step, self.loss_sum = facts["epoch"], facts["step"], facts["loss_sum"]
+        self.best, self.history = facts["best"], facts["history"]
+        self.is_exact = facts["bit_exact"]
+        if self.stepper.scaler is not None and facts["scaler"]:
+            self.stepper.scaler.load_state_dict(facts["scaler"])
+        if is_first and self.history:
+            self.write_history(run)  # a kill between state and history is made good here
+        return notes + self._take_shape(facts["shape"])
+
+    def write_history(self, run: Run) -> None:
+        tables.write_csv(pd.DataFrame(self.history), run.path / "history.csv")
+
+    def shape(self) -> dict[str, Any]:
+        """What the bits of a run depend on, beside its settings and cases."""
+        name = torch.cuda.get_device_name(self.device) if self.device.type == "cuda" else "cpu"
+        return {
+            **self._place,
+            "device": name,
+            "threads": torch.get_num_threads(),
+            "world_size": self.stepper.ranks.size,
+            "micro_batch": self.stepper.micro_batch,
+        }
+
+    def _take_shape(self, saved: dict[str, Any]) -> list[str]:
+        """Take over what can be taken over of a run's shape, and name what cannot."""
+        torch.set_num_threads(saved["threads"])
+        self.stepper.micro_batch = self._micro_batch = saved["micro_batch"]
+        now = self.shape()
+        changed = [f"{k} {saved.get(k)} -> {now[k]}" for k in now if now[k] != saved.get(k)]
+        if not changed:
+            return []
+        self.is_exact = False
+        return [f"not bit-exact from here: {', '.join(changed)}"]
+
+
+def _parts(tensors: dict[str, torch.Tensor]) -> dict[str, dict[str, torch.Tensor]]:
+    """Tensors named "model.x", "optimizer.y" as {"model": {"x": ...}, "optimizer": ...}."""
+    parts: dict[str, dict[str, torch.Tensor]] = {}
+    for name, tensor in tensors.items():
+        part, _, rest = name.partition(".")
+        parts.setdefault(part, {})[rest] = tensor
+    return parts
