@@ -2,9 +2,10 @@
 
     python benchmarks/overhead.py [--model resnet18] [--image-size 96] [--batch-size 32]
 
-In one process, blocks of steps by turns. Ours do all that a run does between saves: heartbeat, log,
-display, keyed dropout, snapshots of BatchNorm; saving has its own bound, 2 % of the time. CPU time
-tells more than wall time where neighbours use the machine, and nothing on a GPU.
+In one process, blocks of steps by turns, ours in a real run. They do all that a run does between
+saves: heartbeat, log, display, keyed dropout, snapshots of BatchNorm; saving has its own bound, 2 %
+of the time. CPU time tells more than wall time where neighbours use the machine, and nothing on a
+GPU.
 """
 
 from __future__ import annotations
@@ -14,7 +15,10 @@ import statistics
 import tempfile
 import time
 import warnings
+from dataclasses import replace
 from pathlib import Path
+from typing import Callable, Iterator
+from unittest.mock import patch
 
 import torch
 from torch.nn.functional import cross_entropy
@@ -25,16 +29,18 @@ from medkit.devices import find_device
 from medkit.loading.loader import Batch, make_loader
 from medkit.models.factory import new_model
 from medkit.runs.folder import open_folder
-from medkit.runs.holding import Hold, hold
 from medkit.runs.pictures import data_folder
-from medkit.training.loop import Loop
-from medkit.training.ranks import Ranks
+from medkit.training import loop
+from medkit.training.fitting import train_here
+from medkit.training.launching import Launch
+from medkit.training.plan import make_plan
 
 
 class Bare:
     """What a person writes in a notebook."""
 
     def __init__(self, task, config, device):
+        self.device = device
         self.model = new_model(task, config).to(device).train()
         norms = [p for p in self.model.parameters() if p.ndim <= 1]
         others = [p for p in self.model.parameters() if p.ndim > 1]
@@ -55,29 +61,43 @@ class Bare:
             total += loss.item()
 
 
-def begin(loop: Loop, run, device: torch.device, cache_folder: Path) -> None:
-    """Bring a loop to where `Loop.train` takes its first step."""
-    places = {"device": device, "cache_folder": cache_folder, "wait_s": 0.0}
-    loop.prepare(run, Hold(run.path), Ranks(), progress=True, **places)
-    loop.pending, loop.steps_done, loop.save_s, loop.last_save_s = [], 0, 0.0, 0.0
-    loop.began = loop.saved_at = loop.shown_at = loop.logged_at = time.monotonic()
-    loop.model.train()
+class Turns:
+    """Stands in for the loader of a run: gives one batch again and again, and takes the time.
+
+    Between two blocks of ours, which are real steps of `fit`, as many bare ones are made.
+    """
+
+    def __init__(self, bare: Bare, count: int, blocks: int):
+        self.bare, self.count, self.blocks = bare, count, blocks
+        self.seconds = {"ours": [], "bare": []}  # (wall, CPU) of each block; the first warms up
+
+    def __call__(self, dataset, sampler, **options) -> Iterator[Batch]:
+        rows = list(sampler)[: len(sampler)]
+        batch = next(iter(make_loader(dataset, rows, batch_size=sampler.share)))
+        batch = Batch(*(part.to(self.bare.device) for part in batch))
+        for number in range(1 + self.blocks):
+            if number % 2:
+                self.take("bare", lambda: self.bare.steps(batch, self.count))
+            began = now()
+            for _ in range(self.count):
+                yield batch  # it goes on here when the step is done
+            self.seconds["ours"].append(since(began))
+            if not number % 2:
+                self.take("bare", lambda: self.bare.steps(batch, self.count))
+
+    def take(self, side: str, work: Callable[[], None]) -> None:
+        began = now()
+        work()
+        self.seconds[side].append(since(began))
 
 
-def ours(loop: Loop, batch: Batch, count: int) -> None:
-    """As in `Loop.train`."""
-    for _ in range(count):
-        stop = loop.train_step(batch)
-        loop.step, loop.steps_done = loop.step + 1, loop.steps_done + 1
-        loop.between_steps(float("inf"), stop)
-    loop.settle()
-
-
-def timed(work, *arguments) -> tuple[float, float]:
+def now() -> tuple[float, float]:
     """Wall and CPU seconds, the latter of all threads."""
-    began = time.perf_counter(), time.process_time()
-    work(*arguments)
-    return time.perf_counter() - began[0], time.process_time() - began[1]
+    return time.perf_counter(), time.process_time()
+
+
+def since(began: tuple[float, float]) -> tuple[float, float]:
+    return tuple(end - start for end, start in zip(now(), began))
 
 
 def median_interval(values: list[float]) -> tuple[float, float, float]:
@@ -110,30 +130,20 @@ def main() -> None:
         data, place = Path(folder, "data"), Path(folder, "run")
         task.draw(data, seed=0, n_train=30, n_test=6, widths=(240, 320), decayed_share=0.2)
         cases = mk.assign_folds(task, task.read(data, "train"), n_folds=3, seed=0)
+        steps = (1 + arguments.blocks) * arguments.steps
+        turns = Turns(Bare(task, config, device), arguments.steps, arguments.blocks)
+        plan = replace(make_plan(task, config, cases, 0), steps=steps)
         run = open_folder(place, task, config, cases, data=data_folder(cases), fold=0)
-        loop, bare = Loop(task, config, cases, 0), Bare(task, config, device)
-        begin(loop, run, device, Path(folder, "cache"))
-        loop.steps = (1 + arguments.blocks) * arguments.steps
-        rows = [(0, k, int(row)) for k, row in enumerate(loop.train_rows[: config.batch_size])]
-        batch = next(iter(make_loader(loop.train_set, rows, batch_size=len(rows))))
-        batch = Batch(*(part.to(device) for part in batch))
-        pairs = []
-        for number in range(1 + arguments.blocks):
-            sides = {}
-            for side in ("bare", "ours") if number % 2 else ("ours", "bare"):
-                if side == "bare":
-                    sides[side] = timed(bare.steps, batch, arguments.steps)
-                    continue
-                with hold(run.path) as loop.held:  # its heartbeat costs our blocks alone
-                    sides[side] = timed(ours, loop, batch, arguments.steps)
-            pairs.append(sides)
+        with patch.object(loop, "make_loader", turns):
+            launch = Launch(save_every_s=1e9, cache_folder=Path(folder, "cache"), progress=True)
+            train_here(run, plan, launch)
     print(
-        f"{config.model}, {config.image_size} px, {len(rows)} images a step, {device}, "
+        f"{config.model}, {config.image_size} px, {plan.step_size} images a step, {device}, "
         f"{torch.get_num_threads()} threads, torch {torch.__version__}; "
         f"{arguments.blocks} pairs of {arguments.steps} steps"
     )
     for k, name in enumerate(("wall", "CPU")):
-        seconds = [[pair[side][k] for pair in pairs[1:]] for side in ("ours", "bare")]
+        seconds = [[block[k] for block in turns.seconds[side][1:]] for side in ("ours", "bare")]
         mine, theirs = (1000 * statistics.median(side) / arguments.steps for side in seconds)
         cost, low, high = median_interval([a / b - 1 for a, b in zip(*seconds)])
         print(

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import gc
-from contextlib import nullcontext
-from typing import Any, ContextManager
+import os
+from contextlib import contextmanager, nullcontext
+from typing import Any, ContextManager, Iterator
 
 import torch
 
@@ -18,6 +19,7 @@ OUT_OF_MEMORY = (  # as CUDA, cuDNN, cuBLAS and the CPU's allocator put it
     "Unable to find a valid cuDNN algorithm",
     "can't allocate memory",
 )
+FUSED_ATTENTION = ("flash_sdp", "mem_efficient_sdp", "cudnn_sdp")  # as torch.backends.cuda has them
 BFLOAT16_SINCE = 8  # compute capability; older GPUs emulate it slowly, and torch calls that support
 
 
@@ -65,3 +67,30 @@ def free_memory() -> None:
     gc.collect()
     if torch.cuda.is_initialized():
         torch.cuda.empty_cache()
+
+
+@contextmanager
+def torch_settings(device: torch.device, *, is_exact: bool) -> Iterator[None]:
+    """Settings of torch that hold for the whole process, given back after the run.
+
+    Fused attention has no deterministic backward, and torch would take it all the same.
+    """
+    threads = torch.get_num_threads()
+    benchmark = torch.backends.cudnn.benchmark
+    was_deterministic = torch.are_deterministic_algorithms_enabled()
+    fused = [name for name in FUSED_ATTENTION if hasattr(torch.backends.cuda, f"enable_{name}")]
+    was_fused = {name: getattr(torch.backends.cuda, f"{name}_enabled")() for name in fused}
+    torch.backends.cudnn.benchmark = device.type == "cuda" and not is_exact
+    if is_exact:
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS asks for it
+        torch.use_deterministic_algorithms(True, warn_only=True)
+        for name in fused if device.type == "cuda" else ():
+            getattr(torch.backends.cuda, f"enable_{name}")(False)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+        torch.backends.cudnn.benchmark = benchmark
+        torch.use_deterministic_algorithms(was_deterministic)
+        for name, enabled in was_fused.items():
+            getattr(torch.backends.cuda, f"enable_{name}")(enabled)

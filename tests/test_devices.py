@@ -9,10 +9,9 @@ from torch.nn import SyncBatchNorm
 
 import medkit as mk
 from medkit import devices
-from medkit.devices import find_device, has_bfloat16
+from medkit.devices import FUSED_ATTENTION, find_device, has_bfloat16, torch_settings
 from medkit.models.factory import new_model
 from medkit.training import preparing
-from medkit.training.fitting import FUSED_ATTENTION, torch_settings
 from medkit.training.ranks import Ranks
 
 GPU = SimpleNamespace(type="cuda", index=0)
@@ -84,13 +83,13 @@ def test_fused_attention_is_left_alone_in_deterministic_runs_on_a_gpu():
         names = [f"{name}_enabled" for name in FUSED_ATTENTION]
         return [getattr(torch.backends.cuda, n)() for n in names if hasattr(torch.backends.cuda, n)]
 
-    before, config = settings(), mk.Config("caries", deterministic=True)
-    with torch_settings(config, torch.device("cpu")):
+    before = settings()
+    with torch_settings(torch.device("cpu"), is_exact=True):
         assert settings() == before
-    with torch_settings(config, GPU):
+    with torch_settings(GPU, is_exact=True):
         assert not any(settings())
     assert settings() == before
-    with torch_settings(mk.Config("caries"), GPU):
+    with torch_settings(GPU, is_exact=False):
         assert settings() == before
 
 

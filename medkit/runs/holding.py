@@ -35,6 +35,9 @@ _heard: dict[str, tuple[float, float]] = {}  # by token: the last heartbeat, and
 class Stopped(Exception):
     """The run was asked to stop; its state is saved."""
 
+    def _render_traceback_(self) -> list[str]:
+        return [f"Stopped: {self}"]  # in a notebook nothing has gone wrong, and no line is to blame
+
 
 class Hold:
     """A folder held by this process, from `with hold(folder) as it` to the end of the block.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import threading
 import traceback
@@ -16,7 +15,7 @@ import pandas as pd
 import torch
 
 from medkit.datasets import get_task
-from medkit.devices import find_device, free_memory
+from medkit.devices import find_device, free_memory, torch_settings
 from medkit.progress import Status
 from medkit.runs.config import Config
 from medkit.runs.folder import Run, open_folder
@@ -31,8 +30,6 @@ from medkit.training.plan import Plan, make_plan
 from medkit.training.preparing import prepare
 from medkit.training.ranks import Ranks
 from medkit.training.telling import Telling
-
-FUSED_ATTENTION = ("flash_sdp", "mem_efficient_sdp", "cudnn_sdp")  # as torch.backends.cuda has them
 
 
 def fit(
@@ -96,7 +93,6 @@ def fit(
     if state_of(run.path) == "finished":
         Status(enabled=bool(progress)).line(f"{title(run, progress)}: {_last_line(run)}")
         return run
-    slots.check_open(launch.until)
     if devices > 1:
         spawn(run, launch)
         bring_to_end(run, progress=progress)
@@ -148,7 +144,6 @@ def start(
     )
     run, _, launch = _open(config, cases, folder, fold, launch, is_alone=not torchrun)
     if state_of(run.path) != "finished":
-        slots.check_open(launch.until)
         spawn(run, launch, torchrun=torchrun)
         wait_for_first_step(run)
     return run
@@ -170,6 +165,8 @@ def _open(
     folder, task = Path(folder), get_task(config.task)
     cases = cases if launch.data is None else moved(cases, launch.data)
     plan = make_plan(task, config, cases, fold)
+    if state_of(folder) != "finished":
+        slots.check_open(launch.until)
     if is_alone:
         refuse_if_held(folder)
     data = data_folder(cases)
@@ -185,7 +182,7 @@ def train_here(run: Run, plan: Plan, launch: Launch) -> None:
     place = find_device(device)
     ranks.join(place)
     try:
-        with _held(run, ranks) as held, torch_settings(plan.config, place):
+        with _held(run, ranks) as held, torch_settings(place, is_exact=plan.config.deterministic):
             telling = Telling(run, held, launch, ranks)
             ready = prepare(plan, run, launch, ranks, place, telling)
             with _explained(launch.num_workers), _signals(held):
@@ -234,33 +231,6 @@ def _held(run: Run, ranks: Ranks) -> Iterator[Hold]:
         return
     with hold(run.path) as held:
         yield held
-
-
-@contextmanager
-def torch_settings(config: Config, device: torch.device) -> Iterator[None]:
-    """Settings of torch that hold for the whole process, given back after the run.
-
-    Fused attention has no deterministic backward, and torch would take it all the same.
-    """
-    threads = torch.get_num_threads()
-    benchmark = torch.backends.cudnn.benchmark
-    was_deterministic = torch.are_deterministic_algorithms_enabled()
-    fused = [name for name in FUSED_ATTENTION if hasattr(torch.backends.cuda, f"enable_{name}")]
-    was_fused = {name: getattr(torch.backends.cuda, f"{name}_enabled")() for name in fused}
-    torch.backends.cudnn.benchmark = device.type == "cuda" and not config.deterministic
-    if config.deterministic:
-        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS asks for it
-        torch.use_deterministic_algorithms(True, warn_only=True)
-        for name in fused if device.type == "cuda" else ():
-            getattr(torch.backends.cuda, f"enable_{name}")(False)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
-        torch.backends.cudnn.benchmark = benchmark
-        torch.use_deterministic_algorithms(was_deterministic)
-        for name, enabled in was_fused.items():
-            getattr(torch.backends.cuda, f"enable_{name}")(enabled)
 
 
 @contextmanager

@@ -10,12 +10,11 @@ import numpy as np
 import pandas as pd
 
 from medkit.datasets import get_task
-from medkit.devices import find_device
+from medkit.devices import find_device, torch_settings
 from medkit.loading.loader import Batch, CaseDataset, make_dataset, make_loader
 from medkit.progress import Status, track
 from medkit.runs.config import Config
 from medkit.training.distilling import ask_teachers
-from medkit.training.fitting import torch_settings
 from medkit.training.optimizing import make_optimizer
 from medkit.training.plan import Plan, make_plan
 from medkit.training.preparing import place_model
@@ -72,7 +71,7 @@ def lr_find(
     data = make_dataset(plan.task, config, plan.seen, cache_folder=cache_folder, progress=progress)
     batches = _batches(plan, data.augmented(config.augment), num_workers)
     rates = np.geomspace(smallest, largest, steps).tolist()
-    with torch_settings(config, place):
+    with torch_settings(place, is_exact=config.deterministic):
         model = place_model(plan.new_model(), config, place, Ranks()).train()
         tell = Status(enabled=progress).line
         stepper = Stepper(plan.objective, config, model, Ranks(), tell)

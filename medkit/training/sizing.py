@@ -13,13 +13,12 @@ import torch
 
 from medkit import machine
 from medkit.datasets import get_task
-from medkit.devices import find_device, free_memory, is_out_of_memory
+from medkit.devices import find_device, free_memory, is_out_of_memory, torch_settings
 from medkit.loading.labels import label_type
 from medkit.loading.loader import Batch
 from medkit.progress import Status, clock
 from medkit.runs.config import Config
 from medkit.training.distilling import new_student, students
-from medkit.training.fitting import torch_settings
 from medkit.training.losses import Objective
 from medkit.training.neighbours import training_bytes
 from medkit.training.optimizing import average, make_optimizer, moments
@@ -95,7 +94,7 @@ def _try_steps(config: Config, device: torch.device) -> dict[str, float] | None:
         torch.cuda.reset_peak_memory_stats(device)
     row = None
     try:
-        with torch_settings(config, device):
+        with torch_settings(device, is_exact=config.deterministic):
             row = _timed_steps(config, device)
     except RuntimeError as error:
         if not is_out_of_memory(error):
