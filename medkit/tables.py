@@ -64,11 +64,17 @@ def write_csv(table: pd.DataFrame, path: Path | str) -> None:
     files.write_whole(Path(path), table.to_csv(index=False, lineterminator="\n"))
 
 
-def write_cases(cases: pd.DataFrame, path: Path | str, data: Path | str) -> None:
-    """Write cases with paths relative to the data folder, regions and boxes as JSON."""
+def write_cases(cases: pd.DataFrame, path: Path | str, data: Path | str) -> dict[str, Any]:
+    """Write cases with paths relative to the data folder, regions and boxes as JSON.
+
+    Returns:
+        What is to be kept beside them: `cases`, the hash that they are known by, and `text`, which
+        `read_cases` takes.
+    """
     data = Path(os.path.abspath(data))
     places = {name: [_relative(value, data) for value in cases[name]] for name in places_of(cases)}
     write_csv(_flat(cases.assign(**places)), path)
+    return {"cases": cases_hash(cases), "text": text_columns(cases)}
 
 
 def places_of(cases: pd.DataFrame) -> list[str]:
@@ -125,7 +131,12 @@ def cases_hash(cases: pd.DataFrame) -> str:
     return hashlib.sha256(json.dumps(rows, default=files.plain).encode()).hexdigest()
 
 
-def earlier_hash(cases: pd.DataFrame) -> str:
+def are_known_by(cases: pd.DataFrame, saved: str) -> bool:
+    """Whether a hash is of these cases: by `cases_hash`, or as version 0.1 hashed them."""
+    return saved in (cases_hash(cases), _earlier_hash(cases))
+
+
+def _earlier_hash(cases: pd.DataFrame) -> str:
     """As version 0.1 hashed cases, with whose runs and searches this one goes on."""
     table = cases.drop(columns="path").reset_index(drop=True)
     rows = table.where(table.notna(), None).to_dict("list")

@@ -156,10 +156,9 @@ def open_folder(
         ValueError: when the folder holds a run of other settings, cases or fold (naming them).
     """
     path, fold = Path(path), fold.item() if hasattr(fold, "item") else fold
-    facts = {"fold": fold, "cases": tables.cases_hash(cases), "data": str(data)}
     trust_own(task)  # the run's processes load what this kernel has run
     if all((path / name).is_file() for name in MARKS) and Run(path).is_begun:
-        _check_same(Run(path), config, cases, facts)
+        _check_same(Run(path), config, cases, fold)
         return Run(path)
     if path.is_dir() and not _takes_settings(path):
         raise ValueError(
@@ -172,8 +171,8 @@ def open_folder(
         _clear_half_built(path)
     try:
         save_task(task, place)
-        files.write_json(place / "run.json", {**facts, "text": tables.text_columns(cases)})
-        tables.write_cases(cases, place / "cases.csv", data)
+        kept = tables.write_cases(cases, place / "cases.csv", data)
+        files.write_json(place / "run.json", {"fold": fold, "data": str(data), **kept})
         files.write_json(place / "config.json", config.to_dict())  # last: it makes it a run
         if place != path:
             os.rename(place, path)
@@ -204,15 +203,13 @@ def _takes_settings(path: Path) -> bool:
     return is_run or all(n in ours or n.startswith((".", "task_")) for n in names)
 
 
-def _check_same(run: Run, config: Config, cases: pd.DataFrame, facts: dict[str, Any]) -> None:
+def _check_same(run: Run, config: Config, cases: pd.DataFrame, fold: int | None) -> None:
     changed = differences(run.config, config) if run.task else []  # its task is still the same
     saved = run._json("run.json")
-    if saved["fold"] != facts["fold"]:
-        changed.append(f"fold: {saved['fold']!r} saved, {facts['fold']!r} asked")
-    now, old = facts["cases"], saved["cases"]
-    if not (
-        now == old or now == tables.cases_hash(run.cases()) or tables.earlier_hash(cases) == old
-    ):
+    if saved["fold"] != fold:
+        changed.append(f"fold: {saved['fold']!r} saved, {fold!r} asked")
+    is_known = tables.are_known_by(cases, saved["cases"])
+    if not is_known and not tables.are_known_by(cases, tables.cases_hash(run.cases())):
         changed.append("cases: other ids, labels, regions or folds than saved")
     if changed:
         raise ValueError(

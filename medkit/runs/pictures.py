@@ -27,6 +27,19 @@ def data_folder(cases: pd.DataFrame) -> Path:
     return above(Path(os.path.abspath(path)) for path in _paths(cases, *tables.places_of(cases)))
 
 
+def placed(cases: pd.DataFrame, data: Path | str | None = None) -> tuple[pd.DataFrame, Path]:
+    """Cases with their pictures where they lie now, and the folder above these.
+
+    Args:
+        data: the data folder, when it has moved.
+
+    Raises:
+        FileNotFoundError: when the first picture is not there.
+    """
+    cases = cases if data is None else moved(cases, data)
+    return cases, data_folder(cases)
+
+
 def gone(path: Path | str) -> FileNotFoundError:
     """The error for a picture that is not where the cases say."""
     return FileNotFoundError(

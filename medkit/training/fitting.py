@@ -20,7 +20,7 @@ from medkit.progress import Status
 from medkit.runs.config import Config
 from medkit.runs.folder import Run, open_folder
 from medkit.runs.holding import Hold, Stopped, hold, refuse_if_held, state_of
-from medkit.runs.pictures import data_folder, moved
+from medkit.runs.pictures import placed
 from medkit.training import slots
 from medkit.training.describing import title
 from medkit.training.following import bring_to_end, log_lines, wait_for_first_step
@@ -163,13 +163,12 @@ def _open(
     What is wrong with settings and cases shows before anything is written.
     """
     folder, task = Path(folder), get_task(config.task)
-    cases = cases if launch.data is None else moved(cases, launch.data)
+    cases, data = placed(cases, launch.data)
     plan = make_plan(task, config, cases, fold)
     if state_of(folder) != "finished":
         slots.check_open(launch.until)
     if is_alone:
         refuse_if_held(folder)
-    data = data_folder(cases)
     run = open_folder(folder, task, config, cases, data=data, fold=fold)
     return run, plan, replace(launch, data=data)
 
