@@ -19,6 +19,7 @@ from medkit.runs import holding
 from medkit.runs.holding import Stopped, state_of
 from medkit.training import following, spaces, tuning
 from medkit.training.fitting import train_here
+from medkit.training.pacing import Pace
 from medkit.training.plan import make_plan
 from medkit.training.telling import Telling
 
@@ -57,6 +58,8 @@ def _fit(path, launch):
         run = mk.Run(path)
         if run.config.name == "waits":
             Telling.epoch = _until_stopped(Telling.epoch)
+        if run.config.name == "slot":  # it is over after 21 steps of a call
+            Pace.is_slot_over = lambda self, is_last: self.steps == 20
         train_here(run, make_plan(run.task, run.config, run.cases(), run.fold), launch)
     except Stopped:
         return
@@ -229,3 +232,18 @@ def test_two_servers_share_a_search(cases, tmp_path):
     found = mk.tune(TWO_EPOCHS, cases, SPACE, 5, tmp_path / "tune", **QUIET)
     finished = found.trials[found.trials["state"].isin(["finished", "pruned"])]
     assert len(finished) >= 4 and finished["run"].nunique() == len(finished)
+
+
+def test_a_search_stops_in_time_and_goes_on(cases, tmp_path, in_processes):
+    config, later = replace(TWO_EPOCHS, name="slot"), "2099-01-01 00:00"
+    space = {"peak_lr": (1e-4, 1e-2, "log")}
+    options = {**QUIET, "until": later}
+    with pytest.raises(Stopped, match="epoch 2 after step 5, in time for 00:00"):
+        mk.tune(config, cases, space, 1, tmp_path, **options)
+    found = mk.tune(config, cases, space, None, tmp_path, **options)  # what was found by then
+    assert list(found.trials["state"]) == ["failed", "finished", "failed", "waiting"]
+    assert found.trials["run"].nunique() == 2
+    assert "going on from epoch 2, step 6" in (found.run.path / "log.txt").read_text()
+    assert state_of(tmp_path / found.trials["run"].iloc[2]) == "stopped"
+    over = mk.tune(config, cases, space, 2, tmp_path, **QUIET)
+    assert list(over.trials["state"]) == ["failed", "finished", "failed", "finished"]

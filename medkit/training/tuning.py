@@ -94,14 +94,15 @@ def tune(
             whole numbers where both ends are.
         trials: how many in all, over all calls; None with `minutes` or `until`.
         minutes: begin no trial after so many minutes; the last one is finished.
-        until: as `fit` takes it; the trial of that moment is gone on with by a later call.
+        until: as `fit` takes it; the trial of that moment is gone on with by a later call. Without
+            `trials` what was found by then is returned.
 
     Raises:
         ImportError: without Optuna, naming the extra.
         ValueError: for a setting that does not exist, a range that is none, or a folder that holds
             another search.
         RuntimeError: when no trial has finished, or several in a row have failed.
-        Stopped: when somebody stopped a trial, or `until` came.
+        Stopped: when somebody stopped a trial, or `until` came before all `trials`.
     """
     optuna = _optuna()
     if trials is None and minutes is None and until is None:
@@ -127,7 +128,8 @@ def tune(
     status, failed = Status(enabled=progress), 0  # in a row
     _take_back(optuna, study, folder)
     while _count(study) < (trials or math.inf):
-        if time.monotonic() - began >= 60 * (math.inf if minutes is None else minutes):
+        is_late = time.monotonic() - began >= 60 * (math.inf if minutes is None else minutes)
+        if is_late or (trials is None and slots.left_s(launch.until) <= 0):
             break
         slots.check_open(launch.until)
         trial, tried = _ask(optuna, study, config, space)
@@ -136,8 +138,10 @@ def tune(
             run = open_folder(path, task, tried, cases, data=launch.data, fold=fold)
             _bring_to_end(study, trial, run, judge.measure, launch, status)
             failed = 0
-        except (KeyboardInterrupt, Stopped):
+        except (KeyboardInterrupt, Stopped) as error:
             _again(optuna, study, trial)
+            if isinstance(error, Stopped) and trials is None and until is not None:
+                break  # the slot was all that was asked for
             raise
         except (RuntimeError, ValueError, OSError) as error:
             study.tell(trial, state=optuna.trial.TrialState.FAIL)
