@@ -96,10 +96,10 @@ _HOMES = {  # public name: the module that holds it
     "handin": "datasets.handin",
     "start_leaderboard": "leaderboard.serving",
     "seed_everything": "seeding",
-    "assign_folds": "folding",
-    "find_leaks": "folding",
-    "join_groups": "folding",
-    "summarize": "folding",
+    "assign_folds": "splitting",
+    "find_leaks": "splitting",
+    "join_groups": "splitting",
+    "summarize": "datasets.counting",
 }
 _MODULES = ("datasets", "files", "machine", "metrics", "seeding", "tables")
 

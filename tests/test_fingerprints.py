@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 from PIL import Image, ImageEnhance
 
-from medkit.images.fingerprints import find_similar, fingerprint
+from medkit.images.fingerprints import find_equal, find_similar, fingerprint
 
 
 def picture(seed, size=(200, 150)):
@@ -49,3 +51,10 @@ def test_a_copy_that_is_recoloured_and_cropped_a_little_is_found(tmp_path):
     copy = ImageEnhance.Color(ImageEnhance.Contrast(original).enhance(0.7)).enhance(0.3)
     copy.crop((12, 0, 400, 291)).resize((260, 200)).save(tmp_path / "b.jpg", quality=40)
     assert find_similar([str(tmp_path / "a.png"), str(tmp_path / "b.jpg")]) == [(0, 1)]
+
+
+def test_equal_files_are_pairs_whatever_their_names(tmp_path):
+    paths = [str(tmp_path / name) for name in "abcd"]
+    for path, data in zip(paths, (b"same", b"else", b"same", b"same")):
+        Path(path).write_bytes(data)
+    assert find_equal(paths) == [(0, 2), (0, 3)] and find_equal([]) == []

@@ -22,7 +22,7 @@ LAYERS = [  # each may import what stands before it
     {"images"},
     {"metrics", "tables"},
     {"datasets"},
-    {"folding"},
+    {"splitting"},
     {"runs"},
     {"devices"},
     {"loading"},

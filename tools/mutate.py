@@ -31,8 +31,8 @@ SENDING = "standing handin client form hostile"
 TESTS = {  # module: the tests that concern it, the nearest first
     "medkit/metrics.py": f"metrics judging calibrating scoring standings task {CONTESTS}",
     "medkit/tables.py": f"tables reading own_tables splitting ensembling predicting {CONTESTS}",
-    "medkit/datasets/kinds.py": f"kinds units task labels folding scoring {CONTESTS}",
-    "medkit/folding.py": f"folding splitting folds {CONTESTS}",
+    "medkit/datasets/kinds.py": f"kinds units task labels splitting counting scoring {CONTESTS}",
+    "medkit/splitting.py": f"splitting fingerprints folds {CONTESTS}",
     "medkit/inference/ensembling.py": "ensembling task augment",
     "medkit/inference/views.py": f"views predicting {CONTESTS}",
     "medkit/submission/quota.py": f"quota {SENDING} board store contest",

@@ -64,7 +64,7 @@ class Answer:
         return labels.notna()
 
     def counted(self, task: Any, cases: pd.DataFrame) -> pd.Series:
-        """What `folding.summarize` counts, with the index of the cases: what folds go by."""
+        """What `counting.summarize` counts, with the index of the cases: what folds go by."""
         return self.strata(cases[self.name])
 
     def is_predicted(self, units: pd.DataFrame) -> pd.Series:

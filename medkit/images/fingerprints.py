@@ -1,15 +1,16 @@
-"""Pictures that are the same or nearly so: small grey thumbnails, compared with each other."""
+"""Pictures that are the same or nearly so, by their bytes or by small grey thumbnails."""
 
 from __future__ import annotations
 
 import warnings
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Sequence
 
 import cv2
 import numpy as np
 
-from medkit import machine
+from medkit import files, machine
 from medkit.images import decode
 from medkit.progress import track
 
@@ -55,6 +56,22 @@ def find_similar(paths: Sequence[str], *, alike: float = ALIKE) -> list[tuple[in
             near = prints[first : first + BLOCK] @ prints[second : second + BLOCK].T >= alike
             pairs += [(first + i, second + j) for i, j in np.argwhere(near).tolist()]
     return sorted((i, j) for i, j in pairs if i < j)
+
+
+def find_equal(paths: Sequence[str]) -> list[tuple[int, int]]:
+    """Pairs (i, j), i < j, of files that hold the same bytes; only files of one size are read."""
+    by_size: dict[int, list[int]] = {}
+    for number, path in enumerate(paths):
+        by_size.setdefault(Path(path).stat().st_size, []).append(number)
+    pairs = []
+    for numbers in by_size.values():
+        seen: dict[str, int] = {}
+        for number in numbers if len(numbers) > 1 else ():
+            digest = files.sha256_file(Path(paths[number]))
+            if digest in seen:
+                pairs.append((seen[digest], number))
+            seen.setdefault(digest, number)
+    return pairs
 
 
 def _try(path: str) -> np.ndarray | Exception:

@@ -12,7 +12,7 @@ import torch
 
 from medkit import tables
 from medkit.datasets import get_task
-from medkit.folding import assign_folds
+from medkit.splitting import assign_folds
 from medkit.inference.judging import concat_predictions, score_interval
 from medkit.progress import Status
 from medkit.runs.config import Config

@@ -17,7 +17,7 @@ from medkit.runs.config import Config
 from medkit.training.distilling import Student, new_student, students
 from medkit.training.losses import Objective
 from medkit.training.ranks import Ranks
-from medkit.training.splitting import split
+from medkit.splitting import split
 from medkit.training.validating import Validation
 
 

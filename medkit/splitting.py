@@ -1,4 +1,5 @@
-"""Folds: balanced by label, no group torn, and no picture on two sides."""
+"""What a model learns from and what it is judged by: folds balanced by label, no group torn, no
+picture on two sides."""
 
 from __future__ import annotations
 
@@ -13,8 +14,10 @@ from scipy.sparse.csgraph import connected_components
 from sklearn.model_selection import StratifiedGroupKFold
 
 from medkit import files, seeding, tables
+from medkit.datasets.counting import label_columns
 from medkit.datasets.task import Task, check_task
 from medkit.images import fingerprints
+from medkit.naming import did_you_mean
 
 GIANT = 5  # so many groups may become one, or a fourth of them, without a word
 PAIR = ("path_a", "path_b")
@@ -119,28 +122,58 @@ def _strata(labels: pd.DataFrame, n_folds: int) -> pd.Series:
     return strata
 
 
-def label_columns(task: Task, cases: pd.DataFrame) -> list[str]:
-    """The columns of labels that cases have: of the heads, and by which else folds are balanced."""
-    names = dict.fromkeys([*(head.name for head in task.heads), *task.stratify])
-    return [name for name in names if name in cases]
+def split(task: Task, cases: pd.DataFrame, fold: int | None) -> tuple[pd.DataFrame, np.ndarray]:
+    """The cases that can be shown to a model, and which of them are held out; without a fold none.
+
+    Raises:
+        ValueError: no folds, a group on both sides, or a side on which a class is missing.
+    """
+    seen = tables.visible(cases).reset_index(drop=True)
+    if fold is None:
+        _check_classes(task, seen, "the cases")
+        return seen, np.zeros(len(seen), bool)
+    if "fold" not in cases:
+        raise ValueError(
+            "fit: the cases have no column 'fold'. Call mk.assign_folds(task, cases) first."
+        )
+    if fold not in set(cases["fold"]):
+        raise ValueError(f"fit: no fold {fold!r} (found {sorted(set(cases['fold']))}).")
+    is_held_out = cases["fold"] == fold
+    torn = sorted(set(cases["group"][is_held_out]) & set(cases["group"][~is_held_out]))
+    if torn:
+        raise ValueError(
+            f"fit: {len(torn)} groups are on both sides of fold {fold}, e.g. {torn[:3]}. "
+            "Let mk.assign_folds(task, cases) make the folds; it keeps groups together."
+        )
+    held_out = (seen["fold"] == fold).to_numpy()
+    _check_classes(task, seen[~held_out], "the training cases")
+    _check_classes(task, seen[held_out], f"fold {fold}")
+    return seen, held_out
 
 
-def summarize(task: Task, cases: pd.DataFrame | None = None) -> pd.DataFrame:
-    """`column, value, cases, share, groups`: how often each label occurs, or quarter of numbers; of
-    masks, in how many images each class is."""
-    check_task(task, "summarize")
-    heads, rows = {head.name: head for head in task.heads}, []
-    cases = cases.reset_index(drop=True)
-    for column in label_columns(task, cases):
-        labels = heads[column].answer.counted(task, cases) if column in heads else cases[column]
-        unknown = cases.index[cases[column].isna()]
-        known = labels.astype(object)[labels.notna().to_numpy()]
-        known = known[~known.index.isin(unknown)]
-        values = pd.concat([known, pd.Series("(no label)", unknown, dtype=object)])
-        for value, count in values.value_counts().items():
-            groups = cases["group"].loc[values.index[values == value]].nunique()
-            rows.append((column, value, int(count), count / len(cases), groups))
-    return pd.DataFrame(rows, columns=["column", "value", "cases", "share", "groups"])
+def _check_classes(task: Task, rows: pd.DataFrame, side: str) -> None:
+    """Refuse cases that lack a column of labels, or a class."""
+    for head in task.heads:
+        if head.name not in rows:
+            raise ValueError(
+                f"fit: the cases have no column {head.name!r}, which {task.name} asks for "
+                f"(found {list(rows.columns)}). Read them with the same task."
+                f"{did_you_mean(head.name, rows)}"
+            )
+        head.answer.check_learnt(rows)
+        labels = rows[head.name].dropna()
+        missing, is_empty = head.answer.missing(labels), not len(labels)
+        if missing and not is_empty and len(head.columns) > 2 and side.startswith("fold"):
+            warnings.warn(  # its scores are poorer, but there are some
+                f"fit: {side} holds no {head.name} {missing[0]!r} ({len(rows)} cases).",
+                stacklevel=5,
+            )
+        elif missing or is_empty:
+            what = f"no case labelled {missing[0]!r}" if missing else f"no {head.name}"
+            raise ValueError(
+                f"fit: {side} of {task.name} hold {what} ({len(rows)} cases). Use fewer folds, "
+                "another seed of mk.assign_folds, or more cases."
+            )
 
 
 def find_leaks(
@@ -167,7 +200,7 @@ def find_leaks(
     if near:
         for a, b in fingerprints.find_similar(list(pictures["path"])):
             pairs[a, b] = "same picture"
-    for a, b in _equal_files(list(pictures["path"])):
+    for a, b in fingerprints.find_equal(list(pictures["path"])):
         pairs[a, b] = "same file"
     if other is None:  # numbers of train and test are counted apart
         for a, b in _across(pictures["group"], pictures["side"]):
@@ -258,20 +291,4 @@ def _across(groups: pd.Series, sides: pd.Series) -> list[tuple[int, int]]:
     pairs = []
     for _, rows in groups[first].groupby(groups[first]).groups.items():
         pairs += [(rows[0], row) for row in rows[1:]]
-    return pairs
-
-
-def _equal_files(paths: list[str]) -> list[tuple[int, int]]:
-    """Pairs of rows whose files hold the same bytes; only files of one size are read."""
-    by_size: dict[int, list[int]] = {}
-    for row, path in enumerate(paths):
-        by_size.setdefault(Path(path).stat().st_size, []).append(row)
-    pairs = []
-    for rows in by_size.values():
-        seen: dict[str, int] = {}
-        for row in rows if len(rows) > 1 else ():
-            digest = files.sha256_file(Path(paths[row]))
-            if digest in seen:
-                pairs.append((seen[digest], row))
-            seen.setdefault(digest, row)
     return pairs
