@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv as csv_reader
-import io
 import json
 import re
 from dataclasses import replace
@@ -23,7 +22,8 @@ from medkit.leaderboard.reading import READERS, Areas, likely
 from medkit.leaderboard.refusing import Refused
 from medkit.leaderboard.scoring import Answers, split
 from medkit.submission.cells import held, pixels_of
-from medkit.submission.checking import csv_rows, read_expected
+from medkit.submission.checking import read_expected
+from medkit.submission.parsing import csv_rows
 
 KEYS = [f"{id},{name}" for id in SIZES for name in BONES]
 
@@ -192,24 +192,6 @@ def test_without_its_json_a_table_is_told_by_its_looks(csv):
     rewritten(csv, lambda rows: [[*row[:-1], "some"] for row in rows[:3]] + rows[3:])
     with pytest.raises(ValueError, match=r"2 ids stand more than once"):
         mk.check_submission(csv)
-
-
-def test_runs_longer_than_pythons_limit_of_cells_are_read(csv):
-    before = csv_reader.field_size_limit()
-    long = " ".join(f"{k} 1" for k in range(1, 60_000, 2))
-    assert len(long) > before
-    for text in (f'a,"{long}"\n', f"a,{long}\n"):
-        assert csv_rows(f"id,rle\n{text}", ",") == [["id", "rle"], ["a", long]]
-    with pytest.raises(csv_reader.Error, match="larger than field limit"):
-        csv_rows(text, ",", longest=before)
-    assert csv_reader.field_size_limit() == before
-
-
-@pytest.mark.parametrize(
-    "text", ["a,b\r\nc,d", '"a\nb",c\n\n\nd,"e"', "a\n", "", "a\x0bb,\u2028c\n"]
-)
-def test_rows_are_those_of_pythons_reader(text):
-    assert csv_rows(text, ",") == [row for row in csv_reader.reader(io.StringIO(text)) if row]
 
 
 def test_pixels_are_found_by_how_a_key_begins():

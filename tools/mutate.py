@@ -37,7 +37,7 @@ TESTS = {  # module: the tests that concern it, the nearest first
     "medkit/inference/views.py": f"views predicting {CONTESTS}",
     "medkit/submission/quota.py": f"quota {SENDING} board store contest",
     "medkit/submission/ledger.py": f"ledger quota {SENDING}",
-    "medkit/leaderboard/scoring.py": "scoring standings board contest app organising",
+    "medkit/leaderboard/scoring.py": "scoring parsing standings board contest app organising",
     "medkit/inference/predicting.py": "predicting loader devices ensembling shape",
     "medkit/loading/cache.py": f"cache crop loader predicting {CONTESTS}",
 }

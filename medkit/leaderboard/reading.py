@@ -18,7 +18,7 @@ from medkit.images import crops, rle
 from medkit.images.rle_texts import faults, sizes_of
 from medkit.leaderboard.contest import Contest
 from medkit.metrics import METRICS
-from medkit.submission.cells import are_runs, is_number
+from medkit.submission.cells import MOST_CELL, are_runs, is_number
 
 TWO_CLASS = ("f1_macro", "f1_binary", "f1_micro", "f1_weighted")
 MANY_CLASS = ("f1_macro", "accuracy")
@@ -26,7 +26,6 @@ MOST_CLASSES = 50  # more different whole numbers than this are numbers, not cla
 BINS = 10  # of numbers, to split them alike
 LARGEST = 1e12  # of a number that is handed in: squares of more could overflow a score
 NUMBER_BYTES = 32  # of a number as text
-MOST_CELL = 200  # characters
 MASK_BYTES = 4096  # of a mask at least: a run in each of some 400 lines
 MASK_CELL = 100_000  # characters that any mask may have: four runs in each of 2,048 lines
 NOISE = 8  # a mask may be as many times the longest that is true

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import csv
 import hashlib
 import json
 import math
 import re
 from dataclasses import asdict
 from functools import cached_property
-from itertools import chain
 from pathlib import Path
 from typing import Sequence
 
@@ -22,9 +20,9 @@ from medkit.leaderboard.contest import Contest
 from medkit.leaderboard.reading import read_truth
 from medkit.leaderboard.refusing import Refused
 from medkit.metrics import METRICS
-from medkit.submission.checking import charset, check_rows, csv_rows, with_keys
+from medkit.submission.checking import check_rows, with_keys
+from medkit.submission.parsing import parsed
 
-PYTHONS_CELL = 131_072  # characters, from which on the csv module takes a table for none
 OWN_BYTES = 64  # a row, of what a task's own table holds between id and answer
 
 
@@ -90,14 +88,17 @@ class Answers:
         Raises:
             Refused: with every problem of the file.
         """
-        rows = self._parse(data)
+        longest = self.reader.most_cell
+        rows, problems = parsed(data, self._expected, self.layout, longest=longest)
+        if problems:
+            raise _bad(problems)
         rows, problems = with_keys(rows, self._expected, self.layout)
         if self.task is not None:
             rows = self._ids_and_answers(rows)
         problems = problems or check_rows(rows, self._expected)
         problems = problems or self.reader.problems([row[-1] for row in rows[1:]])
         if problems:
-            raise Refused(f"채점할 수 없습니다. {' '.join(problems)}")
+            raise _bad(problems)
         given = {row[0]: row[-1] for row in rows[1:]}
         return [given[name] for name in self.ids]
 
@@ -144,7 +145,8 @@ class Answers:
             return rows
         ragged = [line for line, row in enumerate(told, 1) if len(row) != width]
         if ragged:
-            raise _bad(f"{len(ragged)} lines have another number of cells, e.g. line {ragged[0]}.")
+            count = len(ragged)
+            raise _bad([f"{count} lines have another number of cells, e.g. line {ragged[0]}."])
         return [list(self.contest.columns), *([row[0], row[-1]] for row in rows[1:])]
 
     def _check_split(self, path: Path | str) -> None:
@@ -156,35 +158,6 @@ class Answers:
                     f"{path}: {len(self.ids)} rows cannot be split, as a part would hold no row of "
                     "some label. Give more answers, or another public_share (1: no private part)."
                 )
-
-    def _parse(self, data: bytes) -> list[list[str]]:
-        try:
-            text = data.decode("utf-8")
-        except UnicodeDecodeError as error:
-            found = f"{charset(data)}, perhaps"
-            raise _bad(f"The file is not utf-8 ({found}); write it as utf-8.") from error
-        if text.startswith("\ufeff"):
-            raise _bad("The file begins with a byte order mark; write it as plain utf-8.")
-        if "\0" in text:
-            raise _bad("The file holds zero bytes (utf-16, perhaps); write it as utf-8.")
-        if re.search(r"\r(?!\n)", text):
-            raise _bad("Some lines of the file end in \\r alone; end them with \\n.")
-        most = 2 * len(self.ids) + 10
-        separators = text.count(self.layout.separator)
-        if text.count("\n") > most or separators > most * (len(self.contest.columns) + 10):
-            raise _bad(f"The file is far larger than {len(self.ids)} rows of 2 cells.")
-        try:
-            longest = max(PYTHONS_CELL, self.reader.most_cell)
-            rows = csv_rows(text, self.layout.separator, longest=longest)
-        except csv.Error as error:
-            raise _bad(f"The file is not a CSV ({error}).") from error
-        longest = max(map(len, chain.from_iterable(rows)), default=0)
-        most = self.reader.most_cell
-        if longest > most:
-            raise _bad(f"A cell holds {longest} characters (expected at most {most}).")
-        if not rows:
-            raise _bad("The file is empty.")
-        return rows
 
 
 def split(
@@ -232,5 +205,5 @@ def pixels_told(table: Sequence[Sequence[str]], path: Path | str) -> dict[str, l
     return {name: [int(text)] for name, text in told.items()}
 
 
-def _bad(sentence: str) -> Refused:
-    return Refused(f"채점할 수 없습니다. {sentence}")
+def _bad(problems: Sequence[str]) -> Refused:
+    return Refused(f"채점할 수 없습니다. {' '.join(problems)}")

@@ -17,8 +17,10 @@ import pandas as pd
 from medkit.datasets.mask_units import picture_sizes
 from medkit.datasets.task import Layout, Task
 from medkit.images.rle_texts import KNOWN, MOST, faults
+from medkit.submission.parsing import ANY_LENGTH
 
 NAMED = 3  # examples in a message
+MOST_CELL = 200  # characters of a label or a number
 
 
 class Cell:
@@ -28,11 +30,13 @@ class Cell:
         note: what a person is told of a good table.
         checked: what of it was checked, in a word.
         may_be_empty: whether an empty cell is an answer.
+        most_cell: characters that a cell of a table may have.
     """
 
     note = ""
     checked = "labels"
     may_be_empty = False
+    most_cell = ANY_LENGTH
 
     def problems(
         self, cells: Sequence[str], keys: Sequence[str], expected: Mapping[str, Any]
@@ -60,6 +64,8 @@ class Cell:
 class LabelCell(Cell):
     """One of the labels."""
 
+    most_cell = MOST_CELL
+
     def problems(
         self, cells: Sequence[str], keys: Sequence[str], expected: Mapping[str, Any]
     ) -> list[str]:
@@ -74,6 +80,8 @@ class LabelCell(Cell):
 
 class NumberCell(Cell):
     """Any number that is finite."""
+
+    most_cell = MOST_CELL
 
     def problems(
         self, cells: Sequence[str], keys: Sequence[str], expected: Mapping[str, Any]

@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import csv as csv_reader
 import json
 import re
-import threading
 from collections import Counter
 from pathlib import Path
-from typing import Any, Iterator, Sequence
+from typing import Any, Sequence
 
 from medkit import files
 from medkit.datasets.task import Layout
 from medkit.submission.cells import CHECKS, NAMED, are_runs, held, wrong_cells
+from medkit.submission.parsing import parsed
 
 EMPTY = {"", "nan", "<na>", "none", "null"}  # how tables write that there is nothing
-ANY_LENGTH = 2**31 - 1  # of a cell, as far as Python goes
-
-_limit = threading.Lock()  # of cells: one for all that Python reads
 
 
 def check_submission(csv: Path | str) -> list[str]:
@@ -34,9 +30,10 @@ def check_submission(csv: Path | str) -> list[str]:
         raise FileNotFoundError(f"{csv}: no such file (found {files.listing(csv.parent)}).")
     expected = read_expected(csv)
     layout = Layout(**{"by_row": True, **(expected or {}).get("layout", {})})  # as it once was
-    rows, problems = _rows(csv, layout.separator)
+    longest = CHECKS[held(expected)].most_cell
+    rows, problems = parsed(csv.read_bytes(), expected, layout, longest=longest)
     notes: list[str] = []
-    if rows and not problems:
+    if not problems:
         rows, problems = with_keys(rows, expected, layout)
         problems = problems or check_rows(rows, expected)
         problems = problems or (_out_of_order(rows, expected) if layout.by_row else [])
@@ -147,64 +144,6 @@ def _wrong_ids(ids: list[str], expected: dict[str, Any]) -> list[str]:
     if len(ids) != len(wanted):
         problems.append(f"It has {len(ids)} rows (expected {len(wanted)}).")
     return problems
-
-
-def _rows(csv: Path, separator: str = ",") -> tuple[list[list[str]], list[str]]:
-    """The lines of a CSV as text, and what is wrong with its bytes."""
-    data = csv.read_bytes()
-    if data.startswith(b"\xef\xbb\xbf"):
-        return [], ["It begins with a byte order mark; write it as plain utf-8."]
-    try:
-        text = data.decode("utf-8")
-    except UnicodeDecodeError:
-        return [], [f"It is not utf-8 ({charset(data)}, perhaps); write it as utf-8."]
-    if not text.strip():
-        return [], ["It is empty."]
-    if "\0" in text:
-        return [], ["It holds zero bytes (utf-16, perhaps); write it as utf-8."]
-    if re.search(r"\r(?!\n)", text):
-        return [], ["Some of its lines end in \\r alone; end them with \\n."]
-    try:
-        return csv_rows(text, separator), []
-    except csv_reader.Error as error:
-        return [], [f"It is not a CSV ({error}); end its lines with \\n."]
-
-
-def csv_rows(text: str, separator: str, *, longest: int = ANY_LENGTH) -> list[list[str]]:
-    """The rows of a CSV in which there is something, as text.
-
-    Args:
-        longest: characters that a cell may have; the runs of a mask are often more than Python's
-            own 131,072.
-
-    Raises:
-        csv.Error: it is none.
-    """
-    with _limit:
-        before = csv_reader.field_size_limit(longest)
-        try:
-            return [row for row in csv_reader.reader(_lines(text), delimiter=separator) if row]
-        finally:
-            csv_reader.field_size_limit(before)
-
-
-def _lines(text: str) -> Iterator[str]:
-    """Lines with their ends; io.StringIO would take four bytes a character."""
-    first = 0
-    while first < len(text):
-        last = text.find("\n", first) + 1 or len(text)
-        yield text[first:last]
-        first = last
-
-
-def charset(data: bytes) -> str:
-    """In what bytes that are no utf-8 seem to be written."""
-    if data[:2] in (b"\xff\xfe", b"\xfe\xff"):
-        return "utf-16"
-    try:
-        return "cp949" if re.search("[가-힣]", data.decode("cp949")) else "latin-1"
-    except UnicodeDecodeError:
-        return "latin-1"
 
 
 def _one_class(rows: Sequence[Sequence[str]], expected: dict[str, Any] | None) -> str:
