@@ -6,7 +6,7 @@ import pytest
 
 import medkit as mk
 from medkit.submission.ledger import Entry, ledger_path
-from medkit.submission.quota import KHD, MAIC, Quota, room
+from medkit.submission.quota import KHD, MAIC, Quota, room, span_of
 
 NOON = datetime(2026, 11, 21, 3, tzinfo=timezone.utc)  # 12:00 in Seoul
 
@@ -126,6 +126,45 @@ def test_a_clock_that_moved_back_is_said_and_counts_as_now():
 def test_a_rule_that_is_none_is_refused(options, words):
     with pytest.raises(ValueError, match=words):
         mk.Quota(**options)
+
+
+@pytest.mark.parametrize(
+    ("quota", "moment", "first", "end"),
+    [
+        (Quota(1, zone="+09:00"), "2026-11-20T14:59:59", "2026-11-19T15:00", "2026-11-20T15:00"),
+        (Quota(1, zone="+09:00"), "2026-11-20T15:00", "2026-11-20T15:00", "2026-11-21T15:00"),
+        (KHD, "2026-11-20T15:00", "2026-11-20T14:00:00.000001", "2026-11-20T16:00"),
+    ],
+)
+def test_a_day_and_a_window_end_when_they_should(quota, moment, first, end):
+    first, moment, end = (datetime.fromisoformat(f"{t}+00:00") for t in (first, moment, end))
+    assert span_of(quota, moment) == (first, end) and first <= moment < end
+    assert span_of(quota, moment.astimezone(quota.tz())) == (first, end)
+
+
+@pytest.mark.parametrize(
+    ("zone", "noon", "first", "end"),
+    [
+        ("America/New_York", "2026-03-08T17", "2026-03-08T05", "2026-03-09T04"),  # 23 hours
+        ("America/New_York", "2026-11-01T17", "2026-11-01T04", "2026-11-02T05"),  # 25 hours
+        ("America/Sao_Paulo", "2018-11-04T14", "2018-11-04T03", "2018-11-05T02"),  # no midnight
+        ("America/Havana", "2026-11-01T17", "2026-11-01T04", "2026-11-02T05"),  # midnight twice
+    ],
+)
+def test_a_day_is_whole_where_clocks_change(zone, noon, first, end):
+    zoneinfo = pytest.importorskip("zoneinfo")
+    if zone not in zoneinfo.available_timezones():
+        pytest.skip(f"no {zone} here")
+    quota = Quota(10, zone=zone)
+    noon, first, end = (datetime.fromisoformat(f"{t}:00+00:00") for t in (noon, first, end))
+    before = first - timedelta(microseconds=1)
+    assert span_of(quota, noon) == span_of(quota, first) == (first, end)
+    assert span_of(quota, before)[1] == first and span_of(quota, end)[0] == end
+    sent_at = [Entry({}, at, at, "accepted", None, None, 1, 2) for at in (before, first)]
+    day = room(quota, sent_at, end - timedelta(seconds=1))
+    assert day.used == 1 and room(quota, sent_at, end).used == 0
+    full = room(Quota(1, zone=zone), sent_at, noon)
+    assert full.next_free == end and full.next_free.tzinfo is timezone.utc
 
 
 def test_an_offset_is_a_zone():

@@ -11,7 +11,7 @@ from contests import HOUR, NIGHT
 
 from medkit.files import sha256
 from medkit.leaderboard.guarding import salted
-from medkit.leaderboard.store import Store, quota_span
+from medkit.leaderboard.store import Store
 from medkit.submission.quota import Quota
 
 TEN = Quota(10, zone="Asia/Seoul")
@@ -56,13 +56,6 @@ def test_a_failed_scoring_gives_its_slot_back(store):
     assert store.csv(name) == b"" and store.submissions()[0].sha256 == sha256(b"x")
     store.score_again("one"), store.score_again("two")  # of other answers
     assert store.state(name) == "failed"
-
-
-def test_a_day_and_a_window_end_when_they_should():
-    first, after = quota_span(TEN, NIGHT)
-    assert after - NIGHT == timedelta(seconds=1) and after - first == timedelta(days=1)
-    hourly = Quota(1, window_s=3600)
-    assert quota_span(hourly, NIGHT)[0] > NIGHT - HOUR
 
 
 def test_a_window_frees_its_slot_to_the_second(store):

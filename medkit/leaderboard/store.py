@@ -12,13 +12,13 @@ import threading
 import unicodedata
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime, timedelta, timezone
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, Iterator, Mapping, Sequence
 
 from medkit.files import beside, sha256, write_whole
 from medkit.leaderboard.refusing import Refused
-from medkit.submission.quota import Quota
+from medkit.submission.quota import Quota, span_of
 
 WAIT_S = 10.0  # for another writer
 SCHEMA = """
@@ -311,10 +311,10 @@ class Store:
 
     @staticmethod
     def _used(database: sqlite3.Connection, team: int, quota: Quota, now: datetime) -> int:
-        first, after = quota_span(quota, now)
+        first, end = span_of(quota, now)
         query = "SELECT COUNT(*) FROM submissions WHERE team = ? AND state != 'failed' "
         query += "AND received >= ? AND received < ?"
-        return database.execute(query, (team, _text(first), _text(after))).fetchone()[0]
+        return database.execute(query, (team, _text(first), _text(end))).fetchone()[0]
 
     def _rows(self, query: str, *values: Any) -> list[tuple]:
         with self._open() as database:
@@ -377,18 +377,6 @@ def told(error: sqlite3.Error) -> Refused:
         503,
         60,
     )
-
-
-def quota_span(quota: Quota, now: datetime) -> tuple[datetime, datetime]:
-    """From when until before when submissions count together with one at `now`."""
-    if quota.window_s is not None:
-        window = timedelta(seconds=quota.window_s)
-        return now - window + timedelta(microseconds=1), now + window
-    zone = quota.tz()
-    day = now.astimezone(zone).date()
-    midnight = datetime(day.year, day.month, day.day)
-    first = midnight.replace(tzinfo=zone)
-    return first, (midnight + timedelta(days=1)).replace(tzinfo=zone)
 
 
 def _text(moment: datetime) -> str:

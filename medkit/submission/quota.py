@@ -147,6 +147,20 @@ def room(quota: Quota, entries: Sequence[Entry], now: datetime) -> Room:
     return Room(quota, used, left, limit, free, tuple(notes), max(accepted, default=None))
 
 
+def span_of(quota: Quota, moment: datetime) -> tuple[datetime, datetime]:
+    """From when until before when submissions count together with one at `moment`, in UTC.
+
+    A day begins with its first moment and ends with the next day's, however many hours it has.
+    """
+    if quota.window_s is not None:
+        window = timedelta(seconds=quota.window_s)
+        first, end = moment - window + timedelta(microseconds=1), moment + window
+    else:
+        day = moment.astimezone(quota.tz()).date()
+        first, end = (datetime.combine(d, time(), quota.tz()) for d in (day, day + timedelta(1)))
+    return first.astimezone(timezone.utc), end.astimezone(timezone.utc)
+
+
 def show_time(moment: datetime, quota: Quota) -> str:
     """A time in the quota's zone, to the minute."""
     name = quota.zone or "UTC"
@@ -154,11 +168,7 @@ def show_time(moment: datetime, quota: Quota) -> str:
 
 
 def _counts(quota: Quota, moment: datetime, now: datetime) -> bool:
-    if moment >= now:
-        return True
-    if quota.window_s is not None:
-        return now - moment < timedelta(seconds=quota.window_s)
-    return moment.astimezone(quota.tz()).date() == now.astimezone(quota.tz()).date()
+    return moment >= span_of(quota, now)[0]  # also one that lies ahead
 
 
 def _surely(entry: Entry) -> datetime:
@@ -174,12 +184,9 @@ def _may_count(quota: Quota, entry: Entry, now: datetime) -> bool:
 
 
 def _next_free(quota: Quota, recent: Sequence[Entry], now: datetime) -> datetime:
-    if quota.zone is not None:
-        tomorrow = now.astimezone(quota.tz()).date() + timedelta(days=1)
-        return datetime.combine(tomorrow, time(), quota.tz()).astimezone(timezone.utc)
-    window = timedelta(seconds=quota.window_s)
     times = sorted(min(entry.time + entry.ahead, now) for entry in recent)
-    return times[-quota.limit] + window if len(times) >= quota.limit else now + window
+    is_day = quota.zone is not None or len(times) < quota.limit
+    return span_of(quota, now if is_day else times[-quota.limit])[1]
 
 
 def _clock_notes(quota: Quota, entries: Sequence[Entry], now: datetime) -> list[str]:
