@@ -1,4 +1,4 @@
-"""Whole-or-nothing writes, hashes and append-only logs.
+"""Whole-or-nothing writes, hashes, append-only logs and locks.
 
 A reader sees the old file or the new one, never half of one.
 """
@@ -9,8 +9,10 @@ import errno
 import glob
 import hashlib
 import json
+import math
 import os
 import secrets
+import time
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Iterable, Iterator
@@ -22,6 +24,10 @@ ADVICE = {
     errno.EACCES: "you may not write here; choose a folder that you may write to",
     errno.EPERM: "you may not write here; choose a folder that you may write to",
 }
+
+LOOK_EVERY_S = 0.02  # whether another process has let go
+NO_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS, errno.EINVAL)  # some network disks
+NO_LOCKS += (errno.EBADF,)  # what NFS says of a folder
 
 
 def explain(error: OSError, path: Path) -> OSError:
@@ -119,6 +125,38 @@ def append_line(path: Path, line: str, *, mode: int = 0o644) -> None:
             os.fsync(file.fileno())
     except OSError as error:
         raise explain(error, path) from error
+
+
+def lock(handle: int, *, wait_s: float = math.inf) -> bool:
+    """Hold an open file or folder for this process alone, until the handle is closed.
+
+    Args:
+        wait_s: for another process that holds it; 0 for not at all.
+
+    Returns:
+        Whether others are kept out: False where the disk has no locks. On Windows, where Python
+        has none like these, nobody is.
+
+    Raises:
+        BlockingIOError: another process held it for so long.
+    """
+    try:
+        import fcntl
+    except ImportError:  # Windows
+        return True
+    until = time.monotonic() + wait_s
+    while True:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return True
+        except BlockingIOError:
+            if time.monotonic() >= until:
+                raise
+            time.sleep(LOOK_EVERY_S)
+        except OSError as error:
+            if error.errno in NO_LOCKS:
+                return False
+            raise
 
 
 def sync_folder(folder: Path) -> None:

@@ -7,7 +7,8 @@ from datetime import datetime, timezone
 import pytest
 from contests import TRUTH, make_contest, table
 
-from medkit.leaderboard.contest import Contest, read_answers, read_contest
+from medkit import files
+from medkit.leaderboard.contest import Contest, held, read_answers, read_contest
 from medkit.leaderboard.founding import new_contest
 
 
@@ -109,3 +110,10 @@ def test_rules_survive_being_written(tmp_path):
     assert json.loads((tmp_path / "c/contest.json").read_text())["zone"] is None
     assert contest == Contest(**json.loads((tmp_path / "c/contest.json").read_text()))
     assert str(contest.quota()) == "10 in any 1:00:00"
+
+
+def test_a_contest_on_a_disk_without_locks_is_not_served(tmp_path, monkeypatch):
+    monkeypatch.setattr(files, "lock", lambda handle, *, wait_s: False)
+    with pytest.raises(RuntimeError, match="no locks, .* counted twice. Put the contest on a loc"):
+        with held(tmp_path):
+            pass

@@ -4,6 +4,10 @@ import errno
 import json
 import os
 import stat
+import sys
+import threading
+import time
+from contextlib import suppress
 
 import numpy as np
 import pytest
@@ -136,3 +140,43 @@ def test_a_listing_is_short(tmp_path):
     assert files.listing(tmp_path, most=2) == "0.txt, 1.txt and 9 more"
     assert "a/" in files.listing(tmp_path, most=20)
     assert files.listing(tmp_path / "x").startswith("no folder")
+
+
+@pytest.fixture
+def twice(tmp_path):
+    """Two handles of one folder: locks are of handles, also of two in one process."""
+    handles = [os.open(tmp_path, os.O_RDONLY) for _ in range(2)]
+    yield handles
+    for handle in handles:
+        with suppress(OSError):
+            os.close(handle)
+
+
+def test_a_lock_keeps_others_out_until_its_handle_is_closed(twice):
+    first, second = twice
+    assert files.lock(first)
+    for wait_s in (0, 0.1):
+        began = time.monotonic()
+        with pytest.raises(BlockingIOError):
+            files.lock(second, wait_s=wait_s)
+        assert wait_s <= time.monotonic() - began < 5
+    threading.Timer(0.2, os.close, [first]).start()
+    assert files.lock(second) and files.lock(second, wait_s=0)
+
+
+@pytest.mark.parametrize("number", [*files.NO_LOCKS, errno.EIO])
+def test_a_disk_without_locks_is_told(twice, monkeypatch, number):
+    def refused(*args):
+        raise OSError(number, "refused")
+
+    monkeypatch.setattr("fcntl.flock", refused)
+    if number in files.NO_LOCKS:
+        assert not files.lock(twice[0])
+    else:
+        with pytest.raises(OSError, match="refused"):
+            files.lock(twice[0])
+
+
+def test_without_fcntl_as_on_windows_nobody_is_kept_out(twice, monkeypatch):
+    monkeypatch.setitem(sys.modules, "fcntl", None)
+    assert files.lock(twice[0]) and files.lock(twice[1], wait_s=0)

@@ -84,6 +84,11 @@ def test_submitting_does_not_load_torch():
     assert not {"torch", "timm", "matplotlib"} & loaded_after(code)
 
 
+def test_what_holds_files_is_imported_where_there_is_no_fcntl():
+    modules = "medkit.runs.holding, medkit.submission.ledger, medkit.leaderboard.contest"
+    assert "torch" not in loaded_after(f"sys.modules['fcntl'] = None; import {modules}")
+
+
 def test_looking_at_a_run_does_not_load_torch():
     code = "import medkit as mk; mk.stop; mk.list_runs; mk.Run; mk.get_task('caries')"
     assert not {"torch", "timm", "matplotlib"} & loaded_after(code)

@@ -133,21 +133,22 @@ def held(folder: Path | str) -> Iterator[None]:
     """The contest's folder for one process alone: a second server would count slots of its own.
 
     Raises:
-        RuntimeError: another process has it.
+        RuntimeError: another process has it, or its disk has no locks.
     """
     with open(Path(folder) / LOCK, "a+") as lock:
         try:
-            import fcntl
-
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            is_held = files.lock(lock.fileno(), wait_s=0)
         except BlockingIOError as error:
             lock.seek(0)
             raise RuntimeError(
                 f"{folder}: a server has it already (process {lock.read().strip() or 'unknown'}). "
                 "End that one first."
             ) from error
-        except ImportError:  # not on Windows
-            pass
+        if not is_held:
+            raise RuntimeError(
+                f"{folder}: this disk has no locks, so that slots could be counted twice. Put the "
+                "contest on a local disk."
+            )
         lock.truncate(0)
         print(os.getpid(), file=lock, flush=True)
         yield

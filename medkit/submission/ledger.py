@@ -13,7 +13,6 @@ import json
 import math
 import os
 import stat
-import time
 import warnings
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -28,7 +27,6 @@ from medkit.submission.addresses import place
 from medkit.submission.answers import SEOUL
 
 WAIT_S = 30.0  # for another notebook that holds the ledger; it does so for milliseconds
-NO_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS, errno.EINVAL)  # some network disks
 SETTLED = ("accepted", "refused")  # by a person, of what is unknown
 WRONG = timedelta(minutes=10)
 ROUNDING = timedelta(seconds=2)  # of a server's time and its way to us
@@ -349,28 +347,19 @@ def _tighten(handle: int, path: Path) -> None:
 def _lock(handle: int, path: Path) -> None:
     """Hold the file for this process alone; a disk that cannot is told."""
     try:
-        import fcntl
-    except ImportError:  # not on Windows
-        return
-    until = time.monotonic() + WAIT_S
-    while True:
-        try:
-            return fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            if time.monotonic() > until:
-                raise TimeoutError(
-                    f"{path}: another process holds it for {WAIT_S:.0f} s. End it, then try again."
-                ) from error
-            time.sleep(0.02)
-        except OSError as error:
-            if error.errno not in NO_LOCKS:
-                raise files.explain(error, path) from error
-            warnings.warn(
-                f"{path}: this disk has no locks. Submit from one notebook at a time, or set "
-                "MEDKIT_LEDGER to a file on a local disk.",
-                stacklevel=5,
-            )
-            return
+        is_held = files.lock(handle, wait_s=WAIT_S)
+    except BlockingIOError as error:
+        raise TimeoutError(
+            f"{path}: another process holds it for {WAIT_S:.0f} s. End it, then try again."
+        ) from error
+    except OSError as error:
+        raise files.explain(error, path) from error
+    if not is_held:
+        warnings.warn(
+            f"{path}: this disk has no locks. Submit from one notebook at a time, or set "
+            "MEDKIT_LEDGER to a file on a local disk.",
+            stacklevel=5,
+        )
 
 
 def _close_torn(ledger: Ledger) -> None:
