@@ -95,16 +95,16 @@ class Text:
         return self.text
 
 
-def in_notebook() -> bool:
-    """Whether a notebook's kernel runs this."""
+def kernel() -> Any:
+    """The notebook kernel that runs this; None in a terminal or a script."""
     ipython = sys.modules.get("IPython")
     shell = ipython.get_ipython() if ipython is not None else None
-    return hasattr(shell, "kernel")
+    return getattr(shell, "kernel", None)
 
 
 def new_output(first: Any) -> Any:
     """IPython's handle of a new output that `update` rewrites; None outside a notebook kernel."""
-    if not in_notebook():
+    if kernel() is None:
         return None
     from IPython.display import display
 

@@ -53,7 +53,7 @@ def notebook(monkeypatch):
     notebook = Notebook()
     for module in (progress, live):
         monkeypatch.setattr(module, "new_output", notebook.display)
-    monkeypatch.setattr(live, "in_notebook", lambda: True)
+    monkeypatch.setattr(live, "kernel", object)
     return notebook
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from medkit.progress import Status, in_notebook, new_output
+from medkit.progress import Status, kernel, new_output
 from medkit.runs.folder import Run
 from medkit.show.scores import show_history
 from medkit.training.following import News, follow, raise_if_failed, shown_on
@@ -50,7 +50,7 @@ class _Curves:
     def update(self) -> None:
         path = self.run.path / "history.csv"
         changed = path.stat().st_mtime_ns if path.is_file() else None
-        if changed == self.seen or not in_notebook():
+        if changed == self.seen or kernel() is None:
             return
         self.seen, picture = changed, show_history(self.run)
         if self.output is None:

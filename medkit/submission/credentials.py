@@ -19,6 +19,7 @@ from typing import Any, Callable
 from urllib.parse import urlsplit
 
 from medkit import files
+from medkit.progress import kernel
 from medkit.submission.addresses import whole_address
 from medkit.submission.errors import SubmitError
 
@@ -328,13 +329,6 @@ def _ask(name: str, kept: str = "") -> Secret:
         found = "is empty" if not answer else "is no text that utf-8 can write"
         raise ValueError(f"submit: {label} {found}. Run the cell again and type it.")
     return answer
-
-
-def kernel() -> Any:
-    """The notebook kernel that this runs in; None in a terminal or a script."""
-    ipython = sys.modules.get("IPython")
-    shell = ipython.get_ipython() if ipython is not None else None
-    return getattr(shell, "kernel", None)
 
 
 def _can_ask() -> bool:

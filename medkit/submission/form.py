@@ -15,11 +15,11 @@ from pathlib import Path
 from typing import Any, Callable
 
 from medkit import files
-from medkit.progress import Text, new_output
+from medkit.progress import Text, kernel, new_output
 from medkit.submission.addresses import whole_address
 from medkit.submission.checking import check_submission, expected_path, scored
 from medkit.submission.client import quota_left, submit
-from medkit.submission.credentials import NAMES, SECRET, Credentials, Secret, kernel, known
+from medkit.submission.credentials import NAMES, SECRET, Credentials, Secret, known
 from medkit.submission.csv_files import TAKEN
 from medkit.submission.errors import SubmitError
 from medkit.submission.quota import MAIC, Quota, Room
