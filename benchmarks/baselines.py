@@ -20,7 +20,7 @@ from sklearn.preprocessing import StandardScaler
 
 import medkit as mk
 from medkit.loading.loader import make_dataset
-from medkit.metrics import bootstrap_interval, compare
+from medkit.metrics import METRICS, difference, interval
 from medkit.tables import match, visible
 
 
@@ -65,10 +65,14 @@ def main() -> None:
     model.fit(histograms(make_dataset(task, config, seen)), seen["decayed"] == "decayed")
     colour = model.predict_proba(histograms(make_dataset(task, config, visible(test))))[:, 1]
     guesses = {"default recipe": ours, "colour histograms": colour, "always majority": ours * 0}
-    for name, guess in guesses.items():
-        print(f"{name:<18} AUC {bootstrap_interval('auc', y_true, guess, groups=groups)}")
+    auc = {
+        name: lambda rows, guess=guess: METRICS["auc"](y_true[rows], guess[rows])
+        for name, guess in guesses.items()
+    }
+    for name, score in auc.items():
+        print(f"{name:<18} AUC {interval(score, groups)}")
     for name in list(guesses)[1:]:
-        gain = compare("auc", y_true, guesses[name], ours, groups=groups)
+        gain = difference(auc[name], auc["default recipe"], groups)
         print(f"default recipe against {name}: {gain}")
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
-from typing import Callable, Iterator, Mapping, NamedTuple, Sequence
+from typing import Callable, Mapping, NamedTuple, Sequence
 
 import numpy as np
 import pandas as pd
@@ -17,6 +17,7 @@ from sklearn import metrics as sk
 from medkit import seeding
 from medkit.naming import did_you_mean
 
+CONFIDENCE = 0.95  # of an interval
 SMOOTH = 1e-4  # pixels, added above and below: a mask that is rightly empty scores 1
 
 
@@ -109,7 +110,7 @@ METRICS = {
 
 
 class Interval(NamedTuple):
-    """A score and the interval that holds it with the asked confidence."""
+    """A score and its 95 % interval."""
 
     value: float
     low: float
@@ -182,77 +183,18 @@ def decide(
     return np.argmax(probs, axis=1)
 
 
-def bootstrap_interval(
-    metric: str,
-    y_true: np.ndarray,
-    guess: np.ndarray,
-    *,
-    groups: np.ndarray | None = None,
-    n_resamples: int = 1000,
-    confidence: float = 0.95,
-    seed: int = 0,
-) -> Interval:
-    """A score with the interval of the percentile bootstrap.
-
-    Args:
-        groups: (N,) names; whole groups are drawn. None draws single cases.
-    Source: Efron and Tibshirani, An Introduction to the Bootstrap, chapter 13.
-    """
-    score = get_metric(metric)
-    y_true, guess = np.asarray(y_true), np.asarray(guess)
-    names = np.arange(len(y_true)) if groups is None else groups
-    _check_lengths(names, y_true)
-    return interval(
-        lambda rows: score(y_true[rows], guess[rows]),
-        names,
-        n_resamples=n_resamples,
-        confidence=confidence,
-        seed=seed,
-    )
-
-
 def interval(
-    score: Callable[[np.ndarray], float],
-    groups: np.ndarray,
-    *,
-    n_resamples: int = 1000,
-    confidence: float = 0.95,
-    seed: int = 0,
+    score: Callable[[np.ndarray], float], groups: np.ndarray, *, n_resamples: int = 1000
 ) -> Interval:
-    """The interval of any score of rows: `score(rows)` is called with the numbers of rows drawn.
+    """Any score with its 95 % interval, which of one group alone is not a number.
 
     Args:
-        groups: (N,) names; whole groups are drawn. A resample whose score is no number is left out.
+        score: called with numbers of rows: of all, and of each resample.
+        groups: (N,) names; whole groups are drawn.
     """
-    draws = [score(rows) for rows in _resamples(groups, n_resamples, seed)]
-    return Interval(score(np.arange(len(groups))), *_ends(draws, confidence))
-
-
-def compare(
-    metric: str,
-    y_true: np.ndarray,
-    a: np.ndarray,
-    b: np.ndarray,
-    *,
-    groups: np.ndarray | None = None,
-    n_resamples: int = 1000,
-    confidence: float = 0.95,
-    seed: int = 0,
-) -> Comparison:
-    """Score of `b` minus score of `a`, both on the same drawn groups."""
-    score = get_metric(metric)
-    y_true, a, b = np.asarray(y_true), np.asarray(a), np.asarray(b)
-    names = np.arange(len(y_true)) if groups is None else groups
-    _check_lengths(names, y_true)
-    return difference(
-        lambda rows: score(y_true[rows], a[rows]),
-        lambda rows: score(y_true[rows], b[rows]),
-        names,
-        greater_is_better=score.greater_is_better,
-        n_resamples=n_resamples,
-        confidence=confidence,
-        seed=seed,
-    )
+    several = pd.Series(groups).nunique() > 1
+    draws = _draws(score, groups, n_resamples) if several else np.empty(0)
+    return Interval(score(np.arange(len(groups))), *_ends(draws))
 
 
 def difference(
@@ -262,16 +204,19 @@ def difference(
     *,
     greater_is_better: bool = True,
     n_resamples: int = 1000,
-    confidence: float = 0.95,
-    seed: int = 0,
 ) -> Comparison:
-    """Any score `b` minus any score `a`, both of the same drawn rows; see `interval`."""
-    gains = np.array([b(rows) - a(rows) for rows in _resamples(groups, n_resamples, seed)])
-    gains = gains[np.isfinite(gains)]
-    sign = 1 if greater_is_better else -1
+    """Any score `b` minus any score `a`, both of the same drawn rows; see `interval`.
+
+    Raises:
+        ValueError: with one group alone.
+    """
+
+    def gain(rows: np.ndarray) -> float:
+        return b(rows) - a(rows)
+
+    gains, sign = _draws(gain, groups, n_resamples), 1 if greater_is_better else -1
     better = float((sign * gains > 0).mean() + 0.5 * (gains == 0).mean()) if len(gains) else 0.5
-    every = np.arange(len(groups))
-    return Comparison(b(every) - a(every), *_ends(gains, confidence), better)
+    return Comparison(gain(np.arange(len(groups))), *_ends(gains), better)
 
 
 def best_threshold(y_true: np.ndarray, y_prob: np.ndarray, *, metric: str = "f1_macro") -> float:
@@ -314,9 +259,16 @@ def _short(middle: float, low: float, high: float) -> float:
     return next((value for value in rounded if low < value <= high), float(middle))
 
 
-def _resamples(groups: np.ndarray, n_resamples: int, seed: int) -> Iterator[np.ndarray]:
-    """Row numbers of each resample: as many groups as there are, drawn with replacement."""
-    rng = seeding.generator("bootstrap", seed)
+def _draws(
+    score: Callable[[np.ndarray], float], groups: np.ndarray, n_resamples: int
+) -> np.ndarray:
+    """The scores of resamples: of as many groups as there are, drawn with replacement.
+
+    A resample whose score is no number is left out.
+
+    Source: Efron and Tibshirani, An Introduction to the Bootstrap, chapter 13.
+    """
+    rng = seeding.generator("bootstrap", 0)
     _, codes = np.unique(np.asarray(groups), return_inverse=True)
     if codes.max(initial=0) < 1:
         raise ValueError(
@@ -325,13 +277,9 @@ def _resamples(groups: np.ndarray, n_resamples: int, seed: int) -> Iterator[np.n
         )
     order = np.argsort(codes, kind="stable")
     rows = np.split(order, np.flatnonzero(np.diff(codes[order])) + 1)
-    for _ in range(n_resamples):
-        yield np.concatenate([rows[k] for k in rng.integers(0, len(rows), len(rows))])
-
-
-def _check_lengths(names: np.ndarray, y_true: np.ndarray) -> None:
-    if len(names) != len(y_true):  # rows without a group would never be drawn
-        raise ValueError(f"groups: {len(names)} names for {len(y_true)} cases. Pass one for each.")
+    drawn = (rng.integers(0, len(rows), len(rows)) for _ in range(n_resamples))
+    draws = np.array([score(np.concatenate([rows[k] for k in some])) for some in drawn], float)
+    return draws[np.isfinite(draws)]
 
 
 def _check_no_gaps(where: str, name: str, values: np.ndarray) -> None:
@@ -347,11 +295,9 @@ def _classes(probs: np.ndarray) -> int:
     return 2 if probs.ndim == 1 else probs.shape[1]
 
 
-def _ends(draws: Sequence[float], confidence: float) -> tuple[float, float]:
-    """Low and high end of the scores of all resamples that have one."""
-    draws = np.asarray(draws, float)
-    draws = draws[np.isfinite(draws)]
+def _ends(draws: np.ndarray) -> tuple[float, float]:
+    """Low and high end of scores; not a number where there are none."""
     if not len(draws):
         return float("nan"), float("nan")
-    low, high = np.quantile(draws, [(1 - confidence) / 2, (1 + confidence) / 2])
+    low, high = np.quantile(draws, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
     return float(low), float(high)

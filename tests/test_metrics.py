@@ -11,15 +11,16 @@ from medkit.metrics import (
     Comparison,
     best_cut,
     best_threshold,
-    bootstrap_interval,
-    compare,
     decide,
+    difference,
+    interval,
 )
 
 RNG = np.random.default_rng(0)
 Y = RNG.integers(0, 2, 300)
 PROB = np.clip(Y * 0.3 + RNG.random(300) * 0.7, 0, 1)
 GUESS = (PROB >= 0.5).astype(int)
+CASES = np.arange(300)  # each a group of its own
 SAME = {  # name: scikit-learn's
     "f1_binary": lambda: sk.f1_score(Y, GUESS),
     "f1_macro": lambda: sk.f1_score(Y, GUESS, average="macro"),
@@ -95,6 +96,10 @@ def test_text_labels_have_averages_of_f1():
     assert METRICS["f1_macro"](y, guess) == pytest.approx((0.8 + 1 + 0) / 3)
 
 
+def score_of(name, y_true=Y, guess=GUESS):
+    return lambda rows: METRICS[name](y_true[rows], guess[rows])
+
+
 def test_a_ranking_of_one_class_is_not_a_number():
     assert math.isnan(METRICS["auc"]([1, 1], [0.2, 0.3]))
     assert math.isnan(METRICS["average_precision"]([0, 0], [0.2, 0.3]))
@@ -104,52 +109,64 @@ def test_what_does_not_match_is_refused():
     with pytest.raises(ValueError, match="accuracy: 2 labels and 3 guesses"):
         METRICS["accuracy"]([0, 1], [0, 1, 1])
     with pytest.raises(ValueError, match=r"unknown metric 'f2' \(expected one of f1_macro"):
-        bootstrap_interval("f2", Y, GUESS)
+        best_threshold(Y, PROB, metric="f2")
 
 
-def test_an_interval_holds_its_value_and_is_keyed():
-    first = bootstrap_interval("f1_macro", Y, GUESS, n_resamples=200)
+def test_an_interval_holds_its_value_and_is_the_same_each_time():
+    first = interval(score_of("f1_macro"), CASES, n_resamples=200)
     assert first.low < first.value < first.high and "(" in str(first)
-    assert first == bootstrap_interval("f1_macro", Y, GUESS, n_resamples=200)
-    assert first != bootstrap_interval("f1_macro", Y, GUESS, n_resamples=200, seed=1)
+    assert first == interval(score_of("f1_macro"), CASES, n_resamples=200)
+
+
+def test_draws_are_those_of_earlier_versions():
+    kept = (0.7, 0.6459166666666667, 0.7568333333333334)
+    assert interval(score_of("accuracy"), CASES, n_resamples=40) == pytest.approx(kept, abs=1e-12)
 
 
 def test_an_interval_has_the_width_of_theory():
-    y = np.ones(400, int)
-    guess = np.repeat([1, 0], [300, 100])
-    found = bootstrap_interval("accuracy", y, guess, n_resamples=2000)
+    right = np.repeat([1.0, 0.0], [300, 100])
+    found = interval(lambda rows: right[rows].mean(), np.arange(400), n_resamples=2000)
     half = 1.96 * math.sqrt(0.75 * 0.25 / 400)
     assert (found.high - found.low) / 2 == pytest.approx(half, rel=0.08)
 
 
 def test_drawing_groups_widens_the_interval():
     """Ten copies of each case are no more evidence than one."""
-    few = bootstrap_interval("accuracy", Y[:40], GUESS[:40], n_resamples=500)
-    y, guess, groups = (np.repeat(x, 10) for x in (Y[:40], GUESS[:40], np.arange(40)))
-    grouped = bootstrap_interval("accuracy", y, guess, groups=groups, n_resamples=500)
-    single = bootstrap_interval("accuracy", y, guess, n_resamples=500)
+    few = interval(score_of("accuracy"), CASES[:40], n_resamples=500)
+    y, guess, groups = (np.repeat(x, 10) for x in (Y[:40], GUESS[:40], CASES[:40]))
+    grouped = interval(score_of("accuracy", y, guess), groups, n_resamples=500)
+    single = interval(score_of("accuracy", y, guess), np.arange(400), n_resamples=500)
     assert grouped == few
     assert (single.high - single.low) < 0.5 * (grouped.high - grouped.low)
 
 
 def test_resamples_that_lack_a_class_are_left_out():
     y, groups = np.array([0, 0, 1, 1]), np.array(["a", "a", "b", "b"])
-    found = bootstrap_interval("sensitivity", y, y, groups=groups, n_resamples=50)
-    assert found == (1.0, 1.0, 1.0)
-    assert bootstrap_interval("auc", y, y * 1.0, groups=groups, n_resamples=50).low == 1.0
+    assert interval(score_of("sensitivity", y, y), groups, n_resamples=50) == (1.0, 1.0, 1.0)
+    assert interval(score_of("auc", y, y * 1.0), groups, n_resamples=50).low == 1.0
+
+
+def test_one_group_has_a_value_and_no_interval():
+    value, low, high = interval(score_of("accuracy"), ["a"] * 300)
+    assert value == sk.accuracy_score(Y, GUESS) and math.isnan(low) and math.isnan(high)
+    with pytest.raises(ValueError, match=r"needs 2 or more groups \(found 1\)"):
+        difference(score_of("accuracy"), score_of("accuracy"), ["a"] * 300)
 
 
 def test_a_comparison_is_paired():
     worse = GUESS.copy()
     worse[:30] = 1 - Y[:30]
-    found = compare("accuracy", Y, worse, GUESS, n_resamples=300)
+    a, b = score_of("accuracy", Y, worse), score_of("accuracy")
+    found = difference(a, b, CASES, n_resamples=300)
     assert found.low > 0 and found.share_better == 1.0
     assert found.difference == pytest.approx(
         sk.accuracy_score(Y, GUESS) - sk.accuracy_score(Y, worse)
     )
-    back = compare("accuracy", Y, GUESS, worse, n_resamples=300)
+    back = difference(b, a, CASES, n_resamples=300)
     assert back.difference == -found.difference and back.share_better == 0.0
-    same = compare("accuracy", Y, GUESS, GUESS, n_resamples=50)
+    error = difference(a, b, CASES, n_resamples=300, greater_is_better=False)
+    assert error == (*found[:3], 0.0)
+    same = difference(b, b, CASES, n_resamples=50)
     assert same == (0.0, 0.0, 0.0, 0.5) and "50%" in str(same)
 
 
@@ -186,13 +203,6 @@ def test_no_more_cuts_are_tried_than_asked():
 
     found = best_cut(score, np.random.default_rng(2).random(500), most=50)
     assert len(tried) <= 50 and found == pytest.approx(0.3, abs=0.03)
-
-
-def test_groups_must_be_named_for_each_case_and_be_several():
-    with pytest.raises(ValueError, match=r"groups: 2 names for 300 cases\. Pass one for each"):
-        bootstrap_interval("accuracy", Y, GUESS, groups=["a", "b"])
-    with pytest.raises(ValueError, match=r"needs 2 or more groups \(found 1\)"):
-        compare("accuracy", Y, GUESS, GUESS, groups=["a"] * 300)
 
 
 def test_gaps_are_refused_before_they_become_a_score():

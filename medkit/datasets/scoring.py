@@ -40,16 +40,7 @@ def score_interval(
             "interval. Score more groups to have one.",
             stacklevel=2,
         )
-    return interval_of_units(task, units, metric, threshold, n_resamples=n_resamples)
-
-
-def interval_of_units(
-    task: Task, units: pd.DataFrame, metric: str, threshold: Threshold, *, n_resamples: int = 1000
-) -> Interval:
-    """A score of judged units with its 95 % interval, which of one group alone is not a number."""
     score = score_of_rows(task, units, metric, threshold)
-    if units["group"].nunique() < 2:
-        return Interval(score(np.arange(len(units))), float("nan"), float("nan"))
     return interval(score, units["group"].to_numpy(), n_resamples=n_resamples)
 
 

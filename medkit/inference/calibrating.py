@@ -137,8 +137,6 @@ def _share(so: np.ndarray, pixels: np.ndarray) -> Interval:
         total = pixels[rows].sum()
         return float(so[rows].sum() / total) if total else float("nan")
 
-    if len(so) < 2:
-        return Interval(share(np.arange(len(so))), float("nan"), float("nan"))
     return interval(share, np.arange(len(so)))
 
 

@@ -170,11 +170,9 @@ def _by_class(task: Task, table: pd.DataFrame) -> pd.DataFrame:
 
 
 def _mean(table: pd.DataFrame) -> Interval:
-    """The mean Dice of some rows and its interval, which of one group alone is not a number."""
-    dice, groups = table["dice"].to_numpy(), table["group"].to_numpy()
-    if table["group"].nunique() < 2:
-        return Interval(float(dice.mean()), float("nan"), float("nan"))
-    return interval(lambda rows: float(dice[rows].mean()), groups)
+    """The mean Dice of some rows and its interval."""
+    dice = table["dice"].to_numpy()
+    return interval(lambda rows: float(dice[rows].mean()), table["group"].to_numpy())
 
 
 def show_dice(

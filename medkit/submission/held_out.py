@@ -9,8 +9,9 @@ from typing import Any, Sequence
 import pandas as pd
 
 from medkit.datasets.kinds import Threshold
-from medkit.datasets.scoring import interval_of_units, judged_units, own_score
+from medkit.datasets.scoring import judged_units, own_score, score_of_rows
 from medkit.datasets.task import Task
+from medkit.metrics import interval
 
 
 def runs_of(run: Any, task: Task) -> list[Any]:
@@ -75,6 +76,7 @@ def local_score(
     cases, predictions = held_out
     units = judged_units(task, cases, predictions)
     scores = task.score(cases, predictions, threshold=threshold)
-    _, low, high = interval_of_units(task, units, own_score(task, units), threshold)
+    own = score_of_rows(task, units, own_score(task, units), threshold)
+    _, low, high = interval(own, units["group"].to_numpy())
     ends = [None if math.isnan(end) else end for end in (low, high)]
     return {"local_score": scores, "local_interval": ends, "held_out": len(units)}
