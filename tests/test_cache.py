@@ -58,16 +58,6 @@ def test_a_store_is_built_once(photos, tmp_path, monkeypatch):
     assert open_cache(photos, folder=tmp_path / "cache", **HOW).path == first.path
 
 
-def test_a_store_on_a_read_only_disk_is_read(photos, tmp_path, monkeypatch):
-    first = open_cache(photos, folder=tmp_path / "cache", **HOW)
-
-    def refuse(*args, **options):
-        raise OSError(errno.EROFS, "Read-only file system")
-
-    monkeypatch.setattr(caching.os, "utime", refuse)
-    assert np.array_equal(open_cache(photos, folder=tmp_path / "cache", **HOW)[2], first[2])
-
-
 @pytest.mark.parametrize("change", ["picture", "region", "size", "order"])
 def test_what_changes_the_bytes_makes_another_store(photos, tmp_path, change):
     how, table = dict(HOW), photos.copy()

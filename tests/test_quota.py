@@ -6,9 +6,10 @@ import pytest
 
 import medkit as mk
 from medkit.submission.ledger import Entry, ledger_path
-from medkit.submission.quota import KHD, MAIC, Quota, room, span_of
+from medkit.submission.quota import MAIC, Quota, room, span_of
 
 NOON = datetime(2026, 11, 21, 3, tzinfo=timezone.utc)  # 12:00 in Seoul
+HOURLY = Quota(1, window_s=3600)
 
 
 def sent(*hours_ago, outcome="accepted", left=None, limit=10, now=NOON):
@@ -85,11 +86,11 @@ def test_what_the_server_said_yesterday_is_forgotten():
 
 
 def test_one_an_hour_is_a_gap():
-    assert room(KHD, [], NOON).left == 1
-    now = room(KHD, sent(0.25), NOON)
+    assert room(HOURLY, [], NOON).left == 1
+    now = room(HOURLY, sent(0.25), NOON)
     assert now.left == 0 and now.next_free == NOON + timedelta(minutes=45)
     assert "1 in any 1:00:00" in str(now) and "2026-11-21 03:45 (UTC)" in str(now)
-    assert room(KHD, sent(1.01), NOON).left == 1
+    assert room(HOURLY, sent(1.01), NOON).left == 1
 
 
 def test_a_rolling_window_frees_its_oldest_slot():
@@ -133,7 +134,7 @@ def test_a_rule_that_is_none_is_refused(options, words):
     [
         (Quota(1, zone="+09:00"), "2026-11-20T14:59:59", "2026-11-19T15:00", "2026-11-20T15:00"),
         (Quota(1, zone="+09:00"), "2026-11-20T15:00", "2026-11-20T15:00", "2026-11-21T15:00"),
-        (KHD, "2026-11-20T15:00", "2026-11-20T14:00:00.000001", "2026-11-20T16:00"),
+        (HOURLY, "2026-11-20T15:00", "2026-11-20T14:00:00.000001", "2026-11-20T16:00"),
     ],
 )
 def test_a_day_and_a_window_end_when_they_should(quota, moment, first, end):
@@ -197,7 +198,7 @@ def test_what_was_sent_before_midnight_and_answered_after_is_of_both_days():
     over = Entry({}, midnight - late, midnight + late, "accepted", 0, 10, 1, 2)
     now = room(MAIC, [over], midnight + 2 * late)
     assert (now.left, now.used) == (9, 1)  # the server's "0 left" was said of yesterday
-    assert room(KHD, [over], midnight + timedelta(minutes=59, seconds=50)).left == 1
+    assert room(HOURLY, [over], midnight + timedelta(minutes=59, seconds=50)).left == 1
 
 
 MIDNIGHT = datetime(2026, 11, 20, 15, tzinfo=timezone.utc)  # of the 21st in Seoul

@@ -138,17 +138,6 @@ def test_a_box_in_an_empty_picture_has_the_runs_of_that_picture(box, x, y, right
 
 
 @tries
-@given(stacks(2, 2), st.floats(0, 3))
-def test_area_intersection_and_dice_are_those_of_the_pixels(two, smooth):
-    a, b = map(rle.runs_of, two)
-    both, whole = int((two[0] & two[1]).sum()), int(two.sum())
-    assert rle.intersection(a, b) == rle.intersection(b, a) == both
-    wanted = (2 * both + smooth) / (whole + smooth) if whole + smooth else 1.0
-    assert rle.dice(a, b, smooth=smooth) == pytest.approx(wanted, abs=1e-12)
-    assert rle.dice(a, a) == pytest.approx(1) and rle.dice(a[:0], b[:0]) == 1
-
-
-@tries
 @given(st.lists(stacks(2, 2), max_size=6), st.sampled_from([0, 1]), st.integers(1, 4))
 def test_overlaps_of_whole_columns_are_those_row_by_row(rows, base, block):
     before, rle.BLOCK = rle.BLOCK, block

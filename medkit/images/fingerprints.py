@@ -33,8 +33,8 @@ def fingerprint(path: str) -> np.ndarray:
     return small / max(float(np.linalg.norm(small)), 1e-6)
 
 
-def find_similar(paths: Sequence[str], *, alike: float = ALIKE) -> list[tuple[int, int]]:
-    """Pairs (i, j), i < j, of pictures whose thumbnails correlate by at least `alike`.
+def find_similar(paths: Sequence[str]) -> list[tuple[int, int]]:
+    """Pairs (i, j), i < j, of pictures whose thumbnails correlate by at least `ALIKE`.
 
     A picture that cannot be read is like no other; a warning counts them.
     """
@@ -53,7 +53,7 @@ def find_similar(paths: Sequence[str], *, alike: float = ALIKE) -> list[tuple[in
     pairs: list[tuple[int, int]] = []
     for first in range(0, len(prints), BLOCK):
         for second in range(first, len(prints), BLOCK):
-            near = prints[first : first + BLOCK] @ prints[second : second + BLOCK].T >= alike
+            near = prints[first : first + BLOCK] @ prints[second : second + BLOCK].T >= ALIKE
             pairs += [(first + i, second + j) for i, j in np.argwhere(near).tolist()]
     return sorted((i, j) for i, j in pairs if i < j)
 

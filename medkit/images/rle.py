@@ -123,17 +123,6 @@ def area(runs: Runs) -> int:
     return int((runs[1::2] - runs[::2]).sum())
 
 
-def intersection(a: Runs, b: Runs) -> int:
-    """Pixels inside both."""
-    return int(_shared(a, b).sum())
-
-
-def dice(a: Runs, b: Runs, *, smooth: float = 1e-4) -> float:
-    """Dice's coefficient; 1 where both are empty."""
-    whole = area(a) + area(b) + smooth
-    return (2 * intersection(a, b) + smooth) / whole if whole else 1.0
-
-
 def overlaps(
     texts: Sequence[str],
     others: Sequence[str],

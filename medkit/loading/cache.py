@@ -17,7 +17,6 @@ import shutil
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -103,8 +102,6 @@ def open_cache(
     if labels is not None:
         cache.labels = Cache(store / "labels.u8", len(cases), image_size, depth=labels.depth)
     if _is_there(cache.path):
-        with suppress(OSError):  # another user's, or on a read-only disk: it is read all the same
-            os.utime(store)  # last used
         cache.never = _never(store)
         return cache
     stores = [each for each in (cache, cache.labels) if each is not None]

@@ -132,10 +132,10 @@ def write_above(axes: Axes, x: float, y: float, text: str) -> None:
     axes.annotate(text, (x, y), xytext=(0, 3), textcoords="offset points", ha="center", fontsize=9)
 
 
-def legend_below(axes: Axes, *, columns: int = 2) -> None:
+def legend_below(axes: Axes) -> None:
     """The legend under the axes, where it covers no curve."""
     axes.legend(
-        fontsize=9, ncols=columns, loc="upper left", bbox_to_anchor=(0, 0),
+        fontsize=9, ncols=2, loc="upper left", bbox_to_anchor=(0, 0),
         bbox_transform=axes.transAxes + ScaledTranslation(-0.1, -0.42, axes.figure.dpi_scale_trans),
         borderaxespad=0,
     )  # fmt: skip

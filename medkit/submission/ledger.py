@@ -113,7 +113,7 @@ def ledger_path() -> Path:
 
 
 @contextmanager
-def opened(path: Path | None = None) -> Iterator[Ledger]:
+def opened() -> Iterator[Ledger]:
     """The ledger, held against other notebooks, so that what is read still holds when one writes.
 
     A last line that was cut short (a full disk, a killed kernel) is closed, with a note.
@@ -122,7 +122,7 @@ def opened(path: Path | None = None) -> Iterator[Ledger]:
         OSError: it cannot be written here.
         TimeoutError: another process holds it for too long.
     """
-    path = ledger_path() if path is None else path
+    path = ledger_path()
     if path.exists() and not path.is_file():  # a folder, a device that never ends
         raise OSError(errno.EINVAL, f"{path}: not written, it is not a file", str(path))
     try:

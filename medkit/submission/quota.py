@@ -73,7 +73,6 @@ class Quota:
 
 
 MAIC = Quota(10, zone="Asia/Seoul", idle_days=3)  # MAIC briefing 2022; the zone of its server
-KHD = Quota(1, window_s=3600)  # Korea Health Datathon 2020: one an hour
 
 
 @dataclass(frozen=True)
