@@ -23,6 +23,7 @@ from medkit.datasets.task import from_description
 from medkit.files import listing
 from medkit.leaderboard.contest import read_answers
 from medkit.leaderboard.founding import new_contest
+from medkit.leaderboard.refusing import Refused
 from medkit.leaderboard.scoring import Answers
 from medkit.loading.loader import encode_facts
 
@@ -206,6 +207,32 @@ def test_the_answers_score_best_here_and_on_a_leaderboard(tabled, tmp_path):
     board = Answers(rules, read_answers(truth), truth)
     scores = board.score(board.check(csv.read_bytes()))
     assert [next(iter(part.items())) for part in scores.values()] == [(contest.score, best)] * 2
+
+
+def test_the_board_takes_of_odd_bytes_what_the_check_takes(tabled, tmp_path):
+    task, cases = tabled.task, tabled.test
+    right = answer(task, cases)
+    csv = mk.write_submission(task, cases, right, tmp_path / "submission.csv")
+    truth = mk.write_answers(task, cases, tmp_path / "answers.csv")
+    rules = new_contest(tmp_path / "board", truth, task=task.name, public_share=1.0)
+    board, good = Answers(rules, read_answers(truth), truth), csv.read_bytes()
+    first, cut = good.split(b"\n", 1)[0], good[: len(good) // 2]
+    odd = [b"", b" \n" * good.count(b"\n"), b"\n\n", cut, good + first, good + b"\0", good * 9]
+    odd += [b"\xef\xbb\xbf" + good, good + b"\xff", good.decode().encode("utf-16")]
+    odd += [good.replace(b"\n", end) for end in (b"\r", b"\r\n", b"\n\n", b";")]
+    odd += [good + b"\n" * (2 * len(good)), good.rstrip(b"\n"), first + b"," * len(good) * 9]
+    for data in (good, *odd):
+        csv.write_bytes(data)
+        told = [said_by(mk.check_submission, csv), said_by(board.check, data)]
+        assert bool(told[0]) == bool(told[1]), (data[:80], told)
+
+
+def said_by(check, *args):
+    """What is wrong with a table; "" when it is taken."""
+    try:
+        return check(*args) and ""
+    except (ValueError, Refused) as error:
+        return str(error)
 
 
 def test_mirroring_twice_is_the_identity(contest):
