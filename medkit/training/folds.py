@@ -12,7 +12,6 @@ import torch
 
 from medkit import tables
 from medkit.datasets import get_task
-from medkit.splitting import assign_folds
 from medkit.inference.judging import concat_predictions, score_interval
 from medkit.progress import Status
 from medkit.runs.config import Config
@@ -20,6 +19,7 @@ from medkit.runs.folder import Run, open_folder
 from medkit.runs.holding import Stopped, refuse_if_held, state_of
 from medkit.runs.pictures import data_folder
 from medkit.runs.state import load_state
+from medkit.splitting import assign_folds
 from medkit.training import slots
 from medkit.training.following import News, check_finished, ended_with_us, follow
 from medkit.training.launching import Launch, spawn

@@ -14,10 +14,10 @@ from medkit.loading.labels import codes_of
 from medkit.loading.loader import Batch, CaseDataset, KeyedSampler, make_loader
 from medkit.models.factory import check_model
 from medkit.runs.config import Config
+from medkit.splitting import split
 from medkit.training.distilling import Student, new_student, students
 from medkit.training.losses import Objective
 from medkit.training.ranks import Ranks
-from medkit.splitting import split
 from medkit.training.validating import Validation
 
 
