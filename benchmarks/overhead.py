@@ -31,9 +31,9 @@ from medkit.models.factory import new_model
 from medkit.runs.folder import open_folder
 from medkit.runs.pictures import data_folder
 from medkit.training import loop
-from medkit.training.fitting import train_here
 from medkit.training.launching import Launch
 from medkit.training.plan import make_plan
+from medkit.training.process import train_here
 
 
 class Bare:

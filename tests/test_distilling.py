@@ -12,9 +12,9 @@ import medkit as mk
 from medkit.inference.answers import answers_of
 from medkit.models.factory import new_model
 from medkit.runs.folder import open_folder
-from medkit.runs.state import load_state, save_state, weights_hash
+from medkit.runs.tensor_files import load_state, save_state, weights_hash
 from medkit.training import distilling, preparing, probing, validating
-from medkit.training.distilling import mutual, new_student, students
+from medkit.training.distilling import models_of, mutual, new_student
 from medkit.training.losses import Objective
 from medkit.training.state import State
 
@@ -184,7 +184,7 @@ def test_a_teacher_that_saw_the_held_out_cases_is_a_warning(cases, teacher, tmp_
 
 
 def test_the_first_peer_is_the_model_of_a_run_without():
-    peers = students(new_student(TASK, replace(CONFIG, peers=3)))
+    peers = models_of(new_student(TASK, replace(CONFIG, peers=3)))
     hashes = [weights_hash(peer.state_dict()) for peer in peers]
     assert len(set(hashes)) == 3
     assert hashes[0] == weights_hash(new_student(TASK, CONFIG).state_dict())

@@ -11,7 +11,7 @@ from small_runs import QUIET, TINY
 import medkit as mk
 from medkit.runs.folder import open_folder
 from medkit.runs.pictures import data_folder
-from medkit.runs.state import load_state
+from medkit.runs.tensor_files import load_state
 
 TASK = mk.Task(
     "three",

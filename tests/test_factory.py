@@ -7,7 +7,7 @@ import safetensors.torch
 import torch
 
 import medkit as mk
-from medkit.runs.state import weights_hash
+from medkit.runs.tensor_files import weights_hash
 
 TASK = mk.get_task("caries")
 IMAGES = torch.randint(0, 255, (2, 3, 32, 32), dtype=torch.uint8)

@@ -18,8 +18,8 @@ import pytest
 import torch
 
 from medkit import files
-from medkit.runs import state
-from medkit.runs.state import load_newest, previous, save_generation
+from medkit.runs import tensor_files
+from medkit.runs.tensor_files import load_newest, previous, save_generation
 
 SEEN = ("fdopen", "fsync", "replace", "open", "close", "unlink")
 ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EIO)
@@ -191,7 +191,7 @@ def test_a_kill_between_any_two_calls_loses_nothing(tmp_path):
         from pathlib import Path
         import pytest
         from test_faults import Watched, tensors
-        from medkit.runs.state import save_generation
+        from medkit.runs.tensor_files import save_generation
         for call in range(40):
             pid = os.fork()
             path = Path(sys.argv[1]) / str(call) / "last.safetensors"
@@ -333,14 +333,14 @@ def test_a_damaged_state_in_a_folder_that_is_read_only_gives_a_clear_error(saved
 
 
 def test_a_state_that_cannot_be_read_is_passed_over(saved, monkeypatch):
-    real = state.safe_open
+    real = tensor_files.safe_open
 
     def fail(path, **options):
         if path == str(saved):
             raise OSError(errno.EIO, os.strerror(errno.EIO))
         return real(path, **options)
 
-    monkeypatch.setattr(state, "safe_open", fail)
+    monkeypatch.setattr(tensor_files, "safe_open", fail)
     found, facts, notes = load_newest(saved)
     assert facts["epoch"] == 0 and "Input/output error" in notes[0]
 

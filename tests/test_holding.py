@@ -5,13 +5,23 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
+from pathlib import Path
 
 import pytest
 
 import medkit as mk
 from medkit.runs import holding
-from medkit.runs.holding import Stopped, hold, identity, read_status, refuse_if_held, state_of
+from medkit.runs.holding import (
+    Hold,
+    Stopped,
+    hold,
+    identity,
+    read_status,
+    refuse_if_held,
+    state_of,
+)
 
 HOLDER = """
 import sys, time
@@ -298,3 +308,36 @@ except RuntimeError:
     for process in processes:
         process.communicate()
         assert process.returncode == 0
+
+
+def test_a_wish_that_a_signal_leaves_is_not_forgotten(tmp_path, monkeypatch):
+    """The handler sets it while the heartbeat looks for the file."""
+    with hold(tmp_path) as held:
+        whole = Path.exists
+
+        def exists(path):
+            held.stop_wanted = held.stop_wanted or path.name == "stop"  # as the handler does
+            return whole(path)
+
+        monkeypatch.setattr(Path, "exists", exists)
+        held._beat()
+        assert held.stop_wanted
+        monkeypatch.undo()
+
+
+@pytest.mark.parametrize("moment", ["taken", "released"])
+def test_an_interrupt_of_taking_or_releasing_leaves_the_folder_free(tmp_path, monkeypatch, moment):
+    def interrupt(self):
+        raise KeyboardInterrupt
+
+    held = Hold(tmp_path)
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        if moment == "released":
+            held.take()
+        patched.setattr(threading.Thread, "start", interrupt)
+        patched.setattr(threading.Thread, "join", interrupt)
+        held.take() if moment == "taken" else held.release("finished")
+    held._over.set()
+    assert state_of(tmp_path) == "stale"
+    with hold(tmp_path):
+        pass

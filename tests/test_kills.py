@@ -22,7 +22,7 @@ import pytest
 import medkit as mk
 from medkit.runs.folder import open_folder
 from medkit.runs.pictures import data_folder
-from medkit.runs.state import load_state, weights_hash
+from medkit.runs.tensor_files import load_state, weights_hash
 
 CONFIG = mk.Config(
     "caries",

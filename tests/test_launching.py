@@ -7,13 +7,14 @@ import sys
 import textwrap
 import time
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 
 import medkit as mk
 from medkit.runs.holding import Stopped, read_status
-from medkit.runs.state import load_state, weights_hash
-from medkit.training import following, slots
+from medkit.runs.tensor_files import load_state, weights_hash
+from medkit.training import following, launching, slots
 from medkit.training.launching import Launch, command, read_command
 
 SHORT = mk.Config(
@@ -151,3 +152,33 @@ def test_the_command_of_torchrun(cases, drawn, tmp_path):
     assert two[5].startswith("--rdzv_endpoint=127.0.0.1:") and two[6:8] == alone[1:3]
     given = command(run, Launch(), torchrun=("--nnodes=2", "--rdzv_endpoint=a:1"))
     assert given[4:6] == ["--nnodes=2", "--rdzv_endpoint=a:1"]
+
+
+def test_a_process_that_dies_before_it_has_the_folder_is_a_failure(cases, tmp_path, monkeypatch):
+    """Though the status, from an earlier call, says that the run was stopped."""
+    run, whole = mk.start(LONG, cases, tmp_path / "run", **QUICK), launching.command
+    assert mk.stop(run) == "stopped"
+
+    def command(*parts, **options):
+        return [*whole(*parts, **options), "--no-such-option"]
+
+    monkeypatch.setattr(launching, "command", command)
+    with pytest.raises(RuntimeError, match=r"(?s)the run failed. Its process died.*no-such-option"):
+        mk.start(LONG, cases, tmp_path / "run", **QUICK)
+    monkeypatch.undo()
+    assert mk.stop(mk.start(LONG, cases, tmp_path / "run", **QUICK)) == "stopped"
+
+
+def test_an_interrupt_asks_all_runs_before_it_waits_for_one(monkeypatch):
+    asked, runs = [], [SimpleNamespace(path="a"), SimpleNamespace(path="b")]
+
+    def stop(run):
+        assert asked == ["a", "b"]
+        raise TimeoutError(f"{run.path} has not stopped")
+
+    monkeypatch.setattr(following, "_ask", lambda run: asked.append(run.path))
+    monkeypatch.setattr(following, "stop", stop)
+    with pytest.warns(UserWarning, match="[ab] has not stopped") as told:
+        with pytest.raises(KeyboardInterrupt), following.ended_with_us(runs):
+            raise KeyboardInterrupt
+    assert len(told) == 2

@@ -21,10 +21,11 @@ import torch
 
 import medkit as mk
 from medkit.runs.holding import Stopped
-from medkit.runs.state import load_state, weights_hash
-from medkit.training import fitting, pacing, preparing, state, validating
+from medkit.runs.tensor_files import load_state, weights_hash
+from medkit.training import pacing, preparing, process, state, validating
 from medkit.training.plan import make_plan
 from medkit.training.state import State
+from medkit.training.stepping import Stepper
 
 CONFIG = mk.Config(
     "caries",
@@ -254,6 +255,43 @@ def test_a_loss_that_is_no_number_stops_the_run(cases, tmp_path):
     assert mk.Run(tmp_path / "run").state == "failed"
 
 
+def test_weights_that_are_no_numbers_are_never_saved(cases, tmp_path, monkeypatch):
+    """A gradient can be none though the loss is a number: the next loss shows it, after a save."""
+    descend, set_rate, is_spoilt = Stepper.descend, State.set_rate, []
+
+    def spoil(self):
+        is_spoilt[:] = [True] * ((self.epoch, self.step) == (1, 2))
+        set_rate(self)
+
+    def spoilt(self, optimizer):
+        if is_spoilt:
+            self.parameters[0].grad[0] = float("nan")
+        descend(self, optimizer)
+
+    monkeypatch.setattr(State, "set_rate", spoil)
+    monkeypatch.setattr(Stepper, "descend", spoilt)
+    monkeypatch.setattr(pacing, "SAVES_APART", 0)
+    words = r"weights are no longer numbers after step 3 of epoch 2, .*The last good state is kept"
+    with pytest.raises(RuntimeError, match=words):
+        mk.fit(replace(CONFIG, clip_norm=0.0), cases, tmp_path / "run", save_every_s=0, **QUIET)
+    tensors, facts = load_state(mk.Run(tmp_path / "run").last)
+    assert (facts["epoch"], facts["step"]) == (1, 2)
+    assert all(t.isfinite().all() for t in tensors.values() if t.is_floating_point())
+
+
+def test_an_interrupt_of_the_last_validation_stops_what_comes_after(cases, tmp_path, monkeypatch):
+    whole = State.end_epoch
+
+    def end_epoch(self, scores):
+        os.kill(os.getpid(), signal.SIGINT)
+        return whole(self, scores)
+
+    monkeypatch.setattr(State, "end_epoch", end_epoch)
+    with pytest.raises(KeyboardInterrupt, match="run had come to its end"):
+        mk.fit(replace(CONFIG, epochs=1), cases, tmp_path / "run", **QUIET)
+    assert mk.Run(tmp_path / "run").state == "finished"
+
+
 def test_patience_stops_early(cases, tmp_path):
     config = replace(CONFIG, epochs=9, patience=1, peak_lr=1e-9, ema_decay=0.0, best_by="f1_micro")
     run = mk.fit(config, cases, tmp_path / "run", **QUIET)
@@ -404,9 +442,9 @@ def test_the_death_of_a_loading_process_is_explained(straight, cases, tmp_path, 
 )
 def test_each_death_of_a_loading_process_has_its_reason(text, memory):
     with pytest.raises(RuntimeError, match=f"for want of {memory} .*Call fit again with num_w"):
-        with fitting._explained(3):
+        with process._explained(3):
             raise RuntimeError(text)
-    with pytest.raises(RuntimeError, match="^shapes cannot be multiplied$"), fitting._explained(3):
+    with pytest.raises(RuntimeError, match="^shapes cannot be multiplied$"), process._explained(3):
         raise RuntimeError("shapes cannot be multiplied")
 
 

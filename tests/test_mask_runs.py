@@ -16,7 +16,7 @@ import medkit as mk
 from medkit.images import crops, masks, rle
 from medkit.inference import predicting
 from medkit.metrics import SMOOTH
-from medkit.runs.state import load_state, weights_hash
+from medkit.runs.tensor_files import load_state, weights_hash
 from medkit.training import pacing
 from medkit.training.state import State
 

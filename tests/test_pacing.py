@@ -9,7 +9,7 @@ from small_runs import QUIET, TWO_EPOCHS
 
 import medkit as mk
 from medkit.runs.holding import Stopped
-from medkit.runs.state import load_state, weights_hash
+from medkit.runs.tensor_files import load_state, weights_hash
 from medkit.training import pacing, slots
 from medkit.training.launching import Launch
 from medkit.training.pacing import MARGIN_S, SLOW_DISK, Pace

@@ -11,7 +11,7 @@ import torch
 from small_runs import QUIET, TWO_EPOCHS
 
 import medkit as mk
-from medkit.runs.state import weights_hash
+from medkit.runs.tensor_files import weights_hash
 from medkit.training import preparing
 from medkit.training.plan import make_plan
 from medkit.training.state import State

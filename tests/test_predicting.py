@@ -11,7 +11,7 @@ import medkit as mk
 from medkit.inference import predicting
 from medkit.inference.answers import to_table
 from medkit.models.factory import new_model
-from medkit.runs.state import weights_hash
+from medkit.runs.tensor_files import weights_hash
 from medkit.tables import visible
 
 TASK = mk.get_task("caries")

@@ -21,7 +21,7 @@ from medkit.loading.labels import UNLABELLED
 from medkit.loading.loader import Batch, KeyedSampler
 from medkit.runs.folder import open_folder
 from medkit.runs.holding import read_status
-from medkit.runs.state import load_state, weights_hash
+from medkit.runs.tensor_files import load_state, weights_hash
 from medkit.training import following, launching
 from medkit.training.distilling import new_student
 from medkit.training.launching import Launch

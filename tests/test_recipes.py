@@ -9,7 +9,7 @@ import pytest
 import torch
 
 import medkit as mk
-from medkit.runs.state import load_state, weights_hash
+from medkit.runs.tensor_files import load_state, weights_hash
 from medkit.training import pacing
 from medkit.training.state import State
 

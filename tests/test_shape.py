@@ -16,7 +16,7 @@ import torch
 import medkit as mk
 from medkit.machine import describe_shape
 from medkit.models.factory import new_model
-from medkit.runs.state import load_state, weights_hash
+from medkit.runs.tensor_files import load_state, weights_hash
 from medkit.training import pacing, state
 from medkit.training.state import State
 
@@ -117,7 +117,7 @@ def test_initial_weights_are_equal_over_versions_and_threads(capability):
         import torch, medkit as mk
         from medkit.models.factory import new_model
         from medkit.machine import describe_shape
-        from medkit.runs.state import weights_hash
+        from medkit.runs.tensor_files import weights_hash
         config = mk.Config("caries", image_size=64, seed=7)
         for threads in (1, 2):
             torch.set_num_threads(threads)

@@ -10,7 +10,7 @@ from medkit.devices import is_out_of_memory
 from medkit.loading import augment
 from medkit.loading.labels import UNLABELLED
 from medkit.loading.loader import Batch
-from medkit.runs.state import load_state
+from medkit.runs.tensor_files import load_state
 from medkit.training import stepping
 from medkit.training.distilling import new_student
 from medkit.training.losses import Objective

@@ -18,9 +18,9 @@ import medkit as mk
 from medkit.runs import holding
 from medkit.runs.holding import Stopped, state_of
 from medkit.training import following, spaces, tuning
-from medkit.training.fitting import train_here
 from medkit.training.pacing import Pace
 from medkit.training.plan import make_plan
+from medkit.training.process import train_here
 from medkit.training.telling import Telling
 
 SPACE = {"peak_lr": (1e-4, 1e-2, "log"), "augment": ["none", "light"], "batch_size": (4, 8)}

@@ -17,7 +17,7 @@ from medkit.datasets.task import Head, Task, check_task
 from medkit.inference.mask_votes import IN_MEMORY, hard_masks, soft_masks
 from medkit.naming import did_you_mean
 from medkit.runs.folder import Run
-from medkit.runs.state import load_state, save_state
+from medkit.runs.tensor_files import load_state, save_state
 
 SAME = (  # settings that weights must share to have a mean
     *("task", "model", "image_size", "facts", "region_margin", "region_mask"),

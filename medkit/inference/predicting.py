@@ -19,7 +19,7 @@ from medkit.loading.loader import CaseDataset, make_dataset, make_loader
 from medkit.models.factory import new_model
 from medkit.models.picture_model import PictureModel
 from medkit.runs.folder import Run
-from medkit.runs.state import load_state
+from medkit.runs.tensor_files import load_state
 
 
 def predict(

@@ -19,7 +19,7 @@ from medkit.models.mask_model import MaskModel
 from medkit.models.picture_model import MEAN, STD, PictureModel
 from medkit.naming import did_you_mean
 from medkit.runs.config import Config
-from medkit.runs.state import load_state
+from medkit.runs.tensor_files import load_state
 
 
 class CosineLinear(nn.Linear):

@@ -60,14 +60,14 @@ class Run:
     def last(self) -> Path:
         return self.path / "last.safetensors"
 
-    def answers_of(self, epoch: int) -> Path:
+    def answers_folder(self, epoch: int) -> Path:
         """Where an epoch's predictions of the held-out cases lie, if no table holds them."""
         return self.path / "valid" / f"epoch{epoch:03d}"
 
     def forget_answers(self, *, but_of: int) -> None:
-        """Remove what all epochs but one have left in `answers_of`."""
+        """Remove what all epochs but one have left in `answers_folder`."""
         for folder in self.path.glob("valid/epoch*"):
-            if folder != self.answers_of(but_of):
+            if folder != self.answers_folder(but_of):
                 shutil.rmtree(folder, ignore_errors=True)
 
     @property

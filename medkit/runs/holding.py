@@ -66,14 +66,20 @@ class Hold:
                 raise _held(self.folder, status)
             (self.folder / STOP).unlink(missing_ok=True)
             _live.add(self.me["token"])
-            self._write("running")
-        self._thread.start()
+            try:
+                self._write("running")
+                self._thread.start()
+            except BaseException:  # an interrupt: else this kernel would hold it for good
+                _live.discard(self.me["token"])
+                raise
 
     def release(self, state: str, reason: str = "") -> None:
         """Say how it ended: "finished", "stopped" or "failed"."""
-        self._over.set()
-        self._thread.join()
-        _live.discard(self.me["token"])
+        try:
+            self._over.set()
+            self._thread.join()
+        finally:
+            _live.discard(self.me["token"])
         (self.folder / STOP).unlink(missing_ok=True)
         if not self.is_lost:
             self._write(state, reason)
@@ -103,7 +109,8 @@ class Hold:
             self.is_lost = self.is_lost or self._is_taken()
             if self.is_lost:
                 return
-            self.stop_wanted = self.stop_wanted or (self.folder / STOP).exists()
+            if (self.folder / STOP).exists():  # a signal may have set it meanwhile
+                self.stop_wanted = True
             self._write("running")
         except OSError as error:  # a full disk ends the run where it matters: at its next save
             self.facts["warning"] = str(error)

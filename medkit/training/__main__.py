@@ -10,9 +10,9 @@ from torch.distributed.elastic.multiprocessing.errors import ErrorHandler, recor
 
 from medkit.runs.folder import Run
 from medkit.runs.holding import Stopped
-from medkit.training.fitting import train_here
 from medkit.training.launching import read_command
 from medkit.training.plan import make_plan
+from medkit.training.process import train_here
 
 
 class WholeErrors(ErrorHandler):

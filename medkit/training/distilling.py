@@ -21,7 +21,7 @@ from medkit.models.factory import new_model
 from medkit.models.picture_model import PictureModel
 from medkit.runs.config import Config
 from medkit.runs.folder import Run
-from medkit.runs.state import load_state, save_state, weights_hash
+from medkit.runs.tensor_files import load_state, save_state, weights_hash
 from medkit.training.losses import Objective
 
 
@@ -55,7 +55,7 @@ def new_student(task: Task, config: Config) -> Student:
     return Peers([new_model(task, replace(config, seed=seed)) for seed in seeds])
 
 
-def students(model: Student) -> list[PictureModel]:
+def models_of(model: Student) -> list[PictureModel]:
     """The models that a run trains: mostly one."""
     return list(model.peers) if isinstance(model, Peers) else [model]
 

@@ -2,34 +2,25 @@
 
 from __future__ import annotations
 
-import signal
-import threading
-import traceback
-from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Iterator, Sequence
+from typing import Sequence
 
 import pandas as pd
-import torch
 
 from medkit.datasets import get_task
-from medkit.devices import find_device, free_memory, torch_settings
 from medkit.progress import Status
 from medkit.runs.config import Config
 from medkit.runs.folder import Run, open_folder
-from medkit.runs.holding import Hold, Stopped, hold, refuse_if_held, state_of
+from medkit.runs.holding import refuse_if_held, state_of
 from medkit.runs.pictures import placed
 from medkit.training import slots
 from medkit.training.describing import title
-from medkit.training.following import bring_to_end, log_lines, wait_for_first_step
+from medkit.training.following import bring_to_end, ended_with_us, log_lines, wait_for_first_step
 from medkit.training.launching import Launch, spawn
-from medkit.training.loop import train
 from medkit.training.plan import Plan, make_plan
-from medkit.training.preparing import prepare
-from medkit.training.ranks import Ranks
-from medkit.training.telling import Telling
+from medkit.training.process import train_here
 
 
 def fit(
@@ -94,8 +85,9 @@ def fit(
         Status(enabled=bool(progress)).line(f"{title(run, progress)}: {_last_line(run)}")
         return run
     if devices > 1:
-        spawn(run, launch)
-        bring_to_end(run, progress=progress)
+        with ended_with_us([run]):
+            spawn(run, launch)
+            bring_to_end(run, progress=progress)
     else:
         train_here(run, plan, launch)
     return run
@@ -171,95 +163,6 @@ def _open(
         refuse_if_held(folder)
     run = open_folder(folder, task, config, cases, data=data, fold=fold)
     return run, plan, replace(launch, data=data)
-
-
-def train_here(run: Run, plan: Plan, launch: Launch) -> None:
-    """Train in this process: alone, or as one rank of those that torchrun started."""
-    ranks, device = Ranks(), launch.device
-    if ranks.size > 1 and torch.cuda.is_available() and device != "cpu":
-        device = f"cuda:{ranks.local_rank % torch.cuda.device_count()}"
-    place = find_device(device)
-    ranks.join(place)
-    try:
-        with _held(run, ranks) as held, torch_settings(place, is_exact=plan.config.deterministic):
-            telling = Telling(run, held, launch, ranks)
-            ready = prepare(plan, run, launch, ranks, place, telling)
-            with _explained(launch.num_workers), _signals(held):
-                train(ready, run, held, launch, telling)
-    except BaseException as error:
-        if isinstance(error, (Stopped, KeyboardInterrupt)):
-            ranks.leave()  # not after a failure: NCCL would wait for the others, who wait for us
-        _let_go(error)
-        raise
-    finally:
-        ready = None
-        free_memory()
-    ranks.leave()
-
-
-def _let_go(error: BaseException | None) -> None:
-    """Drop what the frames of a traceback hold: a notebook keeps it, and with it the device."""
-    while error is not None:
-        traceback.clear_frames(error.__traceback__)
-        error = error.__cause__ or error.__context__
-
-
-@contextmanager
-def _explained(num_workers: int) -> Iterator[None]:
-    """The death of a loading process is raised as what it means."""
-    try:
-        yield
-    except RuntimeError as error:
-        text = str(error)
-        if "DataLoader worker" not in text and "shared memory" not in text:
-            raise
-        is_shared = "shared memory" in text or "Bus" in text
-        memory = "shared memory (/dev/shm)" if is_shared else "memory"
-        raise RuntimeError(
-            f"fit: one of {num_workers} loading processes died, most likely for want of {memory} "
-            f"({text.splitlines()[0]}). Call fit again with num_workers=0: it goes on from the "
-            "last saved state, to the same result."
-        ) from error
-
-
-@contextmanager
-def _held(run: Run, ranks: Ranks) -> Iterator[Hold]:
-    """The run folder, held by rank 0."""
-    if not ranks.is_first:
-        yield Hold(run.path)
-        return
-    with hold(run.path) as held:
-        yield held
-
-
-@contextmanager
-def _signals(held: Hold) -> Iterator[None]:
-    """An interrupt, or the end of the server, lets the step end and the state be saved first.
-
-    Raises:
-        KeyboardInterrupt: after an interrupt.
-    """
-    if threading.current_thread() is not threading.main_thread():
-        yield  # signals reach the main thread only
-        return
-    seen = []
-
-    def note(number: int, frame: Any) -> None:
-        if number == signal.SIGINT and seen:
-            raise KeyboardInterrupt
-        seen.append(number)
-        held.stop_wanted = True
-
-    before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield
-    except Stopped as stopped:
-        if signal.SIGINT in seen:
-            raise KeyboardInterrupt(str(stopped)) from None
-        raise
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def _last_line(run: Run) -> str:

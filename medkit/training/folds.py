@@ -18,7 +18,7 @@ from medkit.runs.config import Config
 from medkit.runs.folder import Run, open_folder
 from medkit.runs.holding import Stopped, refuse_if_held, state_of
 from medkit.runs.pictures import data_folder
-from medkit.runs.state import load_state
+from medkit.runs.tensor_files import load_state
 from medkit.splitting import assign_folds
 from medkit.training import slots
 from medkit.training.following import News, check_finished, ended_with_us, follow
@@ -151,8 +151,8 @@ def _run_all(runs: list[Run], launch: Launch, at_once: int | None, progress: boo
 
     if waiting:
         slots.check_open(launch.until)
-    fill()
     with ended_with_us(going):
+        fill()
         follow(going, show)
     for run in runs:
         check_finished(run)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import warnings
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Callable, Iterator, NamedTuple
@@ -72,15 +73,14 @@ def shown_on(status: Status) -> Callable[[Run, News], None]:
 
 
 def bring_to_end(run: Run, *, progress: bool | str = True) -> None:
-    """Show the log of a run until it ends; an interrupt stops the run, too.
+    """Show the log of a run until it ends.
 
     Raises:
         Stopped, RuntimeError: see `check_finished`.
     """
     status = Status(enabled=bool(progress))
     status.line(title(run, progress))
-    with ended_with_us([run]):
-        follow([run], shown_on(status))
+    follow([run], shown_on(status))
     check_finished(run)
 
 
@@ -100,8 +100,7 @@ def stop(run: Run | Path | str, *, wait_s: float = 120.0) -> str:
     run, until = run if isinstance(run, Run) else Run(run), time.monotonic() + wait_s
 
     def ask(run: Run, news: News) -> None:
-        if state_of(run.path) == "running":
-            ask_to_stop(run.path)
+        _ask(run)
         if news.goes_on and time.monotonic() > until:
             holder = read_status(run.path).get("holder", {"pid": "of it", "host": "its machine"})
             raise TimeoutError(
@@ -120,7 +119,12 @@ def ended_with_us(runs: list[Run]) -> Iterator[None]:
         yield
     except KeyboardInterrupt:
         for run in runs:
-            stop(run)
+            _ask(run)
+        for run in runs:
+            try:
+                stop(run)
+            except TimeoutError as error:  # the others are stopped all the same
+                warnings.warn(str(error), stacklevel=3)
         raise
 
 
@@ -142,16 +146,17 @@ def raise_if_failed(run: Run) -> None:
     Raises:
         RuntimeError: for a run that failed or died, with the end of its log and output.
     """
-    state = state_of(run.path)
-    if state not in ("failed", "stale", "new") or is_going(run):
+    state, process = state_of(run.path), child(run)
+    was_early = state == "stopped" and process is not None and process.poll()  # the status is older
+    if is_going(run) or not (was_early or state in ("failed", "stale", "new")):
         return
-    reason = read_status(run.path).get("reason") or DIED
+    reason = "" if was_early else read_status(run.path).get("reason")
     tails = [
         f"--- {name}\n" + "\n".join(_lines(run.path / name)[-count:])
         for name, count in TAILS.items()
         if _lines(run.path / name)
     ]
-    message = "\n".join([f"{run.path}: the run failed. {reason}", *tails])
+    message = "\n".join([f"{run.path}: the run failed. {reason or DIED}", *tails])
     error = RuntimeError(message)
     error._render_traceback_ = lambda: [message]  # in a notebook, without the lines of this file
     raise error
@@ -165,6 +170,12 @@ def is_going(run: Run) -> bool:
     output = run.path / "output.txt"  # made by the notebook that starts a run
     is_young = output.is_file() and time.time() - output.stat().st_mtime < FIRST_STEP_S
     return process is None and state == "new" and is_young
+
+
+def _ask(run: Run) -> None:
+    """Leave the wish to stop for a process that has the folder."""
+    if state_of(run.path) == "running":
+        ask_to_stop(run.path)
 
 
 def log_lines(run: Run) -> list[str]:

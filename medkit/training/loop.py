@@ -5,13 +5,12 @@ A run is a function of its plan: stopped at any step, it goes on to the same bit
 
 from __future__ import annotations
 
-from medkit import tables
 from medkit.loading.loader import make_loader, on_device
 from medkit.runs.folder import Run
 from medkit.runs.holding import Hold
-from medkit.runs.state import save_state
-from medkit.training.distilling import students
+from medkit.training.distilling import models_of
 from medkit.training.launching import Launch
+from medkit.training.optimizing import state_bytes
 from medkit.training.pacing import Pace
 from medkit.training.preparing import Ready
 from medkit.training.telling import Telling
@@ -34,7 +33,9 @@ def train(ready: Ready, run: Run, held: Hold, launch: Launch, telling: Telling) 
         num_workers=launch.num_workers,
         pin_memory=state.device.type == "cuda",
     )
-    pace = Pace(launch, state_bytes=state.n_bytes, valid_steps=plan.valid_steps)
+    pace = Pace(
+        launch, state_bytes=state_bytes(state.model, plan.config), valid_steps=plan.valid_steps
+    )
 
     def save() -> None:
         """The first process saves for all."""
@@ -50,33 +51,36 @@ def train(ready: Ready, run: Run, held: Hold, launch: Launch, telling: Telling) 
         for batch in on_device(loader, state.device):
             state.set_rate()
             stop = held.stop_wanted or pace.is_slot_over(is_last=state.step + 1 == plan.steps)
+            # the loss of plan.objective; and here each process learns whether another must stop
             loss, stop = stepper.gradients(batch, state.epoch, state.step, stop=stop)
             stepper.descend(state.optimizer)
-            state.take(loss)
+            state.average()
+            state.count(loss)
             pace.step()
             if stop or (pace.is_save_due and state.step < plan.steps):
                 save()
             if stop:
-                raise telling.stop(state, None if held.stop_wanted else pace.until)
-            telling.step(state, pace)
-        state.settle()
+                raise telling.stopped(state, None if held.stop_wanted else pace.until)
+            if telling.is_due:
+                state.add_losses()
+                telling.step(state, pace)
+        state.check()
 
         # how good it is on what is held out
         model = state.averaged
-        ranks.copy_first([b for b in model.buffers() if b.is_floating_point()])
+        ranks.copy_statistics(model)
         with pace.validating():
             scores, predictions, student = plan.validation.judge(
-                students(model), valid_set, ranks, run.answers_of(state.epoch + 1)
+                models_of(model), valid_set, ranks, run.answers_folder(state.epoch + 1)
             )
         is_best = state.end_epoch(scores)
 
         # what is kept of it
         if is_best and ranks.is_first:
             held.check()
-            save_state(run.best, student.state_dict(), {"epoch": state.epoch})
-            if predictions is not None:
-                tables.write_predictions(predictions, run.path / "predictions.csv")
+            state.keep_best(run, student, predictions)
         save()
+        ranks.wait_for_all()  # each has scored what the first one now removes
         if ranks.is_first:
             run.forget_answers(but_of=state.best["epoch"])
             state.write_history(run)

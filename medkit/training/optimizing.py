@@ -39,6 +39,12 @@ def moments(config: Config) -> int:
     return int(config.momentum > 0) if config.optimizer == "sgd" else 2
 
 
+def state_bytes(model: torch.nn.Module, config: Config) -> int:
+    """Of a saved state, about: weights, their average, and what the optimizer keeps of each."""
+    weights = sum(v.numel() * v.element_size() for v in model.state_dict().values())
+    return weights * (1 + moments(config) + bool(config.ema_decay))
+
+
 def optimizer_tensors(
     optimizer: torch.optim.Optimizer, model: torch.nn.Module
 ) -> dict[str, torch.Tensor]:

@@ -35,11 +35,8 @@ class Pace:
         self._valid_s, self._valid_steps = 0.0, valid_steps
         self._save_s, self._next_save_s = 0.0, state_bytes / SLOW_DISK
         self._recent: deque[float] = deque(maxlen=RECENT)
-        self.begin()
-
-    def begin(self) -> None:
-        """From here on time counts."""
-        self.began = self.saved_at = self._stepped_at = time.monotonic()
+        self.began = self.saved_at = time.monotonic()
+        self._stepped_at: float | None = self.began  # None where something else came between
 
     @property
     def step_s(self) -> float:
@@ -58,14 +55,15 @@ class Pace:
     def step(self) -> None:
         """A step is done."""
         now = time.monotonic()
-        self._recent.append(now - self._stepped_at)
+        if self._stepped_at is not None:
+            self._recent.append(now - self._stepped_at)
         self._stepped_at, self.steps = now, self.steps + 1
 
     @contextmanager
     def saving(self) -> Iterator[None]:
         began = time.monotonic()
         yield
-        self.saved_at = self._stepped_at = time.monotonic()
+        self.saved_at, self._stepped_at = time.monotonic(), None
         self._save_s = self._next_save_s = self.saved_at - began
         self.saving_s += self._save_s
 
@@ -73,8 +71,7 @@ class Pace:
     def validating(self) -> Iterator[None]:
         began = time.monotonic()
         yield
-        self._stepped_at = time.monotonic()
-        self._valid_s = self._stepped_at - began
+        self._valid_s, self._stepped_at = time.monotonic() - began, None
 
     def is_slot_over(self, *, is_last: bool) -> bool:
         """Whether the step that comes, and a save, are all that the slot still has room for.
@@ -82,8 +79,8 @@ class Pace:
         Args:
             is_last: of its epoch: validation follows.
         """
-        step_s = max(self._recent, default=0.0)
-        needed = 2 * step_s + self._next_save_s + MARGIN_S
+        longest_s = max(self._recent, default=0.0)
+        needed = 2 * longest_s + self._next_save_s + MARGIN_S
         if is_last:
-            needed += self._valid_s or self._valid_steps * step_s
+            needed += self._valid_s or self._valid_steps * longest_s
         return slots.left_s(self.until) < needed

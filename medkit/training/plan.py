@@ -15,7 +15,7 @@ from medkit.loading.loader import Batch, CaseDataset, KeyedSampler, make_loader
 from medkit.models.factory import check_model
 from medkit.runs.config import Config
 from medkit.splitting import split
-from medkit.training.distilling import Student, new_student, students
+from medkit.training.distilling import Student, models_of, new_student
 from medkit.training.losses import Objective
 from medkit.training.ranks import Ranks
 from medkit.training.validating import Validation
@@ -74,7 +74,7 @@ class Plan:
     def new_model(self) -> Student:
         """What is trained, as it begins: on the CPU, the same bits each time."""
         model = new_student(self.task, self.config)
-        for student in students(model):
+        for student in models_of(model):
             student.set_units(self.labels)
         return model
 

@@ -17,15 +17,15 @@ from medkit.progress import clock
 from medkit.runs.config import Config
 from medkit.runs.folder import Run
 from medkit.runs.pictures import check_pictures
-from medkit.runs.state import weights_hash
+from medkit.runs.tensor_files import weights_hash
 from medkit.training import distilling, neighbours, slots
-from medkit.training.distilling import Student, students
+from medkit.training.distilling import Student, models_of
 from medkit.training.launching import Launch
 from medkit.training.plan import Plan
 from medkit.training.ranks import Ranks
 from medkit.training.state import State
 from medkit.training.stepping import Stepper
-from medkit.training.telling import Telling, left_s
+from medkit.training.telling import Telling
 
 
 class Ready(NamedTuple):
@@ -49,7 +49,7 @@ def prepare(
     valid_set = _open_pictures(plan, run, launch, ranks)
     train_set = valid_set.augmented(plan.config.augment)
     if slots.left_s(launch.until) <= 0:
-        raise telling.too_late(launch.until)
+        raise telling.came_too_late(launch.until)
     stepper = _make_stepper(plan, run, launch, ranks, device, telling.log)
     state = State(plan, stepper)
     telling.begin(state, state.restore(run))
@@ -97,7 +97,7 @@ def _make_stepper(
         images = config.micro_batch or -(-config.batch_size // ranks.size)
         free_memory()  # of an earlier run in this kernel
         neighbours.wait_for_room(
-            sum(neighbours.training_bytes(m, config, images) for m in students(model))
+            sum(neighbours.training_bytes(m, config, images) for m in models_of(model))
             + neighbours.CUDA_BYTES,
             lambda: torch.cuda.mem_get_info(device),
             limit_s=launch.wait_s,
@@ -165,12 +165,12 @@ def _rehearse(
     state.optimizer.zero_grad(set_to_none=True)
     rows = plan.valid_rows[ranks.share(len(plan.valid_rows))][: 2 * len(batch.rows)]
     if len(rows):
-        plan.validation.predict(students(state.model)[0], valid_set, rows).loss()
+        plan.validation.predict(models_of(state.model)[0], valid_set, rows).loss()
     count = sum(p.numel() for p in stepper.parameters) / 1e6
     log(
         f"{plan.config.model}: {count:.1f} million weights; {plan.steps} steps of "
         f"{plan.step_size} images an epoch, about {clock(plan.steps * step_s)} an epoch and "
-        f"{clock(left_s(state, step_s))} in all"
+        f"{clock(state.left_s(step_s))} in all"
     )
 
 

@@ -74,11 +74,12 @@ class Ranks:
             first += gradient.numel()
         return flat[first:].to(extra.dtype)
 
-    def copy_first(self, tensors: Sequence[torch.Tensor]) -> None:
-        """Give all processes the values of rank 0."""
+    def copy_statistics(self, model: torch.nn.Module) -> None:
+        """Give all processes the statistics of BatchNorm that rank 0 has."""
         if self.size > 1:
-            for tensor in tensors:
-                dist.broadcast(tensor, 0)
+            for buffer in model.buffers():
+                if buffer.is_floating_point():
+                    dist.broadcast(buffer, 0)
 
     def gather(self, value: torch.Tensor) -> list[torch.Tensor]:
         """A CPU tensor of each process, in the order of ranks; first axes may differ."""

@@ -18,10 +18,10 @@ from medkit.loading.labels import label_type
 from medkit.loading.loader import Batch
 from medkit.progress import Status, clock
 from medkit.runs.config import Config
-from medkit.training.distilling import new_student, students
+from medkit.training.distilling import models_of, new_student
 from medkit.training.losses import Objective
 from medkit.training.neighbours import training_bytes
-from medkit.training.optimizing import average, make_optimizer, moments
+from medkit.training.optimizing import average, make_optimizer, state_bytes
 from medkit.training.plan import make_plan
 from medkit.training.preparing import place_model
 from medkit.training.ranks import Ranks
@@ -67,7 +67,7 @@ def find_batch_size(
     why = f"{most} was the most asked for"
     while size <= most:
         sized = replace(config, batch_size=size, micro_batch=0)
-        needed = sum(training_bytes(student, sized, size) for student in students(model))
+        needed = sum(training_bytes(student, sized, size) for student in models_of(model))
         if place.type == "cpu" and needed > ROOM * (machine.memory_limit() or math.inf):
             why = f"{size} would take {needed / 1e9:.1f} GB of RAM"
             break
@@ -113,7 +113,7 @@ def _timed_steps(config: Config, device: torch.device) -> dict[str, float]:
     objective = Objective(task, config, torch.zeros(count, len(task.heads)))
     stepper = Stepper(objective, config, model, Ranks(), print)
     optimizer = make_optimizer(model, config)
-    student = students(model)[0]
+    student = models_of(model)[0]
     n_facts = student.n_facts
     pictures = torch.zeros(count, 3, size, size, dtype=torch.uint8)
     batch = Batch(pictures, labels, torch.zeros(count, n_facts), torch.arange(count))
@@ -173,15 +173,13 @@ def summary(
     plan = None if cases is None else make_plan(task, config, cases, fold)
     model = new_student(task, config)
     weights = sum(p.numel() for p in model.parameters())
-    stored = sum(v.numel() * v.element_size() for v in model.state_dict().values())
-    copies = 1 + moments(config) + bool(config.ema_decay)
     images = config.micro_batch or config.batch_size
     facts = {
         "model": config.model,
         "device": torch.cuda.get_device_name(place) if place.type == "cuda" else "cpu",
         "weights": weights,
-        "state_bytes": copies * stored,
-        "training_bytes": sum(training_bytes(m, config, images) for m in students(model)),
+        "state_bytes": state_bytes(model, config),
+        "training_bytes": sum(training_bytes(m, config, images) for m in models_of(model)),
     }
     if plan is None:
         return Summary(**facts)

@@ -11,12 +11,11 @@ import torch
 
 from medkit import files, machine, tables
 from medkit.runs.folder import Run
-from medkit.runs.state import load_newest, save_generation
+from medkit.runs.tensor_files import load_newest, save_generation, save_state
 from medkit.training.optimizing import (
     average,
     load_optimizer,
     make_optimizer,
-    moments,
     optimizer_tensors,
 )
 from medkit.training.plan import Plan
@@ -71,10 +70,19 @@ class State:
         return self.model if self.ema is None else self.ema
 
     @property
-    def n_bytes(self) -> int:
-        """Of a save, about."""
-        weights = sum(v.numel() * v.element_size() for v in self.model.state_dict().values())
-        return weights * (1 + moments(self.config) + bool(self.config.ema_decay))
+    def position(self) -> str:
+        """Where the next step stands."""
+        is_whole = self.step == self.plan.steps
+        return f"epoch {self.epoch + 1}" + ("'s end" if is_whole else f", step {self.step + 1}")
+
+    def left_s(self, step_s: float) -> float:
+        """Seconds until the end, when all steps take `step_s`."""
+        return (self.config.epochs * self.plan.steps - self.done) * step_s
+
+    def epochs_within(self, seconds: float, step_s: float) -> int:
+        """How many epochs are done in so many seconds from now."""
+        steps = self.done + max(0.0, seconds) / step_s
+        return min(self.config.epochs, int(steps / self.plan.steps))
 
     def set_rate(self) -> None:
         """Give the optimizer the learning rate of the step that comes."""
@@ -85,16 +93,19 @@ class State:
         costs = self.plan.validation.costs(self.history)
         return learning_rate(self.config, step, steps=self.plan.steps, values=costs)
 
-    def take(self, loss: torch.Tensor) -> None:
-        """Count a step that the optimizer has taken."""
+    def average(self) -> None:
+        """Move the averaged weights, if there are any, towards those of this step."""
         if self.ema is not None:
             decay = min(self.config.ema_decay, (1 + self.done) / (10 + self.done))
             average(self.ema, self.model, decay)
+
+    def count(self, loss: torch.Tensor) -> None:
+        """A step is done; its loss is added up later, since to read it waits for the device."""
         self.is_exact = self.is_exact and self.stepper.micro_batch == self._micro_batch
         self._pending.append(loss)
         self.step += 1
 
-    def settle(self) -> None:
+    def add_losses(self) -> None:
         """Add the losses of the last steps up, one by one, so that it does not matter when.
 
         Raises:
@@ -113,6 +124,20 @@ class State:
             self.loss_sum += value
         self._pending.clear()
 
+    def check(self) -> None:
+        """Look whether all is still numbers, before something is made of it.
+
+        Raises:
+            RuntimeError: when a loss or a weight is not.
+        """
+        self.add_losses()
+        if not all(bool(weights.isfinite().all()) for weights in self.model.parameters()):
+            raise RuntimeError(
+                f"fit: the weights are no longer numbers after step {self.step} of epoch "
+                f"{self.epoch + 1}, though the loss is: a gradient was not. The last good state is "
+                "kept; try a smaller peak_lr, clip_norm=1.0 or amp=False in a new folder."
+            )
+
     def end_epoch(self, scores: dict[str, float]) -> bool:
         """Write an epoch's row of the history; says whether it is the best so far."""
         row = {"epoch": self.epoch + 1, "lr": self._rate(self.done - 1)}
@@ -127,8 +152,12 @@ class State:
         return is_best
 
     def save(self, run: Run) -> None:
-        """Write tensors by name, and facts."""
-        self.settle()
+        """Write tensors by name, and facts.
+
+        Raises:
+            RuntimeError: when not all of it is numbers.
+        """
+        self.check()
         tensors = {f"model.{name}": value for name, value in self.model.state_dict().items()}
         if self.ema is not None:
             tensors.update({f"ema.{name}": v for name, v in self.ema.state_dict().items()})
@@ -147,12 +176,24 @@ class State:
         }
         save_generation(run.last, tensors, facts)
 
+    def keep_best(
+        self, run: Run, student: torch.nn.Module, predictions: pd.DataFrame | None
+    ) -> None:
+        """Write the weights of the best epoch, and what they answered of the held-out cases."""
+        save_state(run.best, student.state_dict(), {"epoch": self.epoch})
+        if predictions is not None:
+            tables.write_predictions(predictions, run.path / "predictions.csv")
+
+    def write_history(self, run: Run) -> None:
+        tables.write_csv(pd.DataFrame(self.history), run.path / "history.csv")
+
     def restore(self, run: Run) -> list[str]:
         """Go on from the newest whole state, if there is one; returns what is to be told of it."""
         is_first = self.stepper.ranks.is_first
         for name in (run.last, run.best) if is_first else ():
             files.clear_leftovers(name)  # of a killed process, each as large as a state
         found = load_newest(run.last)
+        self._check_alike(found[1] if found else None)
         if found is None:
             return []
         tensors, facts, notes = found
@@ -170,8 +211,15 @@ class State:
             self.write_history(run)  # a kill between state and history is made good here
         return notes + self._take_shape(facts["shape"])
 
-    def write_history(self, run: Run) -> None:
-        tables.write_csv(pd.DataFrame(self.history), run.path / "history.csv")
+    def _check_alike(self, facts: dict[str, Any] | None) -> None:
+        """Refuse to go on when the processes of a run have found different states."""
+        mine = [-1, -1] if facts is None else [facts["epoch"], facts["step"]]
+        every = [found.tolist() for found in self.stepper.ranks.gather(torch.tensor([mine]))]
+        if every.count(every[0]) < len(every):
+            raise RuntimeError(
+                f"fit: the processes of this run read different states ([epoch, step]: {every}). "
+                "Their disks do not show the same files yet; call it again in a minute."
+            )
 
     def shape(self) -> dict[str, Any]:
         """What the bits of a run depend on, beside its settings and cases."""

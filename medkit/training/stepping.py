@@ -13,7 +13,7 @@ from medkit.devices import free_memory, has_bfloat16, is_out_of_memory, precisio
 from medkit.loading import augment
 from medkit.loading.loader import Batch
 from medkit.runs.config import Config
-from medkit.training.distilling import Student, mutual, students
+from medkit.training.distilling import Student, models_of, mutual
 from medkit.training.losses import Objective
 from medkit.training.ranks import Ranks
 
@@ -102,7 +102,7 @@ class Stepper:
         if self.config.clip_norm:
             if self.scaler is not None:
                 self.scaler.unscale_(optimizer)
-            for student in students(self.model):
+            for student in models_of(self.model):
                 parameters = [p for p in student.parameters() if p.requires_grad]
                 torch.nn.utils.clip_grad_norm_(parameters, self.config.clip_norm)
         if self.scaler is None:

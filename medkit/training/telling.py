@@ -50,15 +50,16 @@ class Telling:
         if not state.is_new:
             self.held.facts.update(epochs_done=state.epoch, best=state.best["value"])
             if not state.is_over:
-                self.log(f"going on from {place(state)}")
+                self.log(f"going on from {state.position}")
+
+    @property
+    def is_due(self) -> bool:
+        """Whether it is time to show how far it is; mostly it is not."""
+        return time.monotonic() - self._shown_at > SHOW_EVERY_S
 
     def step(self, state: State, pace: Pace) -> None:
-        """How far it is, now and then: on the screen, with the heartbeat, and in the log."""
-        now = time.monotonic()
-        if now - self._shown_at <= SHOW_EVERY_S:
-            return
-        self._shown_at = now
-        state.settle()
+        """How far it is: on the screen, with the heartbeat, and now and then in the log."""
+        now = self._shown_at = time.monotonic()
         loss, steps = state.loss_sum / state.step, state.plan.steps
         self.held.facts.update(
             epoch=state.epoch + 1,
@@ -67,14 +68,14 @@ class Telling:
             steps=steps,
             loss=loss,
             images_per_s=state.config.batch_size / pace.step_s,
-            left_s=left_s(state, pace.step_s),
+            left_s=state.left_s(pace.step_s),
             micro_batch=state.stepper.micro_batch,
             saving_share=pace.saving_share,
         )
         if pace.until is not None:
             self.held.facts.update(
                 until=slots.clock_of(pace.until),
-                epochs_by_then=epochs_by(pace.until, state, pace.step_s),
+                epochs_by_then=state.epochs_within(slots.left_s(pace.until), pace.step_s),
             )
         if state.device.type == "cuda":
             free, total = torch.cuda.mem_get_info(state.device)
@@ -99,7 +100,7 @@ class Telling:
         self.held.facts.update(epochs_done=state.epoch, best=best["value"])
         self.log(f"epoch {state.epoch}/{config.epochs}  {text}{star}")
 
-    def stop(self, state: State, until: datetime | None) -> Stopped:
+    def stopped(self, state: State, until: datetime | None) -> Stopped:
         """The exception that ends a run whose state is saved.
 
         Args:
@@ -110,7 +111,7 @@ class Telling:
         self.log(f"{words}; call fit again to go on")
         return Stopped(f"{words}; its state is saved. Call fit again to go on.")
 
-    def too_late(self, until: datetime) -> Stopped:
+    def came_too_late(self, until: datetime) -> Stopped:
         """The exception that ends a run whose slot was over before it took the device."""
         words = f"{slots.clock_of(until)} came before the first step"
         self.log(f"{words}; call fit again to go on")
@@ -123,20 +124,3 @@ class Telling:
             f"({name} {state.best['value']:.4f}); saving took {pace.saving_s:.1f} s "
             f"({pace.saving_share:.1%})"
         )
-
-
-def place(state: State) -> str:
-    """Where the next step stands."""
-    epoch = f"epoch {state.epoch + 1}"
-    return f"{epoch}, step {state.step + 1}" if state.step < state.plan.steps else f"{epoch}'s end"
-
-
-def left_s(state: State, step_s: float) -> float:
-    """Seconds until the end, when all steps take `step_s`."""
-    return (state.config.epochs * state.plan.steps - state.done) * step_s
-
-
-def epochs_by(until: datetime, state: State, step_s: float) -> int:
-    """How many epochs are done when a slot ends."""
-    steps = state.done + max(0.0, slots.left_s(until)) / step_s
-    return min(state.config.epochs, int(steps / state.plan.steps))

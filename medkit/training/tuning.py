@@ -129,9 +129,11 @@ def tune(
     _take_back(optuna, study, folder)
     while _count(study) < (trials or math.inf):
         is_late = time.monotonic() - began >= 60 * (math.inf if minutes is None else minutes)
-        if is_late or (trials is None and slots.left_s(launch.until) <= 0):
+        is_over = slots.left_s(launch.until) <= 0
+        if is_late or (is_over and trials is None):
             break
-        slots.check_open(launch.until)
+        if is_over:
+            raise Stopped(f"{slots.clock_of(launch.until)} came before trial {_count(study) + 1}.")
         trial, tried = _ask(optuna, study, config, space)
         path = folder / trial.user_attrs["run"]
         try:
@@ -249,10 +251,10 @@ def _bring_to_end(
         status.update(f"{shown}: epoch {told + 1}/{epochs}")
         return news.goes_on and 0 < told < epochs and trial.should_prune()
 
-    if state_of(run.path) != "finished":
-        spawn(run, launch)
     going = [run]
     with ended_with_us(going):
+        if state_of(run.path) != "finished":
+            spawn(run, launch)
         follow(going, lags)
         if is_going(run):
             stop(run)

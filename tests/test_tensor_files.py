@@ -7,7 +7,7 @@ import pytest
 import safetensors.torch
 import torch
 
-from medkit.runs.state import (
+from medkit.runs.tensor_files import (
     DTYPES,
     load_newest,
     load_state,
