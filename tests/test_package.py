@@ -144,7 +144,7 @@ def test_every_module_has_its_tests():
     told |= {"answers", "posting", "errors"}  # test_client, test_hostile
     told |= {"cells"}  # test_checking, test_kinds
     told |= {"cuts", "missed", "shown"}  # test_figures, test_masks_shown
-    told |= {"fitting", "preparing"}  # test_loop, test_launching
+    told |= {"fitting", "preparing", "process", "state"}  # test_loop, test_launching
     told |= {"describing", "following", "spaces"}  # test_telling, test_live, test_tuning
     told |= {"task_data"}  # test_task
     told |= {"mask_units", "mask_lists"}  # test_masks, test_mask_files
