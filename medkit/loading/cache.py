@@ -117,9 +117,8 @@ def open_cache(
         files.write_json(partial / "store.json", {**settings, **facts})
         os.rename(partial, store)
     except OSError as error:
-        if _is_there(cache.path):  # another process was faster: its store is as good
-            return cache
-        raise _explain(error, store) from error
+        if not _is_there(cache.path):  # or another process was faster: its store is as good
+            raise _explain(error, store) from error
     finally:
         shutil.rmtree(partial, ignore_errors=True)
     cache.never = _never(store)
