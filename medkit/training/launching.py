@@ -12,7 +12,7 @@ import socket
 import subprocess
 import sys
 import threading
-from dataclasses import dataclass, fields
+from dataclasses import Field, dataclass, fields
 from datetime import datetime
 from pathlib import Path
 from typing import Sequence
@@ -21,6 +21,8 @@ from medkit.runs.folder import Run
 from medkit.training import slots
 
 SECRETS = ("MEDKIT_EMAIL", "MEDKIT_PASSWORD", "MEDKIT_CONTEST_PASSWORD")  # not for a training run
+NOT_TOLD = ("devices", "progress")  # to a process of a run: it is one of them, and nobody looks
+_READ = {"int": int, "float": float, "datetime | None": slots.moment}  # by annotation; else text
 _children: dict[str, subprocess.Popen] = {}  # by run folder
 
 
@@ -48,17 +50,13 @@ class Launch:
                 raise ValueError(f"fit: {name}={value!r} (expected a number from {least} on).")
 
 
-NOT_TOLD = ("devices", "progress")  # to a process of a run: it is one of them, and nobody looks
-_READ = {"int": int, "float": float, "datetime | None": slots.moment}  # by annotation; else text
-
-
 def command(run: Run, launch: Launch, *, torchrun: Sequence[str] = ()) -> list[str]:
     """The command line of a run: one process, or torchrun for several."""
     training = ["-m", "medkit.training", str(run.path.resolve())]
-    for name in (f.name for f in fields(Launch) if f.name not in NOT_TOLD):
-        value = getattr(launch, name)
+    for f in _told():
+        value = getattr(launch, f.name)
         if value is not None:
-            training += [f"--{name.replace('_', '-')}", str(value)]
+            training += [_flag(f), str(value)]
     if launch.devices == 1 and not torchrun:
         return [sys.executable, *training]
     launcher = ["-m", "torch.distributed.run", f"--nproc_per_node={launch.devices}"]
@@ -73,11 +71,19 @@ def read_command(arguments: Sequence[str] | None = None) -> tuple[Path, Launch]:
         prog="python -m medkit.training", description="Go on with a run from its folder."
     )
     parser.add_argument("run", type=Path, help="the run folder")
-    for f in (f for f in fields(Launch) if f.name not in NOT_TOLD):
-        flag = f"--{f.name.replace('_', '-')}"
-        parser.add_argument(flag, type=_READ.get(f.type, str), default=f.default)
+    for f in _told():
+        parser.add_argument(_flag(f), type=_READ.get(f.type, str), default=f.default)
     told = vars(parser.parse_args(arguments))
     return told.pop("run"), Launch(**told)
+
+
+def _told() -> list[Field]:
+    """What a command line tells of a launch."""
+    return [f for f in fields(Launch) if f.name not in NOT_TOLD]
+
+
+def _flag(f: Field) -> str:
+    return f"--{f.name.replace('_', '-')}"
 
 
 def spawn(

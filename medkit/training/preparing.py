@@ -36,9 +36,7 @@ class Ready(NamedTuple):
     valid_set: CaseDataset  # the same cases as they are
 
 
-def prepare(
-    plan: Plan, run: Run, launch: Launch, ranks: Ranks, device: torch.device, telling: Telling
-) -> Ready:
+def prepare(plan: Plan, run: Run, launch: Launch, ranks: Ranks, telling: Telling) -> Ready:
     """Pictures, a model on its device, and what an earlier call has left.
 
     Raises:
@@ -50,7 +48,7 @@ def prepare(
     train_set = valid_set.augmented(plan.config.augment)
     if slots.left_s(launch.until) <= 0:
         raise telling.came_too_late(launch.until)
-    stepper = _make_stepper(plan, run, launch, ranks, device, telling.log)
+    stepper = _make_stepper(plan, run, launch, ranks, telling.log)
     state = State(plan, stepper)
     telling.begin(state, state.restore(run))
     if state.is_new:
@@ -69,8 +67,8 @@ def _open_pictures(plan: Plan, run: Run, launch: Launch, ranks: Ranks) -> CaseDa
     else:
         ranks.wait_for_all()
     progress = launch.progress and ranks.is_first
-    places = {"cache_folder": launch.cache_folder, "progress": progress}
-    data = make_dataset(plan.task, plan.config, plan.seen, **places)
+    options = {"cache_folder": launch.cache_folder, "progress": progress}
+    data = make_dataset(plan.task, plan.config, plan.seen, **options)
     if ranks.local_rank == 0:
         ranks.wait_for_all()
     if data.labels.never and ranks.is_first:
@@ -84,15 +82,10 @@ def _open_pictures(plan: Plan, run: Run, launch: Launch, ranks: Ranks) -> CaseDa
 
 
 def _make_stepper(
-    plan: Plan,
-    run: Run,
-    launch: Launch,
-    ranks: Ranks,
-    device: torch.device,
-    log: Callable[[str], None],
+    plan: Plan, run: Run, launch: Launch, ranks: Ranks, log: Callable[[str], None]
 ) -> Stepper:
     """The model on its device, when there is room, with all that its steps need."""
-    config, model = plan.config, plan.new_model()
+    config, model, device = plan.config, plan.new_model(), ranks.device
     if device.type == "cuda":
         images = config.micro_batch or -(-config.batch_size // ranks.size)
         free_memory()  # of an earlier run in this kernel
@@ -100,17 +93,22 @@ def _make_stepper(
             sum(neighbours.training_bytes(m, config, images) for m in models_of(model))
             + neighbours.CUDA_BYTES,
             lambda: torch.cuda.mem_get_info(device),
-            limit_s=launch.wait_s,
+            limit_s=min(launch.wait_s, slots.left_s(launch.until)),
             log=log,
         )
     if not run.is_begun and ranks.is_first:
-        facts = {"initial_weights": weights_hash(model.state_dict())}
-        facts.update(device=device.type, world_size=ranks.size)
-        files.write_json(run.path / "machine.json", {**machine.describe(), **facts})
+        _note_machine(run, model, ranks)
     stepper = Stepper(plan.objective, config, place_model(model, config, device, ranks), ranks, log)
     if config.teacher is not None:
-        stepper.soft = _soft_labels(plan, run, launch, ranks, device, log)
+        stepper.soft = _soft_labels(plan, run, launch, ranks, log)
     return stepper
+
+
+def _note_machine(run: Run, model: Student, ranks: Ranks) -> None:
+    """Write what the run begins on, and with which weights."""
+    facts = {"initial_weights": weights_hash(model.state_dict())}
+    facts.update(device=ranks.device.type, world_size=ranks.size)
+    files.write_json(run.path / "machine.json", {**machine.describe(), **facts})
 
 
 def place_model(model: Student, config: Config, device: torch.device, ranks: Ranks) -> Student:
@@ -125,19 +123,14 @@ def place_model(model: Student, config: Config, device: torch.device, ranks: Ran
 
 
 def _soft_labels(
-    plan: Plan,
-    run: Run,
-    launch: Launch,
-    ranks: Ranks,
-    device: torch.device,
-    log: Callable[[str], None],
+    plan: Plan, run: Run, launch: Launch, ranks: Ranks, log: Callable[[str], None]
 ) -> torch.Tensor:
     """What the teachers say of each training case; the first process asks them."""
     if ranks.is_first:
-        asked = {"device": device, "cache_folder": launch.cache_folder, "log": log}
+        asked = {"device": ranks.device, "cache_folder": launch.cache_folder, "log": log}
         distilling.teach(run, plan.task, plan.config, plan.seen, plan.train_rows, **asked)
     ranks.wait_for_all()
-    return distilling.taught(run).to(device)
+    return distilling.taught(run).to(ranks.device)
 
 
 def _rehearse(

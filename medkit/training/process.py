@@ -31,7 +31,7 @@ def train_here(run: Run, plan: Plan, launch: Launch) -> None:
     try:
         with _held(run, ranks) as held, torch_settings(device, is_exact=is_exact):
             telling = Telling(run, held, launch, ranks)
-            ready = prepare(plan, run, launch, ranks, device, telling)
+            ready = prepare(plan, run, launch, ranks, telling)
             with _explained(launch.num_workers), _signals(held) as seen:
                 train(ready, run, held, launch, telling)
     except BaseException as error:

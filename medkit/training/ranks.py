@@ -23,12 +23,14 @@ class Ranks:
     Attributes:
         rank: of this process, from 0; rank 0 writes the run folder.
         local_rank: among those of this machine: the number of its GPU.
+        device: that it computes on, once it has joined.
     """
 
     def __init__(self) -> None:
         self.rank = int(os.environ.get("RANK", 0))
         self.size = int(os.environ.get("WORLD_SIZE", 1))
         self.local_rank = int(os.environ.get("LOCAL_RANK", 0))
+        self.device = torch.device("cpu")
         self._control: Any = None
 
     @property
@@ -37,6 +39,7 @@ class Ranks:
 
     def join(self, device: torch.device) -> None:
         """Meet the others. NCCL where each has a GPU of its own, else gloo."""
+        self.device = device
         if self.size == 1:
             return
         on_this_machine = int(os.environ.get("LOCAL_WORLD_SIZE", self.size))
