@@ -145,7 +145,7 @@ def test_every_module_has_its_tests():
     told |= {"cells"}  # test_checking, test_kinds
     told |= {"cuts", "missed", "shown"}  # test_figures, test_masks_shown
     told |= {"fitting", "preparing", "process", "state"}  # test_loop, test_launching
-    told |= {"describing", "following", "spaces"}  # test_telling, test_live, test_tuning
+    told |= {"describing", "following", "spaces", "trials"}  # test_telling, test_live, test_tuning
     told |= {"task_data"}  # test_task
     told |= {"mask_units", "mask_lists"}  # test_masks, test_mask_files
     told |= {"answer", "mask_answer"}  # test_task, test_masks

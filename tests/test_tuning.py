@@ -22,6 +22,7 @@ from medkit.training.pacing import Pace
 from medkit.training.plan import make_plan
 from medkit.training.process import train_here
 from medkit.training.telling import Telling
+from medkit.training.trials import Trials
 
 SPACE = {"peak_lr": (1e-4, 1e-2, "log"), "augment": ["none", "light"], "batch_size": (4, 8)}
 
@@ -154,16 +155,18 @@ def test_a_trial_that_died_on_another_machine_is_begun_again(
 ):
     config, space = replace(TWO_EPOCHS, epochs=1), {"batch_size": [8]}
     found = mk.tune(config, cases, space, 1, tmp_path, **QUIET)
-    study = tuning._study(tuning._optuna(), tmp_path, greater_is_better=True)
-    trial, tried = tuning._ask(tuning._optuna(), study, config, space)  # it runs, for all we know
+    search = Trials(tmp_path, greater_is_better=True)
+    _, tried = search.ask(config, space)  # it runs, for all we know
     status = holding.read_status(found.run.path)
     status["holder"].update(host="elsewhere", token="theirs")
     (found.run.path / "status.json").write_text(json.dumps({**status, "state": "running"}))
     monkeypatch.setattr(holding, "STALE_S", 0.2)
     monkeypatch.setattr(holding, "LOOK_EVERY_S", 0.05)
-    tuning._take_back(tuning._optuna(), study, tmp_path)
-    states = [t.state.name for t in study.get_trials(deepcopy=False)]
-    assert states == ["COMPLETE", "FAIL", "WAITING"] and tried.batch_size == 8
+    search.take_back()
+    assert (
+        list(search.table(space)["state"]) == ["finished", "failed", "waiting"]
+        and tried.batch_size == 8
+    )
 
 
 def test_a_range_is_no_list_of_choices_and_a_name_no_setting(tmp_path):
