@@ -25,9 +25,14 @@ ADVICE = {
     errno.EPERM: "you may not write here; choose a folder that you may write to",
 }
 
-LOOK_EVERY_S = 0.02  # whether another process has let go
-NO_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS, errno.EINVAL)  # some network disks
-NO_LOCKS += (errno.EBADF,)  # what NFS says of a folder
+LOCK_LOOK_S = 0.02  # whether another process has let go
+NO_LOCKS = (  # what disks without locks say: of a folder, NFS the last of them
+    errno.ENOLCK,
+    errno.ENOTSUP,
+    errno.ENOSYS,
+    errno.EINVAL,
+    errno.EBADF,
+)
 
 
 def explain(error: OSError, path: Path) -> OSError:
@@ -152,7 +157,7 @@ def lock(handle: int, *, wait_s: float = math.inf) -> bool:
         except BlockingIOError:
             if time.monotonic() >= until:
                 raise
-            time.sleep(LOOK_EVERY_S)
+            time.sleep(LOCK_LOOK_S)
         except OSError as error:
             if error.errno in NO_LOCKS:
                 return False

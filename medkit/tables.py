@@ -133,7 +133,7 @@ def cases_hash(cases: pd.DataFrame) -> str:
 
 def are_known_by(cases: pd.DataFrame, saved: str) -> bool:
     """Whether a hash is of these cases: by `cases_hash`, or as version 0.1 hashed them."""
-    return saved in (cases_hash(cases), _earlier_hash(cases))
+    return saved == cases_hash(cases) or saved == _earlier_hash(cases)
 
 
 def _earlier_hash(cases: pd.DataFrame) -> str:

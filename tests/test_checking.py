@@ -8,7 +8,7 @@ import pytest
 from tiny_tables import GUESSED, TEST
 
 import medkit as mk
-from medkit.submission.cells import CHECKS, held, wrong_cells
+from medkit.submission.cells import CHECKS, kind_of_cells, wrong_cells
 from medkit.submission.checking import check_rows
 
 TASK = mk.get_task("caries")
@@ -157,7 +157,7 @@ def test_a_missing_file_says_what_is_there(csv):
 def test_what_a_cell_holds_is_told_by_the_labels(labels, row, words):
     cells = ["0", "1", " ", "0.5"] if labels else ["0.5", "-1e3", "", "x", "inf"]
     expected = {"labels": labels}
-    assert held(expected) == row and row in CHECKS
+    assert kind_of_cells(expected) == row and row in CHECKS
     problems = wrong_cells(cells, expected)
     assert bool(problems) == bool(words)
     for problem in problems:

@@ -9,6 +9,7 @@ import pytest
 from small_runs import QUIET, TWO_EPOCHS
 
 import medkit as mk
+from medkit.runs.holding import Stopped
 from medkit.runs.tensor_files import load_state, weights_hash
 from medkit.training import folds, following, launching
 
@@ -80,7 +81,8 @@ def test_runs_side_by_side_have_a_gpu_each(cases, tmp_path, monkeypatch):
     monkeypatch.setattr(
         folds, "spawn", lambda run, launch, gpu: (told.append(gpu), going.add(run.path))
     )
-    monkeypatch.setattr(folds, "check_finished", lambda run: None)
+    for name in ("check_finished", "raise_if_failed"):
+        monkeypatch.setattr(folds, name, lambda run: None)
     runs = [folds._open(TWO_EPOCHS, cases, tmp_path / str(k), k % 2) for k in range(3)]
     monkeypatch.setattr(following, "is_going", lambda run: going.discard(run.path) or False)
     folds._run_all(runs, launching.Launch(), None, False)
@@ -91,3 +93,17 @@ def test_what_is_wrong_shows_before_the_first_run(cases, tmp_path):
     with pytest.raises(ValueError, match="no score 'beauty'"):
         mk.fit_folds(replace(TWO_EPOCHS, best_by="beauty"), cases, tmp_path / "x", **QUIET)
     assert not (tmp_path / "x").exists()
+
+
+def test_folds_for_which_the_slot_has_no_room_are_told_as_waiting(cases, tmp_path, monkeypatch):
+    left = iter([100.0, 100.0, *[0.0] * 99])  # when it is called, for the first fold, and then
+
+    def spawn(run, launch, gpu):
+        mk.fit(run.config, cases, run.path, fold=run.fold, **QUIET)
+
+    monkeypatch.setattr(folds.slots, "left_s", lambda until: next(left) if until else 1e9)
+    monkeypatch.setattr(folds, "spawn", spawn)
+    config = replace(TWO_EPOCHS, epochs=1)
+    with pytest.raises(Stopped, match="00:00 came before .*fold1 had begun. Call it again"):
+        mk.fit_folds(config, cases, tmp_path, until="2099-01-01 00:00", **QUIET)
+    assert list(mk.list_runs(tmp_path).sort_values("run")["state"]) == ["finished", "new"]

@@ -327,6 +327,12 @@ def test_a_wish_that_a_signal_leaves_is_not_forgotten(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("moment", ["taken", "released"])
 def test_an_interrupt_of_taking_or_releasing_leaves_the_folder_free(tmp_path, monkeypatch, moment):
+    start = threading.Thread.start
+
+    def started(self):
+        start(self)
+        raise KeyboardInterrupt
+
     def interrupt(self):
         raise KeyboardInterrupt
 
@@ -334,10 +340,11 @@ def test_an_interrupt_of_taking_or_releasing_leaves_the_folder_free(tmp_path, mo
     with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
         if moment == "released":
             held.take()
-        patched.setattr(threading.Thread, "start", interrupt)
-        patched.setattr(threading.Thread, "join", interrupt)
-        held.take() if moment == "taken" else held.release("finished")
-    held._over.set()
-    assert state_of(tmp_path) == "stale"
+            patched.setattr(threading.Thread, "join", interrupt)
+            held.release("finished")
+        patched.setattr(threading.Thread, "start", started)
+        held.take()
+    held._thread.join(60)
+    assert not held._thread.is_alive() and state_of(tmp_path) == "stale"
     with hold(tmp_path):
         pass

@@ -17,7 +17,7 @@ from medkit.datasets.kinds import KINDS
 from medkit.datasets.task import USUAL
 from medkit.leaderboard.reading import READERS, taken
 from medkit.metrics import METRICS
-from medkit.submission.cells import CHECKS, held
+from medkit.submission.cells import CHECKS, kind_of_cells
 from medkit.submission.checking import read_expected
 
 ROOT = Path(mk.__file__).parent
@@ -153,7 +153,7 @@ def test_a_table_that_is_handed_in_is_checked_by_kind(head, tmp_path):
     values = np.tile(np.eye(len(head.columns)), (4, 1))[:4]
     guesses = pd.DataFrame(values, columns=list(head.columns)).assign(id=ids)
     csv = mk.write_submission(task, cases, guesses, tmp_path / "submission.csv")
-    assert held(read_expected(csv)) == CELLS[head.kind]
+    assert kind_of_cells(read_expected(csv)) == CELLS[head.kind]
     assert mk.check_submission(csv)[-1] == "All 4 ids and labels are as own wants."
     csv.write_text(csv.read_text().rpartition(",")[0] + ",?\n")
     with pytest.raises(ValueError, match=r"1 \w+ are (none of|no numbers).*'\?'"):
@@ -164,7 +164,7 @@ def test_a_table_that_is_handed_in_is_checked_by_kind(head, tmp_path):
 def test_a_table_of_masks_is_checked_by_kind(kind, tmp_path):
     task = mask_task(kind=kind)
     csv = mk.write_submission(task, *draw(tmp_path / "data", task), tmp_path / "submission.csv")
-    assert held(read_expected(csv)) == CELLS[kind]
+    assert kind_of_cells(read_expected(csv)) == CELLS[kind]
     assert mk.check_submission(csv)[-1] == "All 6 ids and masks are as bones wants."
     csv.write_text(csv.read_text().rpartition(",")[0] + ",?\n")
     with pytest.raises(ValueError, match=r"1 masks are no runs .*found '\?'"):

@@ -182,3 +182,10 @@ def test_an_interrupt_asks_all_runs_before_it_waits_for_one(monkeypatch):
         with pytest.raises(KeyboardInterrupt), following.ended_with_us(runs):
             raise KeyboardInterrupt
     assert len(told) == 2
+
+
+def test_a_process_that_is_interrupted_is_stopped_and_not_failed(cases, tmp_path):
+    run = mk.start(LONG, cases, tmp_path / "run", **QUICK)
+    os.kill(read_status(run.path)["holder"]["pid"], signal.SIGINT)
+    mk.watch(run, every_s=0.1)
+    assert run.state == "stopped"

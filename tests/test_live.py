@@ -177,7 +177,7 @@ def test_a_run_that_another_notebook_just_started_is_waited_for(run, capsys, mon
 
 
 def test_a_run_that_another_notebook_started_again_is_followed(run, monkeypatch):
-    over = SimpleNamespace(poll=lambda: 0)  # this kernel's process, long ended
+    over = launching.Child(SimpleNamespace(poll=lambda: 0), "")  # long ended
     monkeypatch.setitem(launching._children, str(run.path.resolve()), over)
     with hold(run.path):
         assert following.is_going(run)

@@ -21,7 +21,7 @@ from medkit.leaderboard.founding import new_contest
 from medkit.leaderboard.reading import READERS, Areas, likely
 from medkit.leaderboard.refusing import Refused
 from medkit.leaderboard.scoring import Answers, split
-from medkit.submission.cells import held, pixels_of
+from medkit.submission.cells import kind_of_cells, pixels_of
 from medkit.submission.checking import read_expected
 from medkit.submission.parsing import csv_rows
 
@@ -73,7 +73,11 @@ def with_text(csv, text, row=1):
 def test_a_table_of_masks_is_written_and_checked(csv):
     expected = read_expected(csv)
     assert csv.read_text().startswith("id,class,rle\n") and expected["ids"] == KEYS
-    assert expected["labels"] is None and held(expected) == "runs" and expected["filled"] == []
+    assert (
+        expected["labels"] is None
+        and kind_of_cells(expected) == "runs"
+        and expected["filled"] == []
+    )
     assert expected["sizes"] == {id: list(size) for id, size in SIZES.items()}
     assert mk.check_submission(csv) == ["All 6 ids and masks are as bones wants."]
 
@@ -301,10 +305,10 @@ def test_a_board_takes_files_several_times_the_truth_and_no_more(drawn, csv, tmp
     assert len(csv.read_bytes()) < live.most_bytes < 100_000 < live.contest.most_bytes
     assert live.answers.check(csv.read_bytes())
     with_text(csv, "1 1 " * 30_000)
-    with pytest.raises(Refused, match="A cell holds 120000 characters .expected at most 100000"):
+    with pytest.raises(Refused, match="An answer has 120000 characters .expected at most 100000"):
         live.answers.check(csv.read_bytes())
     with pytest.raises(Refused, match="far larger than 6 rows"):
-        live.answers.check(csv.read_bytes() + b"\n" * 100)
+        live.answers.check(csv.read_bytes() + b"x,y,1 1\n" * 100)
     live.close()
 
 

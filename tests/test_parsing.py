@@ -6,12 +6,14 @@ import csv as csv_reader
 import io
 import json
 
+import pandas as pd
 import pytest
 from contests import IDS, TRUTH, table
 from hypothesis import HealthCheck, configuration, given, settings
 from hypothesis import strategies as st
 
 import medkit as mk
+from medkit.files import sha256_file
 from medkit.leaderboard.contest import read_answers
 from medkit.leaderboard.founding import new_contest
 from medkit.leaderboard.refusing import Refused
@@ -47,13 +49,14 @@ ODD = {
     "open quote": (GOOD.replace("front_0", '"front_0'), False),
     "odd ends": (GOOD.replace("\n", "\x0b"), False),
     "cells by ;": (GOOD.replace(",", ";"), False),
-    "far more lines": (GOOD + "\n" * 100, False),
+    "far more ends of lines": (GOOD + "\n" * 100, True),
     "some more lines": (GOOD + "\n" * 10, True),
     "far more cells": (GOOD + "," * 1000, False),
     "far more rows": (GOOD * 20, False),
     "long label": (table(["1" * 300, *TRUTH[1:]]), False),
     "longest cell": (table(["1" * 200_000, *TRUTH[1:]]), False),
     "long header": (GOOD.replace("decayed", "d" * 201), False),
+    "long first cell": (GOOD.replace("front_0", "f" * 300), False),
     "digits of another script": (table(["١", *TRUTH[1:]]), False),
 }
 
@@ -115,7 +118,7 @@ def test_what_is_far_too_large_is_not_parsed(asked, monkeypatch):
 def test_a_number_longer_than_any_is_told_before_it_costs_a_slot(asked):
     for cell in ("0." + "3" * 300, "0" * 150_000 + "1"):
         client, server = asked["numbers"](table([cell, *NUMBERS[1:]]))
-        assert client == server and ("A cell holds 302" in client or "not a CSV" in client)
+        assert client == server and ("An answer has 302" in client or "not a CSV" in client)
 
 
 def test_an_id_may_be_longer_than_any_label(tmp_path):
@@ -157,3 +160,35 @@ def test_runs_longer_than_pythons_limit_of_cells_are_read():
 )
 def test_rows_are_those_of_pythons_reader(text):
     assert csv_rows(text, ",") == [row for row in csv_reader.reader(io.StringIO(text)) if row]
+
+
+OWN = {  # tables of a task's own, that neither side may refuse for their size
+    "a list in a cell": lambda k: {"id": f"p{k}", "answer": json.dumps(list(range(40)))},
+    "text of many lines": lambda k: {"id": f"p{k}", "answer": "one\ntwo\n" * 9},
+    "a long remark between": lambda k: {"id": f"p{k}", "remark": "r" * 250, "label": str(k % 2)},
+    "many columns between": lambda k: {
+        "id": f"p{k}",
+        **{f"c{n}": n for n in range(40)},
+        "label": str(k % 2),
+    },
+}
+
+
+@pytest.mark.parametrize("name", OWN)
+def test_a_table_of_ones_own_has_no_limits(tmp_path, name):
+    made, csv = pd.DataFrame([OWN[name](k) for k in range(60)]), tmp_path / "s.csv"
+    made.to_csv(csv, index=False)
+    labels = ["0", "1"] if "label" in made else None
+    expected = {"columns": list(made), "ids": list(made["id"]), "labels": labels, "filled": []}
+    expected.update(task="own", sha256=sha256_file(csv), layout={})
+    csv.with_suffix(".json").write_text(json.dumps(expected))
+    assert any("All 60 ids" in note for note in mk.check_submission(csv))
+
+
+@pytest.mark.parametrize("name", ["a long remark between", "many columns between"])
+def test_the_board_takes_a_task_with_columns_of_its_own(tmp_path, name):
+    made = pd.DataFrame([OWN[name](k) for k in range(60)])
+    made[["id", "label"]].to_csv(tmp_path / "a.csv", index=False)
+    contest = new_contest(tmp_path / "c", tmp_path / "a.csv", public_share=1.0, task="caries")
+    server = Answers(contest, read_answers(tmp_path / "a.csv"), "a.csv")
+    assert server.check(made.to_csv(index=False).encode()) == list(made["label"])

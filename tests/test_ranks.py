@@ -196,6 +196,7 @@ def _gradient_of(rank, ranks, port, batch, config, out):
     here.join(torch.device("cpu"))
     stepper = make_stepper(config, batch, here)
     part = here.share(len(batch.images))
+    assert here.any(rank == 1) and not here.any(False)
     loss, stop = stepper.gradients(Batch(*(p[part] for p in batch)), 0, 0, stop=rank == 1)
     gradient = torch.cat([p.grad.flatten() for p in stepper.parameters])
     torch.save([loss, stop, gradient], f"{out}-{rank}")

@@ -50,7 +50,7 @@ def answers_of(tmp_path, text, **rules):
         ((table() + "front_0,1,2\n").encode(), "another number of cells, e.g. line 10"),
         (b"id,decayed\n" + b"a,1\n" * 100, "far larger than 8 rows"),
         (b"id,decayed\n" + b"," * 1000, "far larger than 8 rows"),
-        (b"id,decayed\na," + b"1" * 300, "A cell holds 300 characters"),
+        (b"id,decayed\na," + b"1" * 300, "An answer has 300 characters"),
         (b'id,decayed\n"a' + b"1" * 200_000, "not a CSV"),
     ],
 )

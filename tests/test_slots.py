@@ -4,10 +4,12 @@ import os
 import time
 from datetime import datetime, timedelta, timezone
 
+import pandas as pd
 import pytest
 from small_runs import QUIET, TWO_EPOCHS
 
 import medkit as mk
+from medkit.training import slots
 from medkit.training.slots import check_open, clock_of, left_s, moment
 
 SEOUL = timezone(timedelta(hours=9))
@@ -38,6 +40,7 @@ def in_seoul(monkeypatch):
         ("2026-12-01T17:50:00+00:00", "2026-12-01 17:50:00+00:00"),
         (datetime(2026, 12, 1, 8), "2026-12-01 08:00:00+09:00"),
         (NOW.astimezone(timezone.utc), "2026-11-27 08:55:00+00:00"),
+        (pd.Timestamp("2026-12-01 08:00"), "2026-12-01 08:00:00+09:00"),
         (None, "None"),
     ],
 )
@@ -78,3 +81,19 @@ def test_a_run_that_is_finished_needs_no_slot(cases, tmp_path):
     assert "until 00:00 by this machine's clock" in (run.path / "log.txt").read_text()
     over = datetime.now() - timedelta(minutes=5)
     assert mk.fit(TWO_EPOCHS, cases, run.path, until=over, **QUIET).state == "finished"
+
+
+def test_a_slot_over_a_change_of_summer_time_is_as_long_as_it_is(monkeypatch):
+    zoneinfo = pytest.importorskip("zoneinfo")
+    try:
+        zone = zoneinfo.ZoneInfo("America/New_York")
+    except zoneinfo.ZoneInfoNotFoundError:
+        pytest.skip("this machine knows no zones")
+
+    class Then(datetime):
+        @classmethod
+        def now(cls, tz=None):
+            return datetime(2027, 3, 14, 1, 30, tzinfo=zone).astimezone(tz)
+
+    monkeypatch.setattr(slots, "datetime", Then)
+    assert left_s(datetime(2027, 3, 14, 7, 0, tzinfo=zone)) == 4.5 * 3600

@@ -21,7 +21,7 @@ from medkit.leaderboard.reading import read_truth
 from medkit.leaderboard.refusing import Refused
 from medkit.metrics import METRICS
 from medkit.submission.checking import check_rows, with_keys
-from medkit.submission.parsing import parsed
+from medkit.submission.parsing import Limits, parsed
 
 OWN_BYTES = 64  # a row, of what a task's own table holds between id and answer
 
@@ -88,8 +88,10 @@ class Answers:
         Raises:
             Refused: with every problem of the file.
         """
-        longest = self.reader.most_cell
-        rows, problems = parsed(data, self._expected, self.layout, longest=longest)
+        limits = Limits(len(self.ids), len(self.contest.columns), self.reader.most_cell)
+        if self.task is not None:  # whose table may have columns in between
+            limits = limits._replace(spare=limits.spare + OWN_BYTES)
+        rows, problems = parsed(data, self.layout, limits)
         if problems:
             raise _bad(problems)
         rows, problems = with_keys(rows, self._expected, self.layout)

@@ -70,6 +70,7 @@ class Hold:
                 self._write("running")
                 self._thread.start()
             except BaseException:  # an interrupt: else this kernel would hold it for good
+                self._over.set()
                 _live.discard(self.me["token"])
                 raise
 
@@ -191,6 +192,11 @@ def read_status(folder: Path) -> dict[str, Any]:
     is_whole = isinstance(status, dict) and {"state", "holder", "beat", "facts"} <= set(status)
     is_held = is_whole and isinstance(status["holder"], dict) and HOLDER <= set(status["holder"])
     return status if is_held and isinstance(status["beat"], (int, float)) else {}
+
+
+def token_of(folder: Path) -> str:
+    """Of who has, or had, the folder; "" where nobody ever had."""
+    return read_status(folder).get("holder", {}).get("token", "")
 
 
 def last_heard(folder: Path) -> str:

@@ -146,7 +146,7 @@ def row_of(layout: Layout) -> Cell:
     return CHECKS[layout.answer or "own"]
 
 
-def held(expected: Mapping[str, Any] | None, cells: Sequence[str] = ()) -> str:
+def kind_of_cells(expected: Mapping[str, Any] | None, cells: Sequence[str] = ()) -> str:
     """What the cells of a table hold, by what stands beside it: a row of `CHECKS`.
 
     Where nothing does, by their looks.
@@ -170,7 +170,7 @@ def wrong_cells(
     keys = keys or [f"row {k}" for k in range(1, len(cells) + 1)]
     some = [(text, key) for text, key in zip(cells, keys) if text.strip()]
     texts, keys = [text for text, _ in some], [key for _, key in some]
-    return CHECKS[held(expected, texts)].problems(texts, keys, expected or {})
+    return CHECKS[kind_of_cells(expected, texts)].problems(texts, keys, expected or {})
 
 
 def are_runs(cells: Sequence[str]) -> bool:

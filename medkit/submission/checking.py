@@ -10,8 +10,8 @@ from typing import Any, Sequence
 
 from medkit import files
 from medkit.datasets.task import Layout
-from medkit.submission.cells import CHECKS, NAMED, are_runs, held, wrong_cells
-from medkit.submission.parsing import parsed
+from medkit.submission.cells import CHECKS, NAMED, are_runs, kind_of_cells, wrong_cells
+from medkit.submission.parsing import ANY_LENGTH, Limits, parsed
 
 EMPTY = {"", "nan", "<na>", "none", "null"}  # how tables write that there is nothing
 
@@ -30,8 +30,7 @@ def check_submission(csv: Path | str) -> list[str]:
         raise FileNotFoundError(f"{csv}: no such file (found {files.listing(csv.parent)}).")
     expected = read_expected(csv)
     layout = Layout(**{"by_row": True, **(expected or {}).get("layout", {})})  # as it once was
-    longest = CHECKS[held(expected)].most_cell
-    rows, problems = parsed(csv.read_bytes(), expected, layout, longest=longest)
+    rows, problems = parsed(csv.read_bytes(), layout, _limits(expected, layout))
     notes: list[str] = []
     if not problems:
         rows, problems = with_keys(rows, expected, layout)
@@ -44,6 +43,16 @@ def check_submission(csv: Path | str) -> list[str]:
     return [note for note in [*notes, *told] if note]
 
 
+def _limits(expected: dict[str, Any] | None, layout: Layout) -> Limits | None:
+    """As a board has them, of a table that holds nothing but keys and answers."""
+    longest = CHECKS[kind_of_cells(expected)].most_cell
+    width = len(expected["columns"]) if expected is not None else 0
+    is_plain = 0 < width <= max(2, layout.key_columns + 1)
+    if not is_plain or longest == ANY_LENGTH:
+        return None
+    return Limits(len(expected["ids"]), width, longest)
+
+
 def _unchecked(csv: Path) -> list[str]:
     missing = expected_path(csv).name
     return [f"There is no {missing} beside it: ids and labels could not be checked."]
@@ -53,7 +62,7 @@ def _checked(
     csv: Path, rows: Sequence[Sequence[str]], expected: dict[str, Any], layout: Layout
 ) -> list[str]:
     """What a person is told of a table that is as it must be."""
-    cell = CHECKS[held(expected)]
+    cell = CHECKS[kind_of_cells(expected)]
     checked = ["ids" if layout.key_columns else "lines"]
     checked += ["their order"] * bool(layout.key_columns and layout.by_row)
     checked += [cell.checked] if cell.checked else []
@@ -90,7 +99,8 @@ def check_rows(rows: Sequence[Sequence[str]], expected: dict[str, Any] | None) -
     if doubled:
         problems.append(f"{len(doubled)} ids stand more than once, e.g. {doubled[:NAMED]}.")
     answers = [row[-1] for row in body]
-    last = len(header) - CHECKS[held(expected, answers)].may_be_empty  # of what must hold something
+    cell = CHECKS[kind_of_cells(expected, answers)]
+    last = len(header) - cell.may_be_empty  # of what must hold something
     nothing = EMPTY - {str(label).lower() for label in (expected or {}).get("labels") or ()}
     empty = [row[0] for row in body if any(c.strip().lower() in nothing for c in row[1:last])]
     if empty:
@@ -148,7 +158,7 @@ def _wrong_ids(ids: list[str], expected: dict[str, Any]) -> list[str]:
 
 def _one_class(rows: Sequence[Sequence[str]], expected: dict[str, Any] | None) -> str:
     labels = {row[-1] for row in rows[1:]}
-    cell = CHECKS[held(expected, list(labels))]
+    cell = CHECKS[kind_of_cells(expected, list(labels))]
     if len(rows) < 3:
         return ""
     if len(labels) > 1:

@@ -5,8 +5,7 @@ from __future__ import annotations
 import csv
 import re
 import threading
-from itertools import chain
-from typing import Any, Iterator, Mapping
+from typing import Iterator, NamedTuple
 
 from medkit.datasets.task import Layout
 
@@ -16,16 +15,22 @@ PYTHONS_CELL = 131_072  # characters, from which on the csv module takes a table
 _limit = threading.Lock()  # of cells: one for all that Python reads
 
 
+class Limits(NamedTuple):
+    """How large a table can be, that could be meant."""
+
+    rows: int
+    columns: int
+    longest: int  # characters of an answer
+    spare: int = 10  # separators more a row, before it is parsed
+
+
 def parsed(
-    data: bytes, expected: Mapping[str, Any] | None, layout: Layout, *, longest: int
+    data: bytes, layout: Layout, limits: Limits | None = None
 ) -> tuple[list[list[str]], list[str]]:
     """The rows in which there is something, and what is wrong with the bytes, a sentence each.
 
-    What is far larger than what is expected is told before it is parsed.
-
-    Args:
-        expected: with `ids` and `columns`; of None any number of rows is taken.
-        longest: characters that a cell may have, unless an id has more.
+    What is far larger than its limits is told before it is parsed. None are needed of a table of
+    one's own, which only its maker knows.
     """
     if data.startswith(b"\xef\xbb\xbf"):
         return [], ["It begins with a byte order mark; write it as plain utf-8."]
@@ -39,19 +44,19 @@ def parsed(
         return [], ["It holds zero bytes (utf-16, perhaps); write it as utf-8."]
     if re.search(r"\r(?!\n)", text):
         return [], ["Some of its lines end in \\r alone; end them with \\n."]
-    if expected is not None:
-        count, width = len(expected["ids"]), len(expected["columns"])
-        most = 2 * count + 10
-        if text.count("\n") > most or text.count(layout.separator) > most * (width + 10):
-            return [], [f"It is far larger than {count} rows of {width} cells."]
-        longest = max([longest, *map(len, expected["ids"])])
+    longest = ANY_LENGTH if limits is None else limits.longest
+    if limits is not None:
+        lines = text.count("\n") - len(re.findall(r"^\r?\n", text, re.MULTILINE))  # not the blank
+        separators, most = text.count(layout.separator), 2 * limits.rows + 10
+        if lines > most or separators > most * (limits.columns + limits.spare):
+            return [], [f"It is far larger than {limits.rows} rows of {limits.columns} cells."]
     try:
         rows = csv_rows(text, layout.separator, longest=max(longest, PYTHONS_CELL))
     except csv.Error as error:
-        return [], [f"It is not a CSV ({error})."]
-    found = max(map(len, chain.from_iterable(rows)))
+        return [], [f"It is not a CSV ({error}); end its lines with \\n."]
+    found = max(len(row[-1]) for row in rows)
     if found > longest:
-        return [], [f"A cell holds {found} characters (expected at most {longest})."]
+        return [], [f"An answer has {found} characters (expected at most {longest})."]
     return rows, []
 
 

@@ -10,6 +10,7 @@ from typing import Sequence
 from medkit.submission.ledger import Entry
 
 DAY_S = 86400.0
+LONGEST_S = 1e9  # of a window: 31 years, for ever
 FAST = timedelta(seconds=60)  # by which our clock may be ahead without anyone noticing
 FIXED = {"Asia/Seoul": 9, "Asia/Tokyo": 9, "UTC": 0}  # zones without summer time, for Python 3.8
 
@@ -152,7 +153,7 @@ def span_of(quota: Quota, moment: datetime) -> tuple[datetime, datetime]:
     A day begins with its first moment and ends with the next day's, however many hours it has.
     """
     if quota.window_s is not None:
-        window = timedelta(seconds=quota.window_s)
+        window = timedelta(seconds=min(quota.window_s, LONGEST_S))
         first, end = moment - window + timedelta(microseconds=1), moment + window
     else:
         day = moment.astimezone(quota.tz()).date()
@@ -184,8 +185,8 @@ def _may_count(quota: Quota, entry: Entry, now: datetime) -> bool:
 
 def _next_free(quota: Quota, recent: Sequence[Entry], now: datetime) -> datetime:
     times = sorted(min(entry.time + entry.ahead, now) for entry in recent)
-    is_day = quota.zone is not None or len(times) < quota.limit
-    return span_of(quota, now if is_day else times[-quota.limit])[1]
+    from_now = quota.zone is not None or len(times) < quota.limit
+    return span_of(quota, now if from_now else times[-quota.limit])[1]
 
 
 def _clock_notes(quota: Quota, entries: Sequence[Entry], now: datetime) -> list[str]:

@@ -21,7 +21,13 @@ from medkit.runs.pictures import data_folder
 from medkit.runs.tensor_files import load_state
 from medkit.splitting import assign_folds
 from medkit.training import slots
-from medkit.training.following import News, check_finished, ended_with_us, follow
+from medkit.training.following import (
+    News,
+    check_finished,
+    ended_with_us,
+    follow,
+    raise_if_failed,
+)
 from medkit.training.launching import Launch, spawn
 from medkit.training.plan import make_plan
 
@@ -98,6 +104,8 @@ def fit_folds(
     folds = sorted(int(fold) for fold in cases["fold"].unique())
     for fold in folds:
         make_plan(task, config, cases, fold)  # what is wrong shows before the first run
+    if any(state_of(folder / f"fold{fold}") != "finished" for fold in folds):
+        slots.check_open(launch.until)
     runs = [_open(config, cases, folder / f"fold{fold}", fold) for fold in folds]
     _run_all(runs, launch, at_once, progress)
     predictions = concat_predictions(runs)
@@ -149,12 +157,13 @@ def _run_all(runs: list[Run], launch: Launch, at_once: int | None, progress: boo
             free.append(places[run.path])
             fill()
 
-    if waiting:
-        slots.check_open(launch.until)
     with ended_with_us(going):
         fill()
         follow(going, show)
-    for run in runs:
+    begun = [run for run in runs if run not in waiting]
+    for run in begun:
+        raise_if_failed(run)
+    for run in begun:
         check_finished(run)
     if waiting:
         raise Stopped(

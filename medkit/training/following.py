@@ -10,7 +10,7 @@ from typing import Any, Callable, Iterator, NamedTuple
 
 from medkit.progress import Status
 from medkit.runs.folder import Run
-from medkit.runs.holding import Stopped, ask_to_stop, read_status, state_of
+from medkit.runs.holding import Stopped, ask_to_stop, read_status, state_of, token_of
 from medkit.training.describing import describe, title
 from medkit.training.launching import child
 
@@ -146,11 +146,11 @@ def raise_if_failed(run: Run) -> None:
     Raises:
         RuntimeError: for a run that failed or died, with the end of its log and output.
     """
-    state, process = state_of(run.path), child(run)
-    was_early = state == "stopped" and process is not None and process.poll()  # the status is older
-    if is_going(run) or not (was_early or state in ("failed", "stale", "new")):
+    state, mine = state_of(run.path), child(run)
+    never_began = mine is not None and mine.process.poll() and mine.before == token_of(run.path)
+    if is_going(run) or not (never_began or state in ("failed", "stale", "new")):
         return
-    reason = "" if was_early else read_status(run.path).get("reason")
+    reason = "" if never_began else read_status(run.path).get("reason")
     tails = [
         f"--- {name}\n" + "\n".join(_lines(run.path / name)[-count:])
         for name, count in TAILS.items()
@@ -164,12 +164,12 @@ def raise_if_failed(run: Run) -> None:
 
 def is_going(run: Run) -> bool:
     """Whether a run's process lives, or may be on its way to take the folder."""
-    process, state = child(run), state_of(run.path)
-    if state == "running" or (process is not None and process.poll() is None):
+    mine, state = child(run), state_of(run.path)
+    if state == "running" or (mine is not None and mine.is_alive):
         return True
     output = run.path / "output.txt"  # made by the notebook that starts a run
     is_young = output.is_file() and time.time() - output.stat().st_mtime < FIRST_STEP_S
-    return process is None and state == "new" and is_young
+    return mine is None and state == "new" and is_young
 
 
 def _ask(run: Run) -> None:

@@ -15,15 +15,29 @@ import threading
 from dataclasses import Field, dataclass, fields
 from datetime import datetime
 from pathlib import Path
-from typing import Sequence
+from typing import NamedTuple, Sequence
 
 from medkit.runs.folder import Run
+from medkit.runs.holding import token_of
 from medkit.training import slots
 
 SECRETS = ("MEDKIT_EMAIL", "MEDKIT_PASSWORD", "MEDKIT_CONTEST_PASSWORD")  # not for a training run
 NOT_TOLD = ("devices", "progress")  # to a process of a run: it is one of them, and nobody looks
 _READ = {"int": int, "float": float, "datetime | None": slots.moment}  # by annotation; else text
-_children: dict[str, subprocess.Popen] = {}  # by run folder
+
+
+class Child(NamedTuple):
+    """A process that this kernel has started for a run."""
+
+    process: subprocess.Popen
+    before: str  # the token of the holder that the run had till then
+
+    @property
+    def is_alive(self) -> bool:
+        return self.process.poll() is None
+
+
+_children: dict[str, Child] = {}  # by run folder, the last one
 
 
 @dataclass(frozen=True)
@@ -103,6 +117,7 @@ def spawn(
     home = str(Path(__file__).resolve().parents[2])  # this medkit, wherever it lies
     paths = [home, *filter(None, [environment.get("PYTHONPATH")])]
     environment["PYTHONPATH"] = os.pathsep.join(paths)
+    before = token_of(run.path)
     free_memory()  # the child finds room that this kernel only keeps
     with open(run.path / "output.txt", "ab") as output:
         process = subprocess.Popen(
@@ -113,13 +128,13 @@ def spawn(
             env=environment,
             start_new_session=True,  # neither the kernel's end nor its interrupts reach it
         )
-    _children[str(run.path.resolve())] = process
+    _children[str(run.path.resolve())] = Child(process, before)
     threading.Thread(target=process.wait, daemon=True).start()  # buries it when it ends
     return process
 
 
-def child(run: Run) -> subprocess.Popen | None:
-    """The process that this kernel has started last for a run, if it has."""
+def child(run: Run) -> Child | None:
+    """What this kernel has started last for a run, if it has."""
     return _children.get(str(run.path.resolve()))
 
 

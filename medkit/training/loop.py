@@ -45,22 +45,24 @@ def train(ready: Ready, run: Run, held: Hold, launch: Launch, telling: Telling) 
                 state.save(run)
 
     while not state.is_over:
-        # an epoch, or what is left of one
+        # an epoch, or what is left of one: perhaps its end alone
         sampler.epoch, sampler.first = state.epoch, state.step
         state.model.train()
         for batch in on_device(loader, state.device):
             state.set_rate()
-            stop = held.stop_wanted or pace.is_slot_over(is_last=state.step + 1 == plan.steps)
-            # the loss of plan.objective; and here each process learns whether another must stop
-            loss, stop = stepper.gradients(batch, state.epoch, state.step, stop=stop)
+            is_over = pace.is_slot_over(is_last=state.step + 1 == plan.steps)
+            # forward and back through plan.objective; each process learns if another must stop
+            loss, stop = stepper.gradients(
+                batch, state.epoch, state.step, stop=is_over or held.stop_wanted
+            )
             stepper.descend(state.optimizer)
-            state.average()
-            state.count(loss)
+            state.move_average()
+            state.step_done(loss)
             pace.step()
             if stop or (pace.is_save_due and state.step < plan.steps):
                 save()
             if stop:
-                raise telling.stopped(state, None if held.stop_wanted else pace.until)
+                raise telling.stopped(state, pace.until if is_over else None)
             if telling.is_due:
                 state.add_losses()
                 telling.step(state, pace)
@@ -73,7 +75,7 @@ def train(ready: Ready, run: Run, held: Hold, launch: Launch, telling: Telling) 
             scores, predictions, student = plan.validation.judge(
                 models_of(model), valid_set, ranks, run.answers_folder(state.epoch + 1)
             )
-        is_best = state.end_epoch(scores)
+        is_best = state.end_epoch(scores)  # from here the epoch is the next one
 
         # what is kept of it
         if is_best and ranks.is_first:

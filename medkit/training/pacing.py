@@ -11,7 +11,7 @@ from medkit.training import slots
 from medkit.training.launching import Launch
 
 SAVES_APART = 50  # times the last save's duration, at least: saving takes 2 % of the time at most
-MARGIN_S = 5.0  # to spare at the end of a slot: loading processes end, memory is given back
+MARGIN_S = 8.0  # to spare at the end of a slot: loading processes end, memory is given back
 SLOW_DISK = 30e6  # bytes a second that any disk writes, before the first save is timed
 RECENT = 20  # steps, of which the longest is what a step may take
 

@@ -32,7 +32,7 @@ class Plan:
         labels: (training cases, heads) their codes, NaN where missing.
         chances: (training cases,) to be drawn; None shows each of them once an epoch.
         steps: of an epoch.
-        objective: what is minimised.
+        objective: what is minimised: by the settings of `losses.LOSSES`.
         validation: how epochs are judged.
     """
 

@@ -44,11 +44,12 @@ def prepare(plan: Plan, run: Run, launch: Launch, ranks: Ranks, telling: Telling
         Stopped: when the slot is over before the device is taken.
     """
     plan.check_ranks(ranks)
+    model = plan.new_model()  # what it refuses shows before a picture is decoded
     valid_set = _open_pictures(plan, run, launch, ranks)
     train_set = valid_set.augmented(plan.config.augment)
-    if slots.left_s(launch.until) <= 0:
+    if ranks.any(slots.left_s(launch.until) <= 0):
         raise telling.came_too_late(launch.until)
-    stepper = _make_stepper(plan, run, launch, ranks, telling.log)
+    stepper = _make_stepper(model, plan, run, launch, ranks, telling.log)
     state = State(plan, stepper)
     telling.begin(state, state.restore(run))
     if state.is_new:
@@ -82,10 +83,15 @@ def _open_pictures(plan: Plan, run: Run, launch: Launch, ranks: Ranks) -> CaseDa
 
 
 def _make_stepper(
-    plan: Plan, run: Run, launch: Launch, ranks: Ranks, log: Callable[[str], None]
+    model: Student,
+    plan: Plan,
+    run: Run,
+    launch: Launch,
+    ranks: Ranks,
+    log: Callable[[str], None],
 ) -> Stepper:
     """The model on its device, when there is room, with all that its steps need."""
-    config, model, device = plan.config, plan.new_model(), ranks.device
+    config, device = plan.config, ranks.device
     if device.type == "cuda":
         images = config.micro_batch or -(-config.batch_size // ranks.size)
         free_memory()  # of an earlier run in this kernel

@@ -98,6 +98,10 @@ class Ranks:
         dist.all_gather(found, padded, group=self._control)
         return [part[:length] for part, length in zip(found, lengths.tolist())]
 
+    def any(self, here: bool) -> bool:
+        """Whether it is so in any process."""
+        return any(bool(there) for there in self.gather(torch.tensor([here])))
+
     def wait_for_all(self) -> None:
         if self.size > 1:
             dist.barrier(group=self._control)

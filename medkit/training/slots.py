@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from datetime import datetime, time, timedelta
+from datetime import datetime, time, timedelta, timezone
 
 OVER = timedelta(hours=6)  # so long after a time of day its slot is over; later it is tomorrow's
 DAY = timedelta(days=1)
@@ -36,6 +36,7 @@ def moment(until: str | datetime | None, now: datetime | None = None) -> datetim
             if re.match(r"\d\d:", text):
                 return _next(time.fromisoformat(text), now)
             until = datetime.fromisoformat(text)
+        until = datetime.fromisoformat(until.isoformat())  # also pandas' own kind
         return until if until.tzinfo else until.astimezone()
     except (AttributeError, TypeError, ValueError) as error:
         raise ValueError(
@@ -56,7 +57,8 @@ def left_s(until: datetime | None) -> float:
     """Seconds until a slot ends."""
     if until is None:
         return math.inf
-    return (until - datetime.now(until.tzinfo)).total_seconds()
+    now = datetime.now(timezone.utc)  # within one zone Python would not count summer time
+    return (until.astimezone(timezone.utc) - now).total_seconds()
 
 
 def clock_of(until: datetime) -> str:

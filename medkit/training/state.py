@@ -45,7 +45,7 @@ class State:
         self.loss_sum, self.best = 0.0, {"epoch": -1, "value": None}
         self.history: list[dict[str, Any]] = []
         self.is_exact = True
-        self._place, self._micro_batch = machine.describe_shape(), stepper.micro_batch
+        self._machine, self._micro_batch = machine.describe_shape(), stepper.micro_batch
         self._pending: list[torch.Tensor] = []  # losses of steps, still on the device
 
     @property
@@ -86,6 +86,7 @@ class State:
 
     def set_rate(self) -> None:
         """Give the optimizer the learning rate of the step that comes."""
+        self._micro_batch = self.stepper.micro_batch
         for group in self.optimizer.param_groups:
             group["lr"] = self._rate(self.done)
 
@@ -93,14 +94,14 @@ class State:
         costs = self.plan.validation.costs(self.history)
         return learning_rate(self.config, step, steps=self.plan.steps, values=costs)
 
-    def average(self) -> None:
+    def move_average(self) -> None:
         """Move the averaged weights, if there are any, towards those of this step."""
         if self.ema is not None:
             decay = min(self.config.ema_decay, (1 + self.done) / (10 + self.done))
             average(self.ema, self.model, decay)
 
-    def count(self, loss: torch.Tensor) -> None:
-        """A step is done; its loss is added up later, since to read it waits for the device."""
+    def step_done(self, loss: torch.Tensor) -> None:
+        """Go one step on; its loss is added up later, since to read it waits for the device."""
         self.is_exact = self.is_exact and self.stepper.micro_batch == self._micro_batch
         self._pending.append(loss)
         self.step += 1
@@ -225,7 +226,7 @@ class State:
         """What the bits of a run depend on, beside its settings and cases."""
         name = torch.cuda.get_device_name(self.device) if self.device.type == "cuda" else "cpu"
         return {
-            **self._place,
+            **self._machine,
             "device": name,
             "threads": torch.get_num_threads(),
             "world_size": self.stepper.ranks.size,
@@ -235,7 +236,7 @@ class State:
     def _take_shape(self, saved: dict[str, Any]) -> list[str]:
         """Take over what can be taken over of a run's shape, and name what cannot."""
         torch.set_num_threads(saved["threads"])
-        self.stepper.micro_batch = self._micro_batch = saved["micro_batch"]
+        self.stepper.micro_batch = saved["micro_batch"]
         now = self.shape()
         changed = [f"{k} {saved.get(k)} -> {now[k]}" for k in now if now[k] != saved.get(k)]
         if not changed:

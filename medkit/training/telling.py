@@ -31,7 +31,7 @@ class Telling:
         self.status.line(title(run, launch.progress))
         self._shown_at = self._logged_at = time.monotonic()
         if launch.until is not None:
-            end, left = slots.clock_of(launch.until), clock(slots.left_s(launch.until))
+            end, left = slots.clock_of(launch.until), clock(max(0.0, slots.left_s(launch.until)))
             self.log(f"until {end} by this machine's clock, which is in {left}")
 
     def log(self, text: str, *, show: bool = True) -> None:

@@ -120,6 +120,8 @@ def tune(
     search = Trials(folder, greater_is_better=judge.greater_is_better)
     status = Status(enabled=progress)
     search.take_back()
+    if not len(search) or len(search) < (trials or 0):
+        slots.check_open(launch.until)
     failed = 0  # in a row
     while len(search) < (trials or math.inf):
         is_late = time.monotonic() - began >= 60 * (math.inf if minutes is None else minutes)
