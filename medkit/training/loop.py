@@ -50,10 +50,10 @@ def train(ready: Ready, run: Run, held: Hold, launch: Launch, telling: Telling) 
         state.model.train()
         for batch in on_device(loader, state.device):
             state.set_rate()
-            is_over = pace.is_slot_over(is_last=state.step + 1 == plan.steps)
+            slot_ends = pace.is_slot_over(is_last=state.step + 1 == plan.steps)
             # forward and back through plan.objective; each process learns if another must stop
             loss, stop = stepper.gradients(
-                batch, state.epoch, state.step, stop=is_over or held.stop_wanted
+                batch, state.epoch, state.step, stop=slot_ends or held.stop_wanted
             )
             stepper.descend(state.optimizer)
             state.move_average()
@@ -62,7 +62,7 @@ def train(ready: Ready, run: Run, held: Hold, launch: Launch, telling: Telling) 
             if stop or (pace.is_save_due and state.step < plan.steps):
                 save()
             if stop:
-                raise telling.stopped(state, pace.until if is_over else None)
+                raise telling.stopped(state, pace.until if slot_ends else None)
             if telling.is_due:
                 state.add_losses()
                 telling.step(state, pace)
