@@ -100,7 +100,7 @@ class Ranks:
 
     def any(self, here: bool) -> bool:
         """Whether it is so in any process."""
-        return any(bool(there) for there in self.gather(torch.tensor([here])))
+        return any(bool(there) for there in self.gather(torch.tensor([int(here)])))
 
     def wait_for_all(self) -> None:
         if self.size > 1:
