@@ -34,7 +34,7 @@ class Stopped(Exception):
     """The run was asked to stop; its state is saved."""
 
     def _render_traceback_(self) -> list[str]:
-        return [f"Stopped: {self}"]  # in a notebook nothing has gone wrong, and no line is to blame
+        return [str(self)]  # in a notebook nothing has gone wrong, and no line is to blame
 
 
 class Hold:
