@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import math
+
 import pandas as pd
 import pytest
 import torch
 
 import medkit as mk
-from medkit.loading.labels import UNLABELLED, TableLabels, label_type
+from medkit.loading.labels import TableLabels, label_type
 
 TASK = mk.Task(
     "own",
@@ -18,9 +20,7 @@ CASES = pd.DataFrame({"id": list("xyz"), "kind": ["c", None, "a"], "age": [3, 4.
 
 def test_labels_are_numbers_with_gaps_where_they_are_missing():
     labels = TableLabels(TASK, CASES)
-    wanted = torch.tensor(
-        [[2, 3, UNLABELLED], [UNLABELLED, 4.5, UNLABELLED], [0, UNLABELLED, UNLABELLED]]
-    )
+    wanted = torch.tensor([[2, 3, math.nan], [math.nan, 4.5, math.nan], [0, math.nan, math.nan]])
     assert torch.equal(labels[:].nan_to_num(-1), wanted.nan_to_num(-1))
     assert labels[0].dtype == torch.float32 and labels[[2, 0]].shape == (2, 3)
     known = TableLabels.known(labels[:])

@@ -9,7 +9,6 @@ from torch.nn.functional import cross_entropy
 
 import medkit as mk
 from medkit.inference.answers import answers_of
-from medkit.loading.labels import UNLABELLED
 from medkit.training.losses import Objective, with_margin
 
 TASK = mk.get_task("caries")
@@ -27,7 +26,7 @@ def test_one_head_is_cross_entropy():
 
 
 def test_heads_add_up_and_missing_labels_do_not_count():
-    logits, labels = torch.randn(4, 5), torch.tensor([[0, 2], [1, UNLABELLED], [1, 0], [0, 1]])
+    logits, labels = torch.randn(4, 5), torch.tensor([[0, 2], [1, math.nan], [1, 0], [0, 1]])
     known = torch.tensor([0, 2, 3])
     wanted = cross_entropy(logits[:, :2], labels[:, 0].long())
     wanted += cross_entropy(logits[known, 2:], labels[known, 1].long())
@@ -38,7 +37,7 @@ def test_heads_add_up_and_missing_labels_do_not_count():
 
 def test_a_batch_without_labels_has_no_loss_and_no_nan():
     logits = torch.randn(4, 2, requires_grad=True)
-    nothing = torch.full((4, 1), UNLABELLED)
+    nothing = torch.full((4, 1), math.nan)
     loss = Objective(TASK, CONFIG, nothing)(logits, nothing)
     loss.backward()
     assert loss.item() == 0 and torch.equal(logits.grad, torch.zeros(4, 2))
@@ -46,7 +45,7 @@ def test_a_batch_without_labels_has_no_loss_and_no_nan():
 
 def test_a_number_is_measured_in_its_own_spread():
     task = replace(TASK, heads=(mk.Head("a", ("p", "q")), mk.Head("age")), scored=None)
-    labels = torch.tensor([[0, 20.0], [1, 60.0], [1, UNLABELLED], [0, 40.0]])
+    labels = torch.tensor([[0, 20.0], [1, 60.0], [1, math.nan], [0, 40.0]])
     objective = Objective(task, CONFIG, labels)
     logits = torch.tensor([[9.0, -9, 20], [-9, 9, 60], [-9, 9, 7], [9, -9, 40]])
     assert objective(logits, labels).item() < 1e-6
@@ -175,7 +174,7 @@ def test_what_a_teacher_says_is_a_divergence():
 
 def test_a_teacher_of_several_heads_and_numbers():
     task = replace(TWO, heads=(*TWO.heads, mk.Head("age")), scored=None)
-    labels = torch.tensor([[0, 2, 20.0], [1, UNLABELLED, 60]])
+    labels = torch.tensor([[0, 2, 20.0], [1, math.nan, 60]])
     teacher = torch.tensor([[1.0, 2, 3, 4, 5, 30], [0, 0, 9, 9, 9, 50]])
     soft = answers_of(task, teacher, 2.0)
     assert torch.allclose(soft[:, :2].sum(1), torch.ones(2))

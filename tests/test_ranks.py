@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import re
 import shutil
@@ -17,7 +18,6 @@ import pytest
 import torch
 
 import medkit as mk
-from medkit.loading.labels import UNLABELLED
 from medkit.loading.loader import Batch, KeyedSampler
 from medkit.runs.folder import open_folder
 from medkit.runs.holding import read_status
@@ -216,7 +216,7 @@ def test_gradients_of_the_parts_are_the_gradient_of_the_whole(tmp_path):
     )
     rng = torch.Generator().manual_seed(0)
     images = torch.randint(0, 256, (9, 3, 32, 32), generator=rng, dtype=torch.uint8)
-    missing = UNLABELLED
+    missing = math.nan
     labels = torch.tensor([0, 1, missing, missing, 0, 1, 1, 1, 0])[:, None]
     batch = Batch(images, labels, torch.zeros(9, 0), torch.arange(9))
     context = torch.multiprocessing.get_context("spawn")

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import pytest
@@ -8,7 +9,6 @@ import torch
 import medkit as mk
 from medkit.devices import is_out_of_memory
 from medkit.loading import augment
-from medkit.loading.labels import UNLABELLED
 from medkit.loading.loader import Batch
 from medkit.runs.tensor_files import load_state
 from medkit.training import stepping
@@ -32,7 +32,7 @@ def make_batch(count=8):
     rng = torch.Generator().manual_seed(1)
     images = torch.randint(0, 256, (count, 3, 32, 32), generator=rng, dtype=torch.uint8)
     labels = torch.arange(count).remainder(2)[:, None].float()
-    labels[0] = UNLABELLED
+    labels[0] = math.nan
     return Batch(images, labels, torch.zeros(count, 0), torch.arange(count))
 
 

@@ -12,7 +12,6 @@ from medkit.datasets.task import Task
 from medkit.images.masks import bytes_of
 from medkit.loading.cache import Cache
 
-UNLABELLED = float("nan")
 Rows = Union[int, slice, np.ndarray, torch.Tensor]
 
 
