@@ -1,19 +1,11 @@
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
-import torch
-from mask_contests import TINY, make_task
 
-import medkit as mk
-from medkit.models.factory import new_model
 from medkit.training import neighbours
 from medkit.training.neighbours import (
-    activation_bytes,
     gpu_users,
     parse_users,
-    training_bytes,
     wait_for_room,
 )
 
@@ -85,40 +77,3 @@ def test_nobody_waits_for_what_the_gpu_never_has():
         RuntimeError, match=r"about 9\.0 GB .* the GPU has 8\.0 GB\. Take a smaller"
     ):
         wait_for_room(9e9, lambda: (8e9, 8e9), limit_s=600, log=pytest.fail, users=pytest.fail)
-
-
-@pytest.mark.parametrize("name", ["test_resnet", "test_vit", "resnet18"])
-def test_memory_is_estimated_from_what_autograd_keeps(name):
-    config = mk.Config("caries", model=name, image_size=64, amp=False)
-    model = new_model(mk.get_task("caries"), config)
-    before = {key: value.clone() for key, value in model.state_dict().items()}
-    small, large = (
-        (activation_bytes(model, size) for size in (64, 128))
-        if name != "test_vit"
-        else (activation_bytes(model, 64), 5 * activation_bytes(model, 64))
-    )
-    assert all(torch.equal(value, before[key]) for key, value in model.state_dict().items())
-    assert 3 < large / small < 6  # four times the pixels
-    weights = sum(p.numel() * 4 for p in model.parameters())
-    assert training_bytes(model, config, 8) == pytest.approx(4 * weights + 8 * small, rel=0.01)
-    sgd = replace(config, optimizer="sgd")
-    assert training_bytes(model, sgd, 8) == training_bytes(model, config, 8) - weights
-    plain = replace(sgd, momentum=0.0)
-    assert training_bytes(model, plain, 8) == training_bytes(model, config, 8) - 2 * weights
-    assert model.training
-
-
-def test_the_estimate_is_that_of_a_well_known_network():
-    """resnet18 keeps about 22 MB an image at 224 px: the sum of its feature maps by hand."""
-    model = new_model(mk.get_task("caries"), mk.Config("caries"))
-    maps = 112**2 * 64 * 2 + 56**2 * 64 * 9 + 28**2 * 128 * 9 + 14**2 * 256 * 9 + 7**2 * 512 * 9
-    assert activation_bytes(model, 224) == pytest.approx(4 * maps, rel=0.35)
-
-
-def test_activations_of_large_masks_are_reckoned_from_small_ones(monkeypatch):
-    task = make_task()
-    config = mk.Config("shapes", **{**TINY, "image_size": 512})
-    model = new_model(task, config)
-    reckoned = activation_bytes(model, 512)
-    monkeypatch.setattr(neighbours, "MEASURED", 512)
-    assert reckoned == pytest.approx(activation_bytes(model, 512), rel=0.02)

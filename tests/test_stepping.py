@@ -3,6 +3,7 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 
+import mask_contests
 import pytest
 import torch
 
@@ -163,6 +164,26 @@ def test_batchnorm_refuses_a_micro_batch_of_one(monkeypatch):
     with pytest.raises(RuntimeError, match="memory ran out with 2 images at once, and BatchNorm"):
         gradient(make_stepper(config, told))
     assert "BatchNorm now sees fewer images at once" in told[-3]
+
+
+def test_one_image_is_enough_where_norms_see_maps(monkeypatch):
+    """A U-Net's do, down to the coarsest map; of a single pixel BatchNorm has no spread."""
+    for size, least in ((64, 1), (32, 2)):
+        settings = {**mask_contests.TINY, "image_size": size, "batch_size": 2, "micro_batch": 2}
+        config = mk.Config("shapes", **settings)
+        task, told = mask_contests.make_task(), []
+        labels = torch.zeros(2, size, size, 1, dtype=torch.uint8)
+        images = torch.randint(0, 256, (2, 3, size, size), dtype=torch.uint8)
+        batch = Batch(images, labels, torch.zeros(2, 0), torch.arange(2))
+        objective = Objective(task, config, torch.ones(2, 1))
+        stepper = Stepper(objective, config, new_student(task, config), Ranks(), told.append)
+        run_out(monkeypatch, 10**6, above=1)
+        if least == 2:
+            with pytest.raises(RuntimeError, match="with 2 images at once, and BatchNorm"):
+                stepper.gradients(batch, 0, 0)
+        else:
+            stepper.gradients(batch, 0, 0)
+            assert stepper.micro_batch == 1 and "from here 1 images at once" in told[-1]
 
 
 def test_no_try_goes_on_for_ever(monkeypatch):

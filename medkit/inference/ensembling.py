@@ -22,7 +22,7 @@ from medkit.runs.tensor_files import load_state, save_state
 SAME = (  # settings that weights must share to have a mean
     *("task", "model", "image_size", "facts", "region_margin", "region_mask"),
     *("arcface_margin", "arcface_scale", "contrast", "decoder", "decoder_channels"),
-    *("decoder_depth", "deep_supervision"),
+    *("decoder_depth", "deep_supervision", "patch_size"),
 )
 
 

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import re
+import shutil
+from contextlib import suppress
 from pathlib import Path
 from typing import Callable, Sequence
 
+import numpy as np
 import pandas as pd
 import torch
 
+from medkit import files
 from medkit.datasets.task import Task
 from medkit.images import crop, crops, decode
 
+MARK = "made_by.txt"  # in a folder of masks: the key of what has written them
+STRIP = 128  # rows of an image, of which probabilities are reckoned at once
 SURE = crops.LEVELS - 1  # the level of a probability of 1
 APART = SURE - 1  # that of certainty, where one class a pixel is chosen: see `ExclusiveMasks`
 
@@ -46,14 +53,16 @@ class Masks:
 
         The loss is reckoned image by image, so that it does not depend on how many come at once.
         """
-        levels = self.levels(logits)
         for row in range(len(logits)):
+            own = logits[row : row + 1]
             if self._plain is not None:
-                own = labels[row : row + 1].to(logits.device)
-                self._losses.append(self._plain(logits[row : row + 1], own).double().cpu())
+                known = labels[row : row + 1].to(logits.device)
+                self._losses.append(self._plain(own, known).double().cpu())
             if self.folder is not None:
-                self._write(*self._cases[self._done + row], levels[row])
-        self._done += len(logits)
+                strips = own.split(STRIP, dim=2)  # whose floats take a part of the memory
+                levels = torch.cat([self.levels(strip)[0] for strip in strips], 1)
+                self._write(*self._cases[self._done], levels)
+            self._done += 1
 
     @staticmethod
     def levels(logits: torch.Tensor) -> torch.Tensor:
@@ -66,6 +75,37 @@ class Masks:
         planes = levels[:, y : y + h, x : x + w].cpu().numpy()
         found = crops.cropped(id, planes, (height, width), self.task.scored.classes)
         found.write(self.folder / file_name(id))
+        if not self._done:
+            self._check_room((self.folder / file_name(id)).stat().st_size)
+
+    def _check_room(self, size: int) -> None:
+        """Refuse to go on, after the first image, where the disk cannot hold them all.
+
+        Raises:
+            OSError: telling how much is needed and how much is there.
+        """
+        left = len(self._cases) - 1
+        free = shutil.disk_usage(self.folder).free
+        if left * size > free:
+            raise OSError(
+                errno.ENOSPC,
+                f"{self.folder}: the masks of {left} more images need about "
+                f"{left * size / 1e9:.2f} GB ({size / 1e6:.1f} MB of the first one), and the disk "
+                f"has {free / 1e9:.2f} GB left. Make room, or take a folder on another disk; a "
+                "model that has learnt little needs more than a good one.",
+            )
+
+    @staticmethod
+    def done(task: Task, ids: Sequence[str], folder: Path, key: str) -> np.ndarray:
+        """Whose files an earlier call of the same key has written; those of others are removed."""
+        mark, places = folder / MARK, [folder / file_name(id) for id in ids]
+        if mark.is_file() and mark.read_text(encoding="utf-8") == key:
+            return np.array([_is_whole(task, *each) for each in zip(ids, places)])
+        for place in places:
+            with suppress(FileNotFoundError):
+                place.unlink()
+        files.write_whole(mark, key)
+        return np.zeros(len(ids), bool)
 
     def gather(self, gather: Callable[[torch.Tensor], Sequence[torch.Tensor]]) -> None:
         """Take in what other processes have: their losses; their files lie in the same folder."""
@@ -83,6 +123,14 @@ class Masks:
         """`id` and `file`, the place of its crops."""
         files = [str((self.folder / file_name(id)).absolute()) for id in ids]
         return pd.DataFrame({"id": list(ids), "file": pd.Series(files, dtype=object)})
+
+
+def _is_whole(task: Task, id: str, place: Path) -> bool:
+    try:
+        crops.read(place, id=id, classes=task.scored.classes)
+    except (FileNotFoundError, ValueError):
+        return False
+    return True
 
 
 def file_name(id: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import warnings
+from functools import partial
 from pathlib import Path
 from typing import Any, Iterator, Sequence
 
@@ -11,13 +12,15 @@ import numpy as np
 import pandas as pd
 import torch
 
-from medkit import files, tables
+from medkit import __version__, files, tables
 from medkit.devices import find_device, free_memory, is_out_of_memory, precision
-from medkit.inference.answers import collected
+from medkit.inference.answers import collected, find_done
+from medkit.inference.sliding import slide
 from medkit.inference.views import allowed_views, check_views, predict_views
 from medkit.loading.loader import CaseDataset, make_dataset, make_loader
 from medkit.models.factory import new_model
 from medkit.models.picture_model import PictureModel
+from medkit.progress import track
 from medkit.runs.folder import Run
 from medkit.runs.tensor_files import load_state
 
@@ -32,6 +35,7 @@ def predict(
     device: str | None = None,
     cache_folder: Path | str | None = None,
     folder: Path | str | None = None,
+    progress: bool = True,
 ) -> pd.DataFrame:
     """Probabilities by a run's best weights.
 
@@ -40,7 +44,8 @@ def predict(
             cases, with a warning; a photo without a region has nothing to predict and no row.
         views: names of `views.VIEWS`, whose logits are averaged, or "all" that the task allows.
         batch_size: images at once; None takes twice the run's, and halves it when memory is short.
-        folder: where masks are written, a file an image; by default one of the run folder's.
+        folder: where masks are written, a file an image; by default one of the run folder's. After
+            an interrupt, or a full disk, the same call goes on with the images that are left.
 
     Returns:
         `id`, then one probability column a class, which add up to 1 over a head, or its number; of
@@ -49,26 +54,29 @@ def predict(
     config, task = run.config, run.task
     views = allowed_views(task.mirror) if views == "all" else views
     check_views(views, task.mirror)
-    model = load_model(run, device=device)
     seen = tables.visible(cases)
     if not len(seen):
         raise ValueError(
             f"predict: none of {len(cases)} cases has a picture to look at. Read them with "
             "task.inspect(data, split), which lists what cannot be used."
         )
-    dataset = make_dataset(task, config, seen, cache_folder=cache_folder)
-    batches = predict_batches(
-        model,
-        dataset,
-        np.arange(len(seen)),
-        views=views,
-        batch_size=batch_size or 2 * config.batch_size,
-        num_workers=num_workers,
-        amp=config.amp,
-    )
-    if folder is None:
-        folder = run.path / "predicted" / _key(run, seen, views)
-    table = collected(task, batches, seen, folder=Path(folder)).predictions(seen["id"])
+    key, at_once = _key(run, seen, views), batch_size or 2 * config.batch_size
+    folder = run.path / "predicted" / key if folder is None else Path(folder)
+    rows, batches = np.flatnonzero(~find_done(task, seen, folder, key)), iter(())
+    if len(rows):
+        batches = predict_batches(
+            load_model(run, device=device),
+            make_dataset(task, config, seen, cache_folder=cache_folder, progress=progress),
+            rows,
+            views=views,
+            batch_size=at_once,
+            num_workers=num_workers,
+            amp=config.amp,
+        )
+        steps = len(rows) if config.patch_size else -(-len(rows) // at_once)
+        batches = track(batches, "predicting", total=steps, enabled=progress)
+    answers = collected(task, batches, seen.iloc[rows], folder=folder)
+    table = answers.predictions(seen["id"])
     unread = list(cases["id"][cases["path"].isna()])
     if unread:
         warnings.warn(
@@ -102,11 +110,11 @@ def predict_batches(
 
     When a GPU has no memory for a batch, the batch is halved, down to one image.
     """
-    device = model.mean.device
+    device, size = model.mean.device, dataset.patch_size
     loader = make_loader(
         dataset,
         [(0, 0, int(row)) for row in rows],
-        batch_size=batch_size,
+        batch_size=1 if size else batch_size,
         num_workers=num_workers,
         pin_memory=device.type == "cuda",
     )
@@ -116,7 +124,13 @@ def predict_batches(
         for batch in loader:
             known = batch.facts, dataset.mirrored_facts[batch.rows]
             with torch.inference_mode(), precision(device, amp):  # not while others have their turn
-                logits = _in_parts(model, batch.images, *known, views=views)
+                shown = partial(_in_parts, model, known=known, views=views)
+                if size:
+                    place = dataset.places[int(batch.rows)]
+                    options = {"size": size, "at_once": batch_size}
+                    logits = slide(model, batch.images[0], shown, place, **options)
+                else:
+                    logits = shown(batch.images)
             yield logits, batch.labels
     finally:
         model.train(was_training)
@@ -125,30 +139,34 @@ def predict_batches(
 def _in_parts(
     model: PictureModel,
     images: torch.Tensor,
-    facts: torch.Tensor,
-    mirrored: torch.Tensor,
     *,
+    known: tuple[torch.Tensor, torch.Tensor],
     views: Sequence[str],
 ) -> torch.Tensor:
-    """Logits; in halves where the GPU has no memory for the whole."""
-    device = model.mean.device
+    """Logits; in halves where the GPU has no memory for the whole.
+
+    Args:
+        known: facts and mirrored facts, (N, F) each, or (1, F) where these are windows of a case.
+    """
+    device, count = model.mean.device, len(images)
     try:
-        batch = (part.to(device, non_blocking=True) for part in (images, facts, mirrored))
+        facts = (part.expand(count, -1) for part in known)
+        batch = (part.to(device, non_blocking=True) for part in (images, *facts))
         return predict_views(model, *batch, views=views)
     except RuntimeError as error:
-        if not is_out_of_memory(error) or len(images) == 1:
+        if not is_out_of_memory(error) or count == 1:
             raise
     free_memory()  # outside the handler: its traceback would hold the memory
-    half = len(images) // 2
-    parts = slice(None, half), slice(half, None)
-    return torch.cat(
-        [_in_parts(model, images[p], facts[p], mirrored[p], views=views) for p in parts]
-    )
+    parts, half = [], count // 2
+    for part in (slice(None, half), slice(half, None)):
+        own = tuple(fact[part] if len(fact) == count else fact for fact in known)
+        parts.append(_in_parts(model, images[part], known=own, views=views))
+    return torch.cat(parts)
 
 
 def _key(run: Run, cases: pd.DataFrame, views: Sequence[str]) -> str:
-    """A name that changes with weights, cases, their pictures and views."""
-    facts = [files.sha256_file(run.best), *views, *cases["id"].astype(str)]
+    """A name that changes with weights, cases, their pictures, views, and this version."""
+    facts = [__version__, files.sha256_file(run.best), *views, *cases["id"].astype(str)]
     stats = {path: os.stat(path) for path in cases["path"].unique()}
     facts += [f"{p} {stats[p].st_size} {stats[p].st_mtime_ns}" for p in cases["path"]]
     return files.sha256("\n".join(facts).encode())[:12]

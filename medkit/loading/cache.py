@@ -52,9 +52,13 @@ class Cache:
         return self.shape[0]
 
     def __getitem__(self, index: int) -> np.ndarray:
+        return self.view(index).copy()
+
+    def view(self, index: int) -> np.ndarray:
+        """A picture as it lies in the store: read where it is looked at, and not to be written."""
         if self._array is None:
             self._array = np.asarray(np.memmap(self.path, np.uint8, "r", shape=self.shape))
-        return self._array[index].copy()
+        return self._array[index]
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_array": None}

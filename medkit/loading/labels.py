@@ -41,6 +41,7 @@ class TableLabels:
 
     def bits(self, row: int) -> None:
         """Nothing that would be moved along with a picture."""
+        return None
 
     @staticmethod
     def blank(task: Task, count: int, size: int) -> torch.Tensor:
@@ -71,12 +72,12 @@ class MaskLabels:
         self.never = () if cache is None else cache.never
 
     def bits(self, row: int) -> np.ndarray | None:
-        """(S, S, ceil(C / 8)) uint8, see `images.masks`."""
-        return None if self._store is None else self._store[row]
+        """(S, S, ceil(C / 8)) uint8, see `images.masks`; as they lie in the store."""
+        return None if self._store is None else self._store.view(row)
 
     def __getitem__(self, row: int) -> torch.Tensor:
-        bits = self.bits(row)
-        return torch.empty(0) if bits is None else torch.from_numpy(bits)
+        """Nothing: there are no bits."""
+        return torch.empty(0)
 
     @staticmethod
     def blank(task: Task, count: int, size: int) -> torch.Tensor:

@@ -15,6 +15,8 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from medkit import seeding
 from medkit.datasets.kinds import MASKS
 from medkit.datasets.task import Fact, Task
+from medkit.images import decode, windows
+from medkit.images.crop import place_in_square
 from medkit.loading import augment
 from medkit.loading.cache import Cache, open_cache
 from medkit.loading.labels import label_type
@@ -37,6 +39,11 @@ class CaseDataset(Dataset):
     Args:
         cases: visible rows, in the order of `cache`.
         recipe: an augmentation recipe, or None to show pictures as they are.
+        patch_size: pixels of the window that is shown of an augmented picture; 0 shows all of it.
+        patch_foreground: share of windows that are laid around a pixel of a mask.
+
+    Attributes:
+        places: (x, y, width, height) of each picture in its square, where there are windows.
     """
 
     def __init__(
@@ -48,8 +55,12 @@ class CaseDataset(Dataset):
         facts: Sequence[str] = (),
         recipe: str | None = None,
         seed: int = 0,
+        patch_size: int = 0,
+        patch_foreground: float = 0.0,
     ):
         self.cache, self.seed, self.recipe = cache, seed, recipe
+        self.patch_size, self.patch_foreground = patch_size, patch_foreground
+        self.places = _places(cases, cache.shape[1]) if patch_size else []
         self.labels = label_type(task)(task, cases, cache)
         self.facts, self.mirrored_facts = encode_facts(task, cases, facts)
         self.flips = task.mirror
@@ -60,7 +71,8 @@ class CaseDataset(Dataset):
 
     def __getitem__(self, key: tuple[int, int, int]) -> Batch:
         epoch, position, row = key
-        image, bits, facts = self.cache[row], self.labels.bits(row), self.facts
+        facts = self.facts
+        image, bits = self._shown(*key)
         if self.recipe is not None:
             if self._transform is None:  # made in the worker: albumentations need not travel
                 self._transform = augment.make_transform(self.recipe)
@@ -71,6 +83,18 @@ class CaseDataset(Dataset):
         tensor = torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1)))
         label = self.labels[row] if bits is None else torch.from_numpy(bits)
         return Batch(tensor, label, facts[row], torch.tensor(row))
+
+    def _shown(self, epoch: int, position: int, row: int) -> augment.Pair:
+        """A picture and the bits of its masks, or a window of both: copies, to be worked on."""
+        bits, part = self.labels.bits(row), (slice(None), slice(None))
+        if self.patch_size and self.recipe is not None:
+            rng = seeding.generator("window", self.seed, epoch, position)
+            around = bits if rng.random() < self.patch_foreground else None
+            whole, size = self.cache.shape[1], self.patch_size
+            x, y = windows.drawn(rng, self.places[row], size, whole, bits=around)
+            part = slice(y, y + size), slice(x, x + size)
+        image = self.cache.view(row)[part].copy()
+        return image, None if bits is None else bits[part].copy()
 
     def augmented(self, recipe: str) -> CaseDataset:
         """The same cases, mirrored and augmented."""
@@ -103,7 +127,21 @@ def make_dataset(
         folder=cache_folder,
         progress=progress,
     )
-    return CaseDataset(task, cases, cache, facts=config.facts, recipe=recipe, seed=config.seed)
+    return CaseDataset(
+        task,
+        cases,
+        cache,
+        facts=config.facts,
+        recipe=recipe,
+        seed=config.seed,
+        patch_size=config.patch_size,
+        patch_foreground=config.patch_foreground,
+    )
+
+
+def _places(cases: pd.DataFrame, size: int) -> list[windows.Box]:
+    """Where pictures lie in squares of this size."""
+    return [place_in_square(*decode.size(path), size) for path in cases["path"]]
 
 
 def _have_masks(task: Task, cases: pd.DataFrame) -> bool:
@@ -117,7 +155,7 @@ class KeyedSampler(Sampler):
     `epoch` and `first` (the step to go on from) are set before each epoch.
 
     Args:
-        count: rows an epoch, at most all of them.
+        count: rows an epoch; beyond all of them, they are shown again in another order.
         batch_size: rows a step.
         weights: (rows,) chances to be drawn, with replacement; None shows no row twice.
         part: which part of each step's rows is yielded: (rank, ranks).
@@ -152,11 +190,13 @@ class KeyedSampler(Sampler):
         return len(self._positions(0))
 
     def order(self, epoch: int) -> np.ndarray:
-        """All rows of an epoch; `batch_size` of them a step."""
+        """The rows of an epoch, at least; `batch_size` of them a step."""
         rng = seeding.generator("order", self.seed, epoch)
         if self.weights is None:
-            return rng.permutation(self.rows)
-        return rng.choice(self.rows, len(self.rows), p=self.weights / self.weights.sum())
+            rounds = max(1, -(-self.count // len(self.rows)))
+            return np.concatenate([rng.permutation(self.rows) for _ in range(rounds)])
+        size = max(len(self.rows), self.count)
+        return rng.choice(self.rows, size, p=self.weights / self.weights.sum())
 
     def _steps(self) -> int:
         return -(-self.count // self.batch_size)

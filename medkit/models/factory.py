@@ -15,6 +15,7 @@ from torch.nn.functional import linear, normalize
 from medkit import seeding
 from medkit.datasets.task import Task
 from medkit.loading.loader import fact_list
+from medkit.models.checkpointing import checkpointed
 from medkit.models.mask_model import MaskModel
 from medkit.models.picture_model import MEAN, STD, PictureModel
 from medkit.naming import did_you_mean
@@ -109,7 +110,13 @@ def check_model(task: Task, config: Config) -> None:
 
 def new_model(task: Task, config: Config) -> PictureModel:
     """The untrained model of a config, on the CPU; the same bits for the same config."""
-    return task.common({kind: row.new for kind, row in LAYERS.items()})(task, config)
+    model = task.common({kind: row.new for kind, row in LAYERS.items()})(task, config)
+    if config.checkpointing and not sum(checkpointed(stack) for stack in model.stacks):
+        raise ValueError(
+            f"model {config.model!r} has no blocks to compute again (found checkpointing=True, "
+            "expected False). Set it to False, or take another model."
+        )
+    return model
 
 
 def _case_model(task: Task, config: Config) -> CaseModel:

@@ -31,6 +31,14 @@ class MaskModel(PictureModel):
     def backbone(self) -> torch.nn.Module:
         return self.net.encoder
 
+    @property
+    def stacks(self) -> tuple[torch.nn.Module, ...]:
+        return self.net.encoder, self.net.blocks
+
+    def least_at_once(self, size: int) -> int:
+        """One picture is enough where all norms see maps of more than a pixel."""
+        return 1 if size > self.net.stride else super().least_at_once(size)
+
     def forward(
         self, images: torch.Tensor, facts: torch.Tensor
     ) -> torch.Tensor | list[torch.Tensor]:

@@ -6,6 +6,7 @@ from typing import Sequence
 
 import torch
 from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from medkit.datasets.task import Task
 
@@ -31,6 +32,15 @@ class PictureModel(nn.Module):
         for name, value in (("mean", MEAN), ("std", STD)):
             self.register_buffer(name, torch.empty(1, 3, 1, 1), persistent=False)
             self.set_normalisation(name, value)
+
+    @property
+    def stacks(self) -> tuple[nn.Module, ...]:
+        """The networks of which it is made, block by block."""
+        return (self.backbone,)
+
+    def least_at_once(self, size: int) -> int:
+        """Pictures of this size that must go through at once, so that BatchNorm has a spread."""
+        return 1 + any(isinstance(module, _BatchNorm) for module in self.modules())
 
     def set_normalisation(self, name: str, value: Sequence[float]) -> None:
         """Set "mean" or "std", a number a channel, of pixels in 0..1."""

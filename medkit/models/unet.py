@@ -70,7 +70,7 @@ class UNet(nn.Module):
                 is_over_map = nested and column == 1 and not is_beyond
                 under = maps[row - 1] if is_over_map else widths[row - 1]
                 beside = 0 if is_beyond else maps[row] + (column - 1) * widths[row]
-                self.blocks[f"{row}_{column}"] = _block(under + beside, widths[row])
+                self.blocks[f"{row}_{column}"] = Block(under + beside, widths[row])
         self.dropout = nn.Dropout2d(drop_rate)
         answering = range(self.doublings, self.doublings - deep - 1, -1)  # rows, the finest first
         self.heads = nn.ModuleDict(
@@ -96,8 +96,8 @@ class UNet(nn.Module):
             parts = [maps[-1 - row]] if row < self.n_maps else []
             for column in range(1, self._columns(row) + 1):
                 is_nested = self.nested and row < self.n_maps
-                under = repeated(last[column - 1] if is_nested else last[-1])
-                parts.append(self.blocks[f"{row}_{column}"](torch.cat([under, *parts], 1)))
+                under = last[column - 1] if is_nested else last[-1]
+                parts.append(self.blocks[f"{row}_{column}"](under, *parts))
             last = parts
             outs.append(parts[-1])
         return outs
@@ -105,6 +105,21 @@ class UNet(nn.Module):
     def _columns(self, row: int) -> int:
         """How many blocks stand in a row, beside the encoder's map."""
         return row if self.nested and row < self.n_maps else 1
+
+
+class Block(nn.Sequential):
+    """A map of half the size, enlarged, and those beside it; two convolutions with their norms."""
+
+    def __init__(self, inside: int, outside: int):
+        layers: list[nn.Module] = []
+        for width in (inside, outside):
+            convolution = nn.Conv2d(width, outside, 3, padding=1, bias=False)
+            nn.init.kaiming_uniform_(convolution.weight, nonlinearity="relu")
+            layers += [convolution, nn.BatchNorm2d(outside), nn.ReLU(inplace=True)]
+        super().__init__(*layers)
+
+    def forward(self, under: torch.Tensor, *beside: torch.Tensor) -> torch.Tensor:
+        return super().forward(torch.cat([repeated(under), *beside], 1))
 
 
 def repeated(maps: torch.Tensor) -> torch.Tensor:
@@ -123,16 +138,6 @@ def widened(images: torch.Tensor, stride: int) -> torch.Tensor:
         edge = images.narrow(side, size - 1, 1)
         images = torch.cat([images, *[edge] * (-size % stride)], side)
     return images
-
-
-def _block(inside: int, outside: int) -> nn.Sequential:
-    """Two convolutions of 3 x 3, each with its norm."""
-    layers: list[nn.Module] = []
-    for width in (inside, outside):
-        convolution = nn.Conv2d(width, outside, 3, padding=1, bias=False)
-        nn.init.kaiming_uniform_(convolution.weight, nonlinearity="relu")
-        layers += [convolution, nn.BatchNorm2d(outside), nn.ReLU(inplace=True)]
-    return nn.Sequential(*layers)
 
 
 def _head(inside: int, outputs: int, prior: float) -> nn.Conv2d:

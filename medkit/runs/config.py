@@ -31,6 +31,8 @@ class Config:
     seed: int = 0
     # pictures
     image_size: int = 224  # pixels, both sides
+    patch_size: int = 0  # of windows of a picture, which are shown alone; 0 shows it whole
+    patch_foreground: float = 0.33  # the share of windows that are laid around a pixel of a mask
     region_margin: float = 0.15  # context around a region, as a share of its longer side
     region_mask: bool = False  # black out what lies beyond the dilated region
     contrast: str = ""  # of pictures as they are decoded: "clahe" evens it out
@@ -50,6 +52,7 @@ class Config:
     # steps
     epochs: int = 20
     batch_size: int = 32  # images a step, over all devices
+    epoch_steps: int = 0  # steps an epoch; 0 takes as many as show each image once
     micro_batch: int = 0  # images through the model at once, on each device; 0 takes all of them
     sync_bn: bool = False  # BatchNorm over all GPUs, not on each
     optimizer: str = "adamw"  # or "adam", "sgd"
@@ -91,6 +94,7 @@ class Config:
     # device
     amp: bool = True  # half precision, on a GPU
     channels_last: bool = True  # on a GPU
+    checkpointing: bool = False  # less memory and more time, to the same bits
     deterministic: bool = False  # on a GPU; a CPU always is
 
     def __post_init__(self) -> None:
@@ -99,6 +103,9 @@ class Config:
         rules = {
             "seed": 0 <= self.seed < 2**32,
             "image_size": self.image_size >= 16,
+            "patch_size": self.patch_size == 0 or 16 <= self.patch_size <= self.image_size,
+            "patch_foreground": 0 <= self.patch_foreground <= 1,
+            "epoch_steps": self.epoch_steps >= 0,
             "region_margin": 0 <= self.region_margin <= 2,
             "epochs": self.epochs >= 1,
             "batch_size": self.batch_size >= 1,
@@ -148,6 +155,11 @@ class Config:
                         f"{', '.join(known)}).{did_you_mean(name, known)}"
                     )
 
+    @property
+    def input_size(self) -> int:
+        """Pixels a side that a model is shown at once."""
+        return self.patch_size or self.image_size
+
     def to_dict(self) -> dict[str, Any]:
         """The settings as JSON knows them."""
         return {field.name: _plain(getattr(self, field.name)) for field in fields(self)}
@@ -183,13 +195,13 @@ Config.__init__ = _with_known_settings(Config.__init__)  # type: ignore[method-a
 def differences(saved: Config, asked: Config) -> list[str]:
     """The settings in which two configs differ, as sentences "epochs: 5 saved, 9 asked".
 
-    But for the name, which is for people and decides nothing.
+    But for those that decide no bit: the name, and `checkpointing`.
     """
     old, new = saved.to_dict(), asked.to_dict()
     return [
         f"{name}: {old[name]!r} saved, {new[name]!r} asked"
         for name in old
-        if old[name] != new[name] and name != "name"
+        if old[name] != new[name] and name not in ("name", "checkpointing")
     ]
 
 

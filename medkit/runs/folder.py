@@ -8,6 +8,7 @@ import os
 import shutil
 import time
 from contextlib import suppress
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -159,6 +160,7 @@ def open_folder(
     trust_own(task)  # the run's processes load what this kernel has run
     if all((path / name).is_file() for name in MARKS) and Run(path).is_begun:
         _check_same(Run(path), config, cases, fold)
+        _take_checkpointing(Run(path), config)
         return Run(path)
     if path.is_dir() and not _takes_settings(path):
         raise ValueError(
@@ -185,6 +187,13 @@ def open_folder(
         if place != path:
             shutil.rmtree(place, ignore_errors=True)
     return Run(path)
+
+
+def _take_checkpointing(run: Run, config: Config) -> None:
+    """Go on with it or without: it decides no bit."""
+    if run.config.checkpointing != config.checkpointing:
+        changed = replace(run.config, checkpointing=config.checkpointing)
+        files.write_json(run.path / "config.json", changed.to_dict())
 
 
 def _clear_half_built(path: Path) -> None:

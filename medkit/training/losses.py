@@ -104,7 +104,7 @@ class ClassLoss:
 
     settings = ("loss", "class_weights", "label_smoothing")  # that may differ from head to head
     names = ("cross_entropy", "focal", "class_balanced")  # of losses
-    without: tuple[str, ...] = ()  # settings that have no meaning, and are refused
+    without: tuple[str, ...] = ("patch_size", "patch_foreground")  # mean nothing, are refused
 
     def __init__(self, head: Head, config: Config, known: torch.Tensor):
         self.kind = _of(config.loss, head, "cross_entropy")
@@ -140,7 +140,7 @@ class NumberLoss:
 
     settings: tuple[str, ...] = ()
     names = ClassLoss.names
-    without: tuple[str, ...] = ()
+    without = ClassLoss.without
 
     def __init__(self, head: Head, config: Config, known: torch.Tensor):
         spread = float(known.double().std(unbiased=False)) if len(known) else 0.0

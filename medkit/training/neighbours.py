@@ -7,15 +7,7 @@ import subprocess
 import time
 from typing import Any, Callable
 
-import torch
-
-from medkit.models.picture_model import PictureModel
-from medkit.runs.config import Config
-from medkit.training.optimizing import moments
-
 LOOK_EVERY_S = 10.0
-CUDA_BYTES = 600e6  # what a process on a GPU needs before its first tensor, and for workspaces
-MEASURED = 256  # pixels at most, of the pictures by which activations are measured
 ASKED = "gpu_uuid,pid,process_name,used_memory"
 
 
@@ -96,44 +88,3 @@ def _describe(users: list[dict[str, Any]] | None) -> str:
     sizes = (f"{u['memory_bytes'] / 1e9:.1f} GB" if u["memory_bytes"] else "?" for u in users)
     shown = [f"{user['name']} ({user['pid']}) {size}" for user, size in zip(users, sizes)]
     return ", ".join(shown[:3]) + (f" and {len(shown) - 3} more" if len(shown) > 3 else "")
-
-
-def training_bytes(model: PictureModel, config: Config, images: int) -> int:
-    """What training takes on a device, about: weights, gradients, optimizer, and activations.
-
-    Args:
-        model: on the CPU; two empty pictures are sent through it, and it is not changed.
-        images: through the model at once.
-    """
-    weights = sum(p.numel() * p.element_size() for p in model.parameters())
-    copies = 2 + moments(config) + bool(config.ema_decay)  # weights, gradients, moments
-    half = 0.5 if config.amp else 1.0  # activations in 16 bits
-    return int(copies * weights + half * images * activation_bytes(model, config.image_size))
-
-
-def activation_bytes(model: PictureModel, image_size: int) -> float:
-    """Bytes that autograd keeps for backward, for each image, in float32.
-
-    Where they grow with the area, of large pictures a smaller one is sent through, as these would
-    take gigabytes here, too.
-    """
-    measured = min(image_size, MEASURED) if model.grows_by_area else image_size
-    kept: dict[int, int] = {}
-    own = {p.data_ptr() for p in model.parameters()} | {b.data_ptr() for b in model.buffers()}
-
-    def keep(tensor: torch.Tensor) -> torch.Tensor:
-        if tensor.data_ptr() not in own:  # views of one storage count once
-            storage = tensor.storage() if not hasattr(tensor, "untyped_storage") else None
-            storage = tensor.untyped_storage() if storage is None else storage
-            kept[storage.data_ptr()] = storage.nbytes()
-        return tensor
-
-    was_training = model.training
-    model.eval()  # leaves the statistics of BatchNorm alone
-    images = torch.zeros(2, 3, measured, measured, dtype=torch.uint8)
-    n_facts = model.n_facts
-    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
-        out = model(images, torch.zeros(2, n_facts))
-    model.train(was_training)
-    del out
-    return sum(kept.values()) / 2 * (image_size / measured) ** 2

@@ -51,6 +51,8 @@ class Plan:
     @property
     def step_size(self) -> int:
         """Images of a step."""
+        if self.config.epoch_steps:
+            return self.config.batch_size
         return min(self.config.batch_size, len(self.train_rows))
 
     @property
@@ -84,7 +86,7 @@ class Plan:
         return KeyedSampler(
             self.train_rows,
             self.config.seed,
-            count=min(len(self.train_rows), self.steps * self.config.batch_size),
+            count=self.steps * self.step_size,
             batch_size=self.config.batch_size,
             weights=self.chances,
             part=(ranks.rank, ranks.size),
@@ -130,7 +132,7 @@ def make_plan(task: Task, config: Config, cases: pd.DataFrame, fold: int | None)
         valid_rows=valid_rows,
         labels=labels,
         chances=chances,
-        steps=max(1, len(train_rows) // config.batch_size),
+        steps=config.epoch_steps or max(1, len(train_rows) // config.batch_size),
         objective=objective,
         validation=Validation(task, config, objective, cases=held_out, seen=seen, rows=valid_rows),
     )

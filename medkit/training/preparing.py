@@ -18,7 +18,7 @@ from medkit.runs.config import Config
 from medkit.runs.folder import Run
 from medkit.runs.pictures import check_pictures
 from medkit.runs.tensor_files import weights_hash
-from medkit.training import distilling, neighbours, slots
+from medkit.training import distilling, memory, neighbours, slots
 from medkit.training.distilling import Student, models_of
 from medkit.training.launching import Launch
 from medkit.training.plan import Plan
@@ -96,8 +96,8 @@ def _make_stepper(
         images = config.micro_batch or -(-config.batch_size // ranks.size)
         free_memory()  # of an earlier run in this kernel
         neighbours.wait_for_room(
-            sum(neighbours.training_bytes(m, config, images) for m in models_of(model))
-            + neighbours.CUDA_BYTES,
+            sum(memory.training_bytes(m, config, images) for m in models_of(model))
+            + memory.CUDA_BYTES,
             lambda: torch.cuda.mem_get_info(device),
             limit_s=min(launch.wait_s, slots.left_s(launch.until)),
             log=log,

@@ -20,7 +20,7 @@ from medkit.progress import Status, clock
 from medkit.runs.config import Config
 from medkit.training.distilling import models_of, new_student
 from medkit.training.losses import Objective
-from medkit.training.neighbours import training_bytes
+from medkit.training.memory import training_bytes
 from medkit.training.optimizing import average, make_optimizer, state_bytes
 from medkit.training.plan import make_plan
 from medkit.training.preparing import place_model
@@ -106,7 +106,7 @@ def _try_steps(config: Config, device: torch.device) -> dict[str, float] | None:
 
 
 def _timed_steps(config: Config, device: torch.device) -> dict[str, float]:
-    task, count, size = get_task(config.task), config.batch_size, config.image_size
+    task, count, size = get_task(config.task), config.batch_size, config.input_size
     model = place_model(new_student(task, config), config, device, Ranks()).train()
     ema = copy.deepcopy(model).eval() if config.ema_decay else None
     labels = label_type(task).blank(task, count, size)

@@ -197,7 +197,7 @@ class Stepper:
             time.sleep(WAIT_S)
             return
         half = size // 2
-        least = 2 if self.norms else 1
+        least = max(m.least_at_once(self.config.input_size) for m in models_of(self.model))
         if half < 1 or count // -(-count // half) < least:
             why = "BatchNorm needs 2" if self.norms else "there is no smaller number"
             raise RuntimeError(
