@@ -1,6 +1,6 @@
 """What masks cost while training: labels, augmentation and loading, beside the usual ways.
 
-    python benchmarks/masks.py [--people 4] [--image-size 512] [--recipe xray]
+    python benchmarks/masks.py [--people 4] [--image-size 512] [--recipe xray] [--patch-size 256]
 
 Drawn hands of 29 overlapping bones. The usual way is that of contest notebooks: at each access the
 picture is decoded, the JSON parsed, each polygon filled at the picture's own size into (H, W, 29),
@@ -14,6 +14,9 @@ lane, "light"), times as fast as the usual way:
       of which the masks        28 (39); 34
     an item, from the file      48 (33); 36
     a pass, one worker          31 (24); 33
+
+With `--patch-size` items are windows of pictures at `--image-size`. The usual way then decodes the
+picture, fills all masks at that size, cuts a window around a pixel of one of them, and moves it.
 """
 
 from __future__ import annotations
@@ -46,8 +49,9 @@ TASK = mk.get_task("handbone")
 class Usual(Dataset):
     """As contest notebooks load: from picture and JSON, at each access."""
 
-    def __init__(self, cases: Any, size: int, recipe: str):
+    def __init__(self, cases: Any, size: int, recipe: str, patch: int = 0):
         self.rows, self.size, self.steps = cases.to_dict("records"), size, augment.compose(recipe)
+        self.patch = patch
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -63,8 +67,20 @@ class Usual(Dataset):
         square = (self.size, self.size)
         return cv2.resize(image, square), cv2.resize(masks, square, interpolation=cv2.INTER_NEAREST)
 
+    def window(self, image: np.ndarray, masks: np.ndarray, rng: Any) -> tuple:
+        """Around any pixel of any mask in a third of all cases."""
+        x, y = rng.integers(0, self.size - self.patch + 1, 2)
+        if rng.random() < 0.33:
+            places = np.argwhere(masks[..., rng.integers(len(BONES))])
+            y, x = places[rng.integers(len(places))] - self.patch // 2
+            x, y = (int(np.clip(at, 0, self.size - self.patch)) for at in (x, y))
+        part = slice(y, y + self.patch), slice(x, x + self.patch)
+        return image[part], masks[part]
+
     def __getitem__(self, key: tuple[int, int, int]) -> tuple[torch.Tensor, torch.Tensor]:
         image, masks = self.load(key[2])
+        if self.patch:
+            image, masks = self.window(image, masks, np.random.default_rng(key))
         with seeding.reseeded(self.steps, "augment", *key):
             moved = self.steps(image=image, mask=masks)
         image = moved["image"].astype(np.float32) / 255
@@ -104,6 +120,7 @@ def main() -> None:
     parser.add_argument("--people", type=int, default=4)
     parser.add_argument("--image-size", type=int, default=512)
     parser.add_argument("--source-size", type=int, default=2048)
+    parser.add_argument("--patch-size", type=int, default=0)
     parser.add_argument("--recipe", default="xray", choices=augment.RECIPES[1:])
     asked = parser.parse_args()
     cv2.setNumThreads(1)
@@ -113,10 +130,30 @@ def main() -> None:
         os.environ["MEDKIT_CACHE"] = str(Path(folder) / "cache")
         TASK.draw(Path(folder) / "data", n_train=asked.people, n_test=1, size=asked.source_size)
         cases = TASK.read(Path(folder) / "data", "train")
-        compare(cases, asked.image_size, asked.recipe)
+        way = windows if asked.patch_size else compare
+        way(cases, asked.image_size, asked.recipe, asked.patch_size)
 
 
-def compare(cases: Any, size: int, recipe: str) -> None:
+def windows(cases: Any, size: int, recipe: str, patch: int) -> None:
+    config = mk.Config("handbone", image_size=size, patch_size=patch)
+    ours = make_dataset(TASK, config, cases, progress=False).augmented(recipe)
+    usual, count = Usual(cases, size, recipe, patch), len(cases)
+    print(f"{count} pictures, windows of {patch} px of {size}, 29 classes, augment={recipe!r}")
+    items(usual, ours, count)
+
+
+def items(usual: Usual, ours: Any, count: int) -> None:
+    """Each alone, and all of them by a loader with a worker."""
+    item = least(lambda k: usual[0, k, k], count, 1), least(lambda k: ours[0, k, k], count)
+    tell("an item", *item)
+    plain_loader = partial(DataLoader, persistent_workers=True)
+    slow, fast = one_pass(plain_loader, usual, count), one_pass(make_loader, ours, count)
+    print(
+        f"{'a pass, one worker':<30} {slow:8.2f} s usual, {fast:8.3f} s ours: {slow / fast:.1f} x"
+    )
+
+
+def compare(cases: Any, size: int, recipe: str, patch: int) -> None:
     config = mk.Config("handbone", image_size=size)
     began = time.process_time()
     stored = make_dataset(TASK, config, cases, progress=False)
@@ -152,18 +189,11 @@ def compare(cases: Any, size: int, recipe: str) -> None:
     tell("  of which the masks", usual_ms - plain, max(1e-3, ours_ms - plain))
     warp(image, masks, bits)
     ours = stored.augmented(recipe)
-    tell(
-        "an item", least(lambda k: usual[0, k, k], count, 1), least(lambda k: ours[0, k, k], count)
-    )
-    plain_loader = partial(DataLoader, persistent_workers=True)
-    slow, fast = one_pass(plain_loader, usual, count), one_pass(make_loader, ours, count)
-    print(
-        f"{'a pass, one worker':<30} {slow:8.2f} s usual, {fast:8.3f} s ours: {slow / fast:.1f} x"
-    )
+    items(usual, ours, count)
 
 
 def read(stored: Any, row: int) -> None:
-    stored.cache[row], stored.labels.bits(row)
+    stored.cache[row], stored.labels.bits(row).copy()
 
 
 def same(image: np.ndarray, bits: np.ndarray, recipe: str) -> None:

@@ -74,6 +74,6 @@ def test_waiting_gives_up_and_says_who_is_there():
 
 def test_nobody_waits_for_what_the_gpu_never_has():
     with pytest.raises(
-        RuntimeError, match=r"about 9\.0 GB .* the GPU has 8\.0 GB\. Take a smaller"
+        RuntimeError, match=r"about 9\.0 GB .* the GPU has 8\.0 GB\. Take checkpointing=True"
     ):
         wait_for_room(9e9, lambda: (8e9, 8e9), limit_s=600, log=pytest.fail, users=pytest.fail)

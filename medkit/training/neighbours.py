@@ -57,8 +57,8 @@ def wait_for_room(
     if needed > total:
         raise RuntimeError(
             f"fit: about {needed / 1e9:.1f} GB of GPU memory are needed, and the GPU has "
-            f"{total / 1e9:.1f} GB. Take a smaller micro_batch (the images that go through the "
-            "model at once), image_size or model."
+            f"{total / 1e9:.1f} GB. Take checkpointing=True, or a smaller micro_batch (the images "
+            "that go through the model at once), image_size or model."
         )
     while free < needed:
         there = _describe(users())
@@ -66,7 +66,7 @@ def wait_for_room(
             raise RuntimeError(
                 f"fit: {free / 1e9:.1f} GB of GPU memory are free after {limit_s:.0f} s "
                 f"(expected {needed / 1e9:.1f} GB; {there}). Wait longer with wait_s=..., or take "
-                "a smaller micro_batch, image_size or model."
+                "checkpointing=True, a smaller micro_batch, image_size or model."
             )
         if not told:
             log(

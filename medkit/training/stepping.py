@@ -202,8 +202,9 @@ class Stepper:
             why = "BatchNorm needs 2" if self.norms else "there is no smaller number"
             raise RuntimeError(
                 f"fit: memory ran out with {size} images at once, and {why} ({self._words}). The "
-                "last good state is kept: free the device (mk.gpu_users() names who is there), or "
-                "take a smaller image_size or model in a new folder."
+                "last good state is kept: free the device (mk.gpu_users() names who is there), go "
+                "on with checkpointing=True, which takes less memory for the same bits, or take a "
+                "smaller image_size or model in a new folder."
             )
         self.micro_batch, self._failures = half, 0
         norm = " BatchNorm now sees fewer images at once." if self.norms else ""
