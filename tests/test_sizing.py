@@ -1,13 +1,17 @@
 from __future__ import annotations
 
+import itertools
 import weakref
 from dataclasses import replace
 
 import pytest
+import torch
+from mask_contests import TINY, make_task
 
 import medkit as mk
 from medkit.training import sizing, stepping
 from medkit.training.losses import Objective
+from medkit.training.stepping import Stepper
 
 CONFIG = mk.Config(
     "caries", model="test_resnet", image_size=32, batch_size=16, augment="light", drop_rate=0.1
@@ -24,7 +28,7 @@ def run_out(monkeypatch, above):
     whole = Objective.__call__
 
     def fail(self, logits, labels, **options):
-        if len(labels) > above:
+        if len(labels) > above and "known" in options:  # in a step
             raise RuntimeError("CUDA out of memory. Tried to allocate 2.00 GiB")
         return whole(self, logits, labels, **options)
 
@@ -129,3 +133,25 @@ def test_a_summary_without_room_says_what_to_do(cases, monkeypatch):
     run_out(monkeypatch, above=3)
     with pytest.raises(RuntimeError, match=r"memory ran out with 16 images\. mk\.find_batch_size"):
         mk.summary(CONFIG, cases, device="cpu")
+
+
+def test_no_large_picture_of_masks_is_sent_through_a_cpu(monkeypatch):
+    """Time and memory of 1024 px are reckoned from 256: sixteen times as much."""
+    task, seen = make_task(), []
+    monkeypatch.setitem(mk.datasets.TASKS, "shapes", task)
+    whole = Stepper.forward_backward
+
+    def forward_backward(self, batch, *args):
+        seen.append(batch.images.shape[-1])
+        return whole(self, batch, *args)
+
+    clock = itertools.count()
+    monkeypatch.setattr(Stepper, "forward_backward", forward_backward)
+    monkeypatch.setattr(sizing.time, "perf_counter", lambda: float(next(clock)))
+    device, settings = torch.device("cpu"), {**TINY, "batch_size": 1}
+    small, large = (
+        sizing._try_steps(mk.Config("shapes", **{**settings, "image_size": size}), device)
+        for size in (256, 1024)
+    )
+    assert set(seen) == {256}
+    assert small["images_per_s"] == 16 * large["images_per_s"] == 1.0

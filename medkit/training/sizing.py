@@ -20,7 +20,7 @@ from medkit.progress import Status, clock
 from medkit.runs.config import Config
 from medkit.training.distilling import models_of, new_student
 from medkit.training.losses import Objective
-from medkit.training.memory import training_bytes
+from medkit.training.memory import MEASURED, training_bytes
 from medkit.training.optimizing import average, make_optimizer, state_bytes
 from medkit.training.plan import make_plan
 from medkit.training.preparing import place_model
@@ -106,17 +106,18 @@ def _try_steps(config: Config, device: torch.device) -> dict[str, float] | None:
 
 
 def _timed_steps(config: Config, device: torch.device) -> dict[str, float]:
-    task, count, size = get_task(config.task), config.batch_size, config.input_size
+    task, count = get_task(config.task), config.batch_size
     model = place_model(new_student(task, config), config, device, Ranks()).train()
+    student, size = models_of(model)[0], config.input_size
+    if device.type == "cpu" and student.grows_by_area:
+        size = min(size, MEASURED)  # a large picture takes gigabytes, and seconds
     ema = copy.deepcopy(model).eval() if config.ema_decay else None
     labels = label_type(task).blank(task, count, size)
     objective = Objective(task, config, torch.zeros(count, len(task.heads)))
     stepper = Stepper(objective, config, model, Ranks(), print)
     optimizer = make_optimizer(model, config)
-    student = models_of(model)[0]
-    n_facts = student.n_facts
     pictures = torch.zeros(count, 3, size, size, dtype=torch.uint8)
-    batch = Batch(pictures, labels, torch.zeros(count, n_facts), torch.arange(count))
+    batch = Batch(pictures, labels, torch.zeros(count, student.n_facts), torch.arange(count))
     batch = Batch(*(part.to(device) for part in batch))
     counts = torch.full((len(task.heads) + 1,), count, device=device)
     times: list[float] = []
@@ -128,7 +129,8 @@ def _timed_steps(config: Config, device: torch.device) -> dict[str, float]:
             average(ema, model, config.ema_decay)
         float(loss)  # waits for the device
         times.append(time.perf_counter() - began)  # the first one makes the optimizer's state
-    return {"batch_size": count, "images_per_s": count / statistics.median(times[1:])}
+    images_per_s = count / statistics.median(times[1:]) * (size / config.input_size) ** 2
+    return {"batch_size": count, "images_per_s": images_per_s}
 
 
 @dataclass(frozen=True)
