@@ -112,3 +112,68 @@ def test_a_file_that_is_gone_is_named(tmp_path):
 
 def test_levels_are_of_a_byte():
     assert crops.LEVELS == 256
+
+
+# classes that were decided
+
+
+def decided(runs, size=(30, 40), inner=None):
+    return Crops("x.png", size, inner or size, CLASSES, {}, {"a": np.asarray(runs, np.int64)})
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.data())
+def test_decided_classes_have_the_runs_and_counts_of_the_drawn_mask(data):
+    size = data.draw(st.tuples(st.integers(1, 40), st.integers(1, 40)))
+    rng = np.random.default_rng(data.draw(st.integers(0, 99)))
+    mask, truth = (rng.random(size) < data.draw(st.sampled_from([0, 0.1, 0.6, 1])) for _ in "ab")
+    found = decided(rle.runs_of(mask), size)
+    area, overlap = found.counts("a", rle.runs_of(truth))
+    assert (area[0], overlap[0]) == (mask.size, truth.sum())
+    assert (area[1:] == mask.sum()).all() and (overlap[1:] == (mask & truth).sum()).all()
+    for cut in (1, 128, 255):
+        for order in "CF":
+            assert np.array_equal(found.runs("a", cut, order=order), rle.runs_of(mask, order=order))
+
+
+def test_a_file_holds_both_crops_and_runs(tmp_path):
+    plain, _ = some()
+    both = Crops(
+        "x.png", (30, 40), (12, 16), CLASSES, plain.crops, {"b": np.array([0, 3, 9, 1200])}
+    )
+    sha = both.write(tmp_path / "f.safetensors")
+    assert sha == crops.sha_of(tmp_path / "f.safetensors") and len(sha) == 16
+    again = read(tmp_path / "f.safetensors", id="x.png", classes=CLASSES, sha=sha)
+    assert list(again.crops) == ["a"] and again.decided["b"].tolist() == [0, 3, 9, 1200]
+    assert again.decided["b"].dtype == np.int64
+    payload = (tmp_path / "f.safetensors").read_bytes()
+    assert b'\\"version\\": 2' in payload
+    plain.write(tmp_path / "g.safetensors")  # as ever
+    assert b'\\"version\\": 1' in (tmp_path / "g.safetensors").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("runs", "words"),
+    [
+        ([0, 3, 9], "'a': 3 ends that are no runs in order"),
+        ([5, 9, 2, 4], "'a': 4 ends that are no runs in order"),
+        ([0, 3, 3, 5], "no runs in order"),
+        ([-1, 3], "no runs in order"),
+        ([0, 1201], "'a' ends at 1201, beyond 30 x 40 pixels"),
+    ],
+    ids=["odd", "unsorted", "touching", "before the first", "beyond"],
+)
+def test_runs_that_cannot_be_are_refused(tmp_path, runs, words):
+    decided(runs).write(tmp_path / "f.safetensors")
+    with pytest.raises(ValueError, match=f"damaged, or no predicted masks .*{words}"):
+        read(tmp_path / "f.safetensors", id="x.png", classes=CLASSES)
+
+
+def test_a_file_that_has_changed_is_refused(tmp_path):
+    path = tmp_path / "f.safetensors"
+    sha = some(0)[0].write(path)
+    other = some(1)[0].write(path)
+    words = rf"changed since it was predicted \(found sha {other}, expected {sha}\). Predict again"
+    with pytest.raises(ValueError, match=words):
+        read(path, id="x.png", classes=CLASSES, sha=sha)
+    assert read(path, id="x.png", classes=CLASSES)  # who does not know, does not ask

@@ -289,3 +289,20 @@ def test_what_was_counted_last_is_remembered():
     assert made == ["a", "b", "c", "b"]
     get("large", 9)  # one list stays, however long it is
     assert kept.size == 9 and get("large", 9) and made[-1] == "large"
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.data())
+def test_parts_that_are_too_small_are_gone(data):
+    size = data.draw(st.tuples(st.integers(1, 20), st.integers(1, 20)))
+    rng = np.random.default_rng(data.draw(st.integers(0, 99)))
+    mask = (rng.random(size) < data.draw(st.sampled_from([0.0, 0.2, 0.5, 1.0]))).astype(np.uint8)
+    smallest = data.draw(st.integers(0, 12))
+    count, labels = cv2.connectedComponents(mask, connectivity=8)
+    wanted = sum(
+        [labels == k for k in range(1, count) if (labels == k).sum() >= smallest],
+        np.zeros(size, bool),
+    )
+    found = masks.without_specks(rle.runs_of(mask), size[1], smallest)
+    assert np.array_equal(rle.to_mask(found, size), wanted)
+    assert np.array_equal(found, rle.runs_of(wanted))

@@ -1,8 +1,9 @@
 """What a model says of an image's classes, pixel by pixel: crops of probabilities in a small file.
 
 Of each class the box is kept in which its probability is above 0, at the model's size, as bytes of
-0 to 255; a class without one is nowhere. From these crops come both the rows that are handed in and
-the counts that are scored, so what is validated is what is submitted.
+0 to 255; a class without one is nowhere. A class that was decided, as by a vote, is kept as runs of
+the picture's own size instead. From both come the rows that are handed in and the counts that are
+scored, so what is validated is what is submitted.
 """
 
 from __future__ import annotations
@@ -21,7 +22,8 @@ from medkit import files
 from medkit.images import masks, rle
 
 LEVELS = 256  # of a probability; a cut is one of them, from 1 on
-VERSION = 1  # of the file
+VERSION, DECIDED = 1, 2  # of the file: with crops alone, and with runs
+SHA = 16  # hex digits of a file's SHA-256 by which predictions know it
 
 
 class Crop(NamedTuple):
@@ -41,6 +43,7 @@ class Crops:
         size: height and width of the picture; `inner`: those of the planes.
         classes: all that there are.
         crops: by class, of those that are somewhere.
+        decided: by class its runs, row by row, which are the answer at every cut from 1 on.
     """
 
     id: str
@@ -48,15 +51,25 @@ class Crops:
     inner: tuple[int, int]
     classes: tuple[str, ...]
     crops: Mapping[str, Crop] = field(default_factory=dict)
+    decided: Mapping[str, rle.Runs] = field(default_factory=dict)
 
-    def write(self, path: Path) -> None:
-        """Write the file, whole or not at all; the same bytes for the same crops."""
+    def write(self, path: Path) -> str:
+        """Write the file, whole or not at all; the same bytes for the same crops.
+
+        Returns:
+            What predictions know it by, see `sha_of`.
+        """
         boxes = {name: [crop.x, crop.y] for name, crop in self.crops.items()}
-        state = {"version": VERSION, "id": self.id, "size": self.size, "inner": self.inner}
+        version = DECIDED if self.decided else VERSION
+        state = {"version": version, "id": self.id, "size": self.size, "inner": self.inner}
         state.update(classes=self.classes, boxes=boxes)
         tensors = {name: np.ascontiguousarray(crop.levels) for name, crop in self.crops.items()}
+        whole = np.int32 if self.size[0] * self.size[1] < 2**31 else np.int64
+        tensors.update({name: runs.astype(whole) for name, runs in self.decided.items()})
         text = json.dumps(state, sort_keys=True, ensure_ascii=False)
-        files.write_whole(path, save(tensors, {"state": text}))
+        data = save(tensors, {"state": text})
+        files.write_whole(path, data)
+        return files.sha256(data)[:SHA]
 
     def runs(self, name: str, cut: int, *, order: str = "C") -> rle.Runs:
         """Where a class's level reaches a cut, at the picture's own size.
@@ -64,6 +77,8 @@ class Crops:
         Only the box in which that is possible is enlarged: between pixels a level is never above
         those around it.
         """
+        if name in self.decided:
+            return masks.turned(self.decided[name], self.size, order)
         crop = self.crops.get(name)
         if crop is None:
             return np.zeros(0, np.int64)
@@ -86,7 +101,10 @@ class Crops:
         """
         area, overlap = np.zeros(LEVELS, np.int64), np.zeros(LEVELS, np.int64)
         crop = self.crops.get(name)
-        if crop is not None:
+        if name in self.decided:
+            area[1:] = rle.area(self.decided[name])
+            overlap[1:] = rle.area(rle.vote([self.decided[name], truth]))  # of two: in both
+        elif crop is not None:
             levels, (left, top) = self._enlarged(crop.levels, (crop.x, crop.y))
             is_true = rle.to_mask(truth, self.size)
             is_true = is_true[top : top + levels.shape[0], left : left + levels.shape[1]]
@@ -119,15 +137,21 @@ def cropped(id: str, planes: np.ndarray, size: tuple[int, int], classes: Sequenc
     return Crops(id, tuple(size), planes.shape[1:], tuple(classes), found)
 
 
-def read(path: Path | str, *, id: str, classes: Sequence[str]) -> Crops:
+def sha_of(path: Path | str) -> str:
+    """What predictions know a file by: 16 hex digits of its SHA-256."""
+    return files.sha256_file(Path(path))[:SHA]
+
+
+def read(path: Path | str, *, id: str, classes: Sequence[str], sha: str | None = None) -> Crops:
     """The crops of a file.
 
     Args:
         id: of the case that it must be of; classes: those that it must know.
+        sha: what `sha_of` told when it was written; None where nobody knows.
 
     Raises:
         FileNotFoundError: there is none.
-        ValueError: it is damaged, of another image, or of other classes.
+        ValueError: it is damaged, of another image, of other classes, or has changed.
     """
     path = Path(path)
     if not path.is_file():
@@ -135,11 +159,19 @@ def read(path: Path | str, *, id: str, classes: Sequence[str]) -> Crops:
             f"{path}: the predicted masks of {id!r} are gone (found {files.listing(path.parent)})."
             " Predict again with mk.predict(run, cases)."
         )
+    if sha is not None and sha_of(path) != sha:
+        raise ValueError(
+            f"{path}: changed since it was predicted (found sha {sha_of(path)}, expected {sha}). "
+            "Predict again."
+        )
     try:
         with safe_open(str(path), framework="numpy") as file:
             state = json.loads((file.metadata() or {})["state"])
             tensors = {name: file.get_tensor(name) for name in file.keys()}
-        known = Crops(state["id"], *_facts(state), _crops(state, tensors))
+        decided = {name: of for name, of in tensors.items() if of.ndim == 1}
+        levels = {name: of for name, of in tensors.items() if of.ndim != 1}
+        found = _crops(state, levels), _decided(state, decided)
+        known = Crops(state["id"], *_facts(state), *found)
     except (SafetensorError, KeyError, TypeError, ValueError, RecursionError) as error:
         raise ValueError(
             f"{path}: damaged, or no predicted masks ({error}). Delete it and predict again."
@@ -161,8 +193,9 @@ def cut_of(threshold: float) -> int:
 
 def _facts(state: Mapping[str, Any]) -> tuple[tuple, tuple, tuple]:
     size, inner = tuple(state["size"]), tuple(state["inner"])
-    if state["version"] != VERSION or min(*size, *inner) < 1:
-        raise ValueError(f"version {state['version']} (expected {VERSION}), size {size}, {inner}")
+    if state["version"] not in (VERSION, DECIDED) or min(*size, *inner) < 1:
+        known = f"{VERSION} or {DECIDED}"
+        raise ValueError(f"version {state['version']} (expected {known}), size {size}, {inner}")
     return size, inner, tuple(state["classes"])
 
 
@@ -176,4 +209,19 @@ def _crops(state: Mapping[str, Any], tensors: Mapping[str, np.ndarray]) -> dict[
         if min(x, y) < 0 or y + levels.shape[0] > height or x + levels.shape[1] > width:
             raise ValueError(f"{name!r} leaves its plane of {width} x {height}")
         found[name] = Crop(x, y, levels)
+    return found
+
+
+def _decided(state: Mapping[str, Any], tensors: Mapping[str, np.ndarray]) -> dict[str, rle.Runs]:
+    """The runs of classes that were decided, in order and within the picture."""
+    found, (height, width) = {}, state["size"]
+    for name, values in tensors.items():
+        if name not in state["classes"] or values.dtype.kind not in "iu":
+            raise ValueError(f"{name!r} is {values.dtype} {values.shape}")
+        runs = values.astype(np.int64)
+        if len(runs) % 2 or (np.diff(runs) <= 0).any() or (runs[:1] < 0).any():
+            raise ValueError(f"{name!r}: {len(runs)} ends that are no runs in order")
+        if len(runs) and runs[-1] > height * width:
+            raise ValueError(f"{name!r} ends at {runs[-1]}, beyond {height} x {width} pixels")
+        found[name] = runs
     return found

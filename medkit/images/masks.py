@@ -88,6 +88,39 @@ def mirrored(bits: np.ndarray, axis: int) -> np.ndarray:
     return cv2.flip(bits, axis).reshape(bits.shape)  # which drops an axis of length 1
 
 
+def drawn(runs: rle.Runs, width: int) -> tuple[np.ndarray, tuple[int, int]]:
+    """The box around runs, row by row, of a picture of this width: (h, w) uint8 of 0 and 1, and the
+    x, y of its corner."""
+    if not len(runs):
+        return np.zeros((0, 0), np.uint8), (0, 0)
+    top, bottom = int(runs[0]) // width, (int(runs[-1]) - 1) // width + 1
+    rows = rle.to_mask(runs - top * width, (bottom - top, width))
+    x, _, w, _ = rle.box_of(rows)
+    return rows[:, x : x + w], (x, top)
+
+
+def turned(runs: rle.Runs, size: tuple[int, int], order: str) -> rle.Runs:
+    """Runs, row by row, of a picture in another order: "F" is column by column."""
+    if order == "C":
+        return runs
+    box, (x, y) = drawn(runs, size[1])
+    return rle.shifted(np.ascontiguousarray(box.T), y, x, size[0])
+
+
+def without_specks(runs: rle.Runs, width: int, smallest: int) -> rle.Runs:
+    """Runs, row by row, without the parts that have fewer pixels than the smallest that may stay.
+
+    Pixels that touch at a side or a corner are of one part.
+    """
+    box, (x, y) = drawn(runs, width)
+    if not box.size:
+        return runs
+    _, labels, facts, _ = cv2.connectedComponentsWithStats(box, connectivity=8)
+    stays = facts[:, cv2.CC_STAT_AREA] >= smallest
+    stays[0] = False  # what is outside
+    return runs if stays[1:].all() else rle.shifted(stays[labels], x, y, width)
+
+
 def enlarged(
     part: np.ndarray, corner: tuple[int, int], inner: tuple[int, int], size: tuple[int, int]
 ) -> tuple[np.ndarray, tuple[int, int]]:
