@@ -51,7 +51,7 @@ _HOMES = {  # public name: the module that holds it
     "fit_temperature": "inference.calibrating",
     "with_temperature": "inference.calibrating",
     "blend": "inference.ensembling",
-    "choose_weights": "inference.ensembling",
+    "choose_weights": "inference.weighing",
     "soup": "inference.ensembling",
     "make_model": "models.factory",
     "show_answers": "show.answers",

@@ -16,7 +16,7 @@ from medkit import files
 from medkit.naming import did_you_mean
 
 TEXT = ("id", "group", "path", "photo", "view", "tooth_number")  # columns that stay text
-TEXT += ("masks_sha",)
+TEXT += ("masks_sha", "file_sha")
 PARTS = ("region", "box")  # columns that say which part of its picture a case is
 _EXACT = {} if pd.__version__ >= "3" else {"float_precision": "round_trip"}  # 3 is exact as it is
 
@@ -169,9 +169,16 @@ def read_predictions(path: Path | str) -> pd.DataFrame:
     return table
 
 
+def files_of(predictions: pd.DataFrame) -> dict[str, tuple[Any, str | None]]:
+    """By id the file of an answer, and its `file_sha`: None where the table does not tell it."""
+    shas = predictions.get("file_sha", [None] * len(predictions))
+    shas = [None if _is_missing(sha) else str(sha) for sha in shas]
+    return dict(zip(predictions["id"], zip(predictions["file"], shas)))
+
+
 def _names_files(predictions: pd.DataFrame) -> bool:
     """Whether answers lie in files that a table names, and not in the table."""
-    is_named = list(predictions) == ["id", "file"]
+    is_named = list(predictions) in (["id", "file"], ["id", "file", "file_sha"])
     return is_named and not pd.api.types.is_numeric_dtype(predictions["file"])
 
 

@@ -20,7 +20,6 @@ TASK = mk.Task(
     (mk.Head("kind", ("a", "b", "c")),),
 )
 CARIES = mk.get_task("caries")
-RNG = np.random.default_rng(0)
 
 
 def table(rows, ids=None):
@@ -90,63 +89,6 @@ def test_tables_that_do_not_fit_are_named():
         mk.blend(numbers, [pd.DataFrame({"id": ["1"], "age": [3.0]})], how="hard")
 
 
-def labelled(count=240):
-    labels = RNG.integers(0, 3, count)
-    ids = [f"{k:03}" for k in range(count)]
-    cases = pd.DataFrame(
-        {
-            "id": ids,
-            "group": ids,
-            "path": "x.png",
-            "kind": np.array(list("abc"))[labels],
-            "fold": np.arange(count) % 4,
-        }
-    )
-    hint = np.eye(3)[labels]
-    made = []
-    for skill in (0.8, 0.7, 0.0):
-        values = RNG.dirichlet(np.ones(3), count) + skill * hint
-        made.append(table(values / values.sum(1, keepdims=True), ids))
-    return cases, made
-
-
-def test_greedy_weights_are_scored_on_folds_that_did_not_choose_them():
-    cases, made = labelled()
-    found = mk.choose_weights(TASK, cases, made, metric="accuracy", rounds=7)
-    assert sum(found.weights) == pytest.approx(1) and found.weights[2] < min(found.weights[:2])
-    alone = [mk.score(TASK, cases, one)["accuracy"] for one in made]
-    assert found.score >= max(alone) and found.nested_score <= found.score
-    assert mk.score(TASK, cases, found.nested)["accuracy"] == pytest.approx(found.nested_score)
-    assert sorted(found.nested["id"]) == sorted(cases["id"])
-    shuffled = cases.assign(kind=RNG.permutation(cases["kind"]))  # nothing to be learnt
-    fooled = mk.choose_weights(TASK, shuffled, made, metric="accuracy", rounds=7)
-    assert fooled.nested_score < fooled.score
-    with pytest.raises(ValueError, match="no column 'fold'"):
-        mk.choose_weights(TASK, cases.drop(columns="fold"), made)
-
-
-def test_votes_that_brought_nothing_better_are_taken_back():
-    cases, _ = labelled(40)
-    right = np.eye(3)[cases["kind"].map({"a": 0, "b": 1, "c": 2})]
-    timid = table(0.9 / 3 + 0.1 * right[:, ::-1], cases["id"])  # often wrong, and never loudly
-    made = [timid, table(right, cases["id"])]
-    found = mk.choose_weights(TASK, cases, made, metric="accuracy", rounds=6)
-    assert found.weights == (0.0, 1.0) and found.score == found.nested_score == 1.0
-
-
-def test_a_table_whose_score_is_no_number_gets_no_vote():
-    cases, (good, *_) = labelled(40)
-    constant = table(np.tile([1.0, 0.0, 0.0], (40, 1)), cases["id"])
-
-    def own(units, threshold):
-        is_right = units[list("abc")].idxmax(axis=1) == units["y_true"]
-        return {"own": np.nan if (units["a"] == 1).all() else is_right.mean()}
-
-    task = replace(TASK, score_units=own, score=None)
-    found = mk.choose_weights(task, cases, [good, constant], metric="own", rounds=1)
-    assert found.weights == (1.0, 0.0)
-
-
 def test_a_soup_is_the_mean_of_weights(cases, tmp_path):
     cases = cases[::2]
     config = mk.Config("caries", epochs=1, batch_size=16, **TINY)
@@ -171,3 +113,16 @@ def test_a_soup_is_the_mean_of_weights(cases, tmp_path):
     wide = open_folder(tmp_path / "wide", CARIES, wide, cases, **facts)
     with pytest.raises(ValueError, match="image_size 32.*48.*mk.blend"):
         mk.soup([runs[0], wide], tmp_path / "other")
+
+
+def test_a_majority_can_be_larger_than_half():
+    rows = [[0.6, 0.4, 0.0], [0.6, 0.4, 0.0], [0.0, 1.0, 0.0]]
+    three = [table([row]) for row in rows]
+    assert list(mk.blend(TASK, three, how="hard").loc[0, list("abc")]) == [1, 0, 0]
+    strict = mk.blend(TASK, three, how="hard", more_than=0.7)  # two of three are not enough
+    assert list(strict.loc[0, list("abc")]) == [0, 1, 0]
+    with pytest.raises(ValueError, match="more_than=0.4 .expected 0.5 to below 1, for one answer"):
+        mk.blend(TASK, three, how="hard", more_than=0.4)
+    for how, asked in (("hard", "smallest"), ("hard", "thresholds"), ("rank", "more_than")):
+        with pytest.raises(ValueError, match=f"{asked}=0.7 has no meaning for how={how!r}"):
+            mk.blend(TASK, three, how=how, **{asked: 0.7})

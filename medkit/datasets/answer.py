@@ -17,6 +17,7 @@ class Answer:
 
     Attributes:
         columns: of a table of predictions or units, and of the model's output.
+        beside: columns that a table of predictions may have beside these.
         labels: what a contest's table may hold unless it says otherwise; none: any number.
         words: what a label is, for messages.
         takes: the kinds of metrics that score it (`metrics.Metric.kind`).
@@ -39,6 +40,7 @@ class Answer:
     is_probability: bool
     usual: tuple[str, ...]
     shown: tuple[str, ...]
+    beside: tuple[str, ...] = ()
     lies_in = "table"
 
     compared_by: str

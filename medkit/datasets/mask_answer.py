@@ -24,7 +24,7 @@ class MaskAnswer(Answer):
 
     has_classes, is_probability = True, False
     takes = ("areas",)
-    columns, lies_in = ("file",), "files"
+    columns, beside, lies_in = ("file",), ("file_sha",), "files"
     unit_columns = ("class", "area", "overlap")
     labels = ()
     usual = shown = ("dice", "iou")

@@ -58,7 +58,7 @@ def mask_units(
     reach each cut, and how many of these are true. They are missing without a label, as is all
     without a prediction.
     """
-    files = {} if predictions is None else dict(zip(predictions["id"], predictions["file"]))
+    files = {} if predictions is None else tables.files_of(predictions)
     rows = [row for case in cases.to_dict("records") for row in _units_of(task, case, files)]
     return pd.DataFrame(rows, columns=list(COLUMNS))
 
@@ -89,11 +89,11 @@ def mask_table(
         ValueError: naming cases without a prediction.
     """
     tables.match(cases, predictions)
-    files, layout = dict(zip(predictions["id"], predictions["file"])), task.layout
+    files, layout = tables.files_of(predictions), task.layout
     cuts = [crops.cut_of(of) for of in task.scored.answer.thresholds(threshold)]
     rows = []
     for id in cases["id"]:
-        found = _crops(task, id, files[id])
+        found = _crops(task, id, *files[id])
         for name, cut in zip(task.scored.classes, cuts):
             text = ""
             if found is not None:
@@ -146,27 +146,31 @@ def _units_of(
     id, is_seen = case["id"], isinstance(case["path"], (str, os.PathLike))
     counted = [(np.nan, None, None)] * len(task.scored.classes)
     if is_seen and isinstance(case.get(MASKS), str):
-        counted = _counted(task, case, predictions.get(id), is_predicted=id in predictions)
+        file, sha = predictions.get(id, (None, None))
+        counted = _counted(task, case, file, sha, is_predicted=id in predictions)
     for name, counts in zip(task.scored.classes, counted):
         yield (f"{id},{name}", case["group"], is_seen, name, *counts)
 
 
-def _counted(task: TaskData, case: dict[str, Any], file: Any, *, is_predicted: bool) -> list[tuple]:
+def _counted(
+    task: TaskData, case: dict[str, Any], file: Any, sha: str | None, *, is_predicted: bool
+) -> list[tuple]:
     """Of each class of a labelled image the true area, and areas and overlaps if predicted.
 
     Args:
         file: of its crops, or these themselves, which are not remembered.
+        sha: of the file as it was predicted.
     """
     reader = task.own.get("read_masks"), repr(task.mask_files), task.layout, task.scored.classes
     label = (case["id"], case["path"], case[MASKS], case.get("masks_sha"), *reader)
 
     def count() -> list[tuple]:
         truth = _truths.get(label, lambda: list(_truth(task, case)))
-        return list(_count(task, case, file, truth, is_predicted=is_predicted))
+        return list(_count(task, case, file, sha, truth, is_predicted=is_predicted))
 
     if isinstance(file, crops.Crops):
         return count()
-    return _counts.get((*label, is_predicted, file, _stamp(file)), count)
+    return _counts.get((*label, is_predicted, file, sha, _stamp(file)), count)
 
 
 def _truth(task: TaskData, case: dict[str, Any]) -> Iterator[Any]:
@@ -177,10 +181,16 @@ def _truth(task: TaskData, case: dict[str, Any]) -> Iterator[Any]:
 
 
 def _count(
-    task: TaskData, case: dict[str, Any], file: Any, truth: list[Any], *, is_predicted: bool
+    task: TaskData,
+    case: dict[str, Any],
+    file: Any,
+    sha: str | None,
+    truth: list[Any],
+    *,
+    is_predicted: bool,
 ) -> Iterator[tuple]:
     shape, *planes = truth
-    found = _crops(task, case["id"], file) if is_predicted else None
+    found = _crops(task, case["id"], file, sha) if is_predicted else None
     if found is not None and found.size != shape:
         raise ValueError(
             f"{file}: masks of a picture of {found.size[1]} x {found.size[0]} pixels (expected "
@@ -194,13 +204,13 @@ def _count(
         yield (float(rle.area(runs)), *counts)
 
 
-def _crops(task: TaskData, id: str, file: Any) -> crops.Crops | None:
+def _crops(task: TaskData, id: str, file: Any, sha: str | None) -> crops.Crops | None:
     """What was predicted of an image; None where it could not be looked at."""
     if isinstance(file, crops.Crops):
         return file
     if not isinstance(file, str):
         return None
-    return crops.read(file, id=id, classes=task.scored.classes)
+    return crops.read(file, id=id, classes=task.scored.classes, sha=sha)
 
 
 def _stamp(file: str | None) -> tuple[int, int] | None:

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from numbers import Integral, Real
 from pathlib import Path
-from typing import Any, Callable, Dict, List, Sequence
+from typing import Any, Callable, Dict, Mapping, NamedTuple, Sequence
 
 import numpy as np
 import pandas as pd
 
 from medkit import files, tables
 from medkit.datasets.kinds import Threshold
-from medkit.datasets.scoring import judged_units, score_of_rows
 from medkit.datasets.task import Head, Task, check_task
-from medkit.inference.mask_votes import IN_MEMORY, hard_masks, soft_masks
+from medkit.inference.mask_votes import hard_masks, soft_masks
 from medkit.naming import did_you_mean
 from medkit.runs.folder import Run
 from medkit.runs.tensor_files import load_state, save_state
@@ -32,6 +32,9 @@ def blend(
     *,
     how: str = "soft",
     weights: Sequence[float] | None = None,
+    more_than: float = 0.5,
+    thresholds: Threshold | Sequence[Threshold] = 0.5,
+    smallest: int = 0,
     folder: Path | str | None = None,
 ) -> pd.DataFrame:
     """One table of predictions out of several, matched by id, in the order of the first.
@@ -41,86 +44,29 @@ def blend(
             are for, else the one of the largest mean probability), or "rank" (mean of the ranks of
             each class's probabilities over all cases, from 0 to 1: for scores that only rank; those
             of a case do not add up to 1). Of masks "soft" is the mean of each pixel, "hard" what
-            more than half of the models have above one half; a tie is outside.
+            more than half of the models have inside at the picture's own size: decided, the same
+            at every threshold.
         weights: of the tables; by default all alike.
+        more_than: of a hard vote, the share of the weights that is not enough; a tie is outside.
+        thresholds: of a hard vote of masks, one for all tables or a list of one each.
+        smallest: of a hard vote of masks, the pixels, at the picture's own size, of the smallest
+            part of a mask that stays; 0 keeps all.
         folder: where blended masks are written; by default `blended` in the run folder of the first
             table.
 
     Raises:
-        ValueError: for tables of different ids or classes, or weights that are none.
+        ValueError: for tables of different ids, classes or pictures, weights that are none, or a
+            setting that has no meaning for this vote.
     """
     check_task(task, "blend")
-    tables_, shares = _aligned(task, predictions), _shares(weights, len(predictions))
-    ways = {head: _way(head, how) for head in task.heads}
+    parts, shares = aligned(task, predictions), _shares(weights, len(predictions))
+    asked = {"more_than": more_than, "thresholds": thresholds, "smallest": smallest}
+    ways = {head: _way(head, how, asked) for head in task.heads}
     blended: dict[str, Any] = {"id": list(predictions[0]["id"])}
-    for head, combine in ways.items():
-        blended.update(combine(head, tables_, shares, folder))
+    for head, way in ways.items():
+        taken = {name: asked[name] for name in way.takes}
+        blended.update(way.combine(head, parts, shares, folder, **taken))
     return pd.DataFrame(blended)
-
-
-@dataclass(frozen=True)
-class Weights:
-    """What `choose_weights` found.
-
-    Attributes:
-        weights: of the tables, adding up to 1.
-        predictions: out-of-fold, by the final weights.
-        score: of these; the weights have seen the labels, so it is too good.
-        nested: predictions of each fold by weights that were chosen on the other folds.
-        nested_score: of these; report this one.
-    """
-
-    weights: tuple[float, ...]
-    predictions: pd.DataFrame
-    score: float
-    nested: pd.DataFrame
-    nested_score: float
-
-    def __repr__(self) -> str:
-        shares = ", ".join(f"{weight:.2f}" for weight in self.weights)
-        return f"weights {shares}: {self.nested_score:.4f} nested, {self.score:.4f} on what chose"
-
-
-def choose_weights(
-    task: Task,
-    cases: pd.DataFrame,
-    predictions: Sequence[pd.DataFrame],
-    *,
-    metric: str | None = None,
-    threshold: Threshold = 0.5,
-    rounds: int = 20,
-) -> Weights:
-    """Greedy weights: again and again the table that helps the score most gets one vote more.
-
-    Args:
-        cases: labelled, with `fold`.
-        predictions: out-of-fold tables, as `fit_folds` makes them; of cases that a model was
-            trained on, its weight would be too large.
-        metric: of `metrics.METRICS` or of the task; by default the contest's own score.
-        rounds: votes to give.
-
-    Source: Caruana et al., Ensemble selection from libraries of models, ICML 2004.
-    """
-    check_task(task, "choose_weights")
-    if "fold" not in cases:
-        raise ValueError("choose_weights: no column 'fold'. Pass the cases of mk.fit_folds.")
-    metric = metric or next(iter(task.score(cases, predictions[0])))
-    facts = {"metric": metric, "threshold": threshold, "rounds": rounds}
-    weights = _greedy(task, cases, predictions, **facts)
-    parts = []
-    for fold in sorted(cases["fold"].unique()):
-        others, held_out = cases[cases["fold"] != fold], cases[cases["fold"] == fold]
-        chosen = _greedy(task, others, predictions, **facts)
-        of_fold = [table[table["id"].isin(held_out["id"])] for table in predictions]
-        parts.append(blend(task, of_fold, weights=chosen))
-    blended, nested = blend(task, predictions, weights=weights), pd.concat(parts, ignore_index=True)
-    return Weights(
-        tuple(float(weight) for weight in weights),
-        blended,
-        _score(task, cases, blended, metric, threshold),
-        nested,
-        _score(task, cases, nested, metric, threshold),
-    )
 
 
 def soup(runs: Sequence[Run], folder: Path | str) -> Run:
@@ -164,8 +110,12 @@ def soup(runs: Sequence[Run], folder: Path | str) -> Run:
     return Run(folder)
 
 
-def _aligned(task: Task, predictions: Sequence[pd.DataFrame]) -> list[pd.DataFrame]:
-    """The columns of predictions of each table, in the order of the first."""
+def aligned(task: Task, predictions: Sequence[pd.DataFrame]) -> list[pd.DataFrame]:
+    """The columns of predictions of each table, in the order of the first.
+
+    Raises:
+        ValueError: for no table, tables of different ids, or without some of the columns.
+    """
     if not len(predictions):
         raise ValueError("blend: no table of predictions. Pass a list of mk.predict's tables.")
     columns = list(task.columns)
@@ -183,7 +133,8 @@ def _aligned(task: Task, predictions: Sequence[pd.DataFrame]) -> list[pd.DataFra
                 f"blend: tables 0 and {number} are of different cases ({len(first)} and "
                 f"{len(table)} rows, e.g. {odd[:3]}). Predict the same cases with each run."
             )
-        values.append(tables.match(first[["id"]], table)[["id", *columns]])
+        beside = [name for head in task.heads for name in head.answer.beside if name in table]
+        values.append(tables.match(first[["id"]], table)[["id", *columns, *beside]])
     return values
 
 
@@ -203,16 +154,31 @@ def _shares(weights: Sequence[float] | None, count: int) -> np.ndarray:
     return shares / shares.sum()
 
 
-# (head, tables, shares, folder) -> the head's columns
-Combine = Callable[[Head, List[pd.DataFrame], np.ndarray, Any], Dict[str, Any]]
+# (head, tables, shares, folder, settings of its own) -> the head's columns
+Combine = Callable[..., Dict[str, Any]]
 
 
-def _of_values(combine: Callable[[np.ndarray, np.ndarray], np.ndarray]) -> Combine:
+class Way(NamedTuple):
+    """How the tables' answers of a head become one, and what can be asked of it.
+
+    Attributes:
+        takes: settings of `blend`.
+        least: of `more_than`, below which an answer could be two things at once.
+    """
+
+    combine: Combine
+    takes: tuple[str, ...] = ()
+    least: float = 0.0
+
+
+def _of_values(combine: Callable[..., np.ndarray]) -> Combine:
     """A way to combine (tables, N, C) values by shares into (N, C), as a way to combine tables."""
 
-    def columns(head: Head, parts: list[pd.DataFrame], shares: np.ndarray, folder: Any) -> dict:
+    def columns(
+        head: Head, parts: list[pd.DataFrame], shares: np.ndarray, folder: Any, **asked: Any
+    ) -> dict:
         values = np.stack([table[list(head.columns)].to_numpy(float) for table in parts])
-        return dict(zip(head.columns, combine(values, shares).T))
+        return dict(zip(head.columns, combine(values, shares, **asked).T))
 
     return columns
 
@@ -226,28 +192,34 @@ def _mean_rank(values: np.ndarray, shares: np.ndarray) -> np.ndarray:
     return _mean(np.stack(ranks), shares)
 
 
-def _majority(values: np.ndarray, shares: np.ndarray) -> np.ndarray:
-    """1 for the class that has more than half of the votes, else the largest mean probability."""
+def _majority(values: np.ndarray, shares: np.ndarray, more_than: float) -> np.ndarray:
+    """1 for the class that has more than this share of the votes, else the largest mean."""
     one_hot = np.eye(values.shape[2])
     votes, means = _mean(one_hot[values.argmax(2)], shares), _mean(values, shares)
-    has_majority = votes.max(1) > 0.5 + 1e-9
+    has_majority = votes.max(1) > more_than + 1e-9
     return one_hot[np.where(has_majority, votes.argmax(1), means.argmax(1))]
 
 
+OF_MASKS = ("more_than", "thresholds", "smallest")
+USUAL = {"more_than": 0.5, "thresholds": 0.5, "smallest": 0}
 BLENDS = {  # of each kind of answer, by how
     "classes": {
-        "soft": _of_values(_mean),
-        "hard": _of_values(_majority),
-        "rank": _of_values(_mean_rank),
+        "soft": Way(_of_values(_mean)),
+        "hard": Way(_of_values(_majority), ("more_than",), least=0.5),
+        "rank": Way(_of_values(_mean_rank)),
     },
-    "number": {"soft": _of_values(_mean)},
-    "masks": {"soft": soft_masks, "hard": hard_masks},
-    "exclusive_masks": {"soft": soft_masks, "hard": hard_masks},
+    "number": {"soft": Way(_of_values(_mean))},
+    "masks": {"soft": Way(soft_masks), "hard": Way(hard_masks, OF_MASKS)},
+    "exclusive_masks": {"soft": Way(soft_masks), "hard": Way(hard_masks, OF_MASKS, least=0.5)},
 }
 
 
-def _way(head: Head, how: str) -> Combine:
-    """How the tables' answers of a head become one."""
+def _way(head: Head, how: str, asked: Mapping[str, Any]) -> Way:
+    """How the tables' answers of a head become one.
+
+    Raises:
+        ValueError: there is no such way, or something is asked that it cannot take.
+    """
     ways = BLENDS[head.kind]
     every = dict.fromkeys(name for known in BLENDS.values() for name in known)
     if how not in every:
@@ -258,40 +230,21 @@ def _way(head: Head, how: str) -> Combine:
         raise ValueError(
             f"blend: {head.name} is {head.answer.words}; only how={list(ways)[0]!r} has a meaning."
         )
-    return ways[how]
-
-
-def _greedy(
-    task: Task,
-    cases: pd.DataFrame,
-    predictions: Sequence[pd.DataFrame],
-    *,
-    metric: str,
-    threshold: Threshold,
-    rounds: int,
-) -> np.ndarray:
-    """Votes of each table; those that brought nothing better are taken back.
-
-    Where the score has no value (a class is missing), all tables count alike.
-    """
-    parts = [table[table["id"].isin(cases["id"])] for table in predictions]
-    sign = 1 if task.greater_is_better(metric) else -1
-    votes, best, kept = np.zeros(len(parts)), -np.inf, np.ones(len(parts))
-    for _ in range(rounds):
-        tried = [votes + row for row in np.eye(len(parts))]
-        found = [
-            sign * _score(task, cases, table, metric, threshold)
-            for table in (blend(task, parts, weights=w, folder=IN_MEMORY) for w in tried)
-        ]
-        found = [-np.inf if np.isnan(value) else value for value in found]  # a class is missing
-        votes = tried[int(np.argmax(found))]
-        if max(found) > best:
-            best, kept = max(found), votes
-    return kept / kept.sum()
-
-
-def _score(
-    task: Task, cases: pd.DataFrame, predictions: pd.DataFrame, metric: str, threshold: Threshold
-) -> float:
-    units = judged_units(task, cases, predictions)
-    return float(score_of_rows(task, units, metric, threshold)(np.arange(len(units))))
+    way, more_than, smallest = ways[how], asked["more_than"], asked["smallest"]
+    for name, value in asked.items():
+        if name not in way.takes and value is not USUAL[name] and value != USUAL[name]:
+            raise ValueError(
+                f"blend: {name}={value!r} has no meaning for how={how!r} where {head.name} is "
+                f"{head.answer.words}. Leave it out."
+            )
+    if not (isinstance(more_than, Real) and way.least <= more_than < 1):
+        raise ValueError(
+            f"blend: more_than={more_than!r} (expected {way.least} to below 1"
+            f"{', for one answer alone' if way.least else ''}). Leave it out for more than half."
+        )
+    if not isinstance(smallest, Integral) or smallest < 0:
+        raise ValueError(
+            f"blend: smallest={smallest!r} (expected whole pixels from 0 on). Leave it out to keep "
+            "every part of a mask."
+        )
+    return way

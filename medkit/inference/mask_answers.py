@@ -120,9 +120,15 @@ class Masks:
         return pd.DataFrame({"id": list(ids), "file": pd.Series([None] * len(ids), dtype=object)})
 
     def predictions(self, ids: Sequence[str]) -> pd.DataFrame:
-        """`id` and `file`, the place of its crops."""
-        files = [str((self.folder / file_name(id)).absolute()) for id in ids]
-        return pd.DataFrame({"id": list(ids), "file": pd.Series(files, dtype=object)})
+        """`id`, `file`, the place of its crops, and `file_sha`, what that place holds now."""
+        return table_of(ids, [str((self.folder / file_name(id)).absolute()) for id in ids])
+
+
+def table_of(ids: Sequence[str], files: Sequence[str]) -> pd.DataFrame:
+    """Predictions whose answers lie in files."""
+    columns = {"file": list(files), "file_sha": [crops.sha_of(file) for file in files]}
+    columns = {name: pd.Series(cells, dtype=object) for name, cells in columns.items()}
+    return pd.DataFrame({"id": list(ids), **columns})
 
 
 def _is_whole(task: Task, id: str, place: Path) -> bool:

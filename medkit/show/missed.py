@@ -11,6 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
 from matplotlib.patches import Patch
 
+from medkit import tables
 from medkit.datasets.kinds import Threshold
 from medkit.datasets.task import Task, check_task
 from medkit.datasets.units import chosen, judged, truth
@@ -60,7 +61,7 @@ def show_missed(
     means = units.groupby("image", sort=False)["dice"].mean()
     ways = {"errors first": means.sort_values(kind="stable"), "as given": means}
     taken, text = ways[order].head(n), {"errors first": ", the lowest Dice first"}.get(order, "")
-    by_id, files = cases.set_index("id"), predictions.set_index("id")["file"]
+    by_id, files = cases.set_index("id"), tables.files_of(predictions)
     rows = [by_id.loc[id] for id in taken.index]
     images = [case_picture(row)[0] for row in rows]
     shapes = [2.03 * image.shape[1] / image.shape[0] for image in images]
@@ -73,7 +74,7 @@ def show_missed(
     )
     for cell, row, image, id in zip(cells, rows, images, taken.index):
         case = {**row.to_dict(), "id": id}
-        planes = _both(task, case, files[id], threshold, image.shape[:2])
+        planes = _both(task, case, *files[id], threshold, image.shape[:2])
         _draw(cell, image, planes)
         own = units[units["image"] == id].set_index("class")["dice"]
         cell.set_title(f"{short(id)}\n{_words(own)}", fontsize=9)
@@ -82,14 +83,19 @@ def show_missed(
 
 
 def _both(
-    task: Task, case: dict[str, Any], file: Any, threshold: Threshold, shape: tuple[int, int]
+    task: Task,
+    case: dict[str, Any],
+    file: Any,
+    sha: str | None,
+    threshold: Threshold,
+    shape: tuple[int, int],
 ) -> list[tuple[np.ndarray, np.ndarray]]:
     """The true and the predicted mask of each class, at the size of a shown picture."""
     size, real = task.read_masks(case)
     classes = task.scored.classes
     nothing = crops.Crops(case["id"], size, size, classes)
     is_seen = isinstance(file, str)
-    found = crops.read(file, id=case["id"], classes=classes) if is_seen else nothing
+    found = crops.read(file, id=case["id"], classes=classes, sha=sha) if is_seen else nothing
     cuts = [crops.cut_of(of) for of in task.scored.answer.thresholds(threshold)]
     return [
         (fitted(real[name], size, shape), fitted(found.runs(name, cut), size, shape))

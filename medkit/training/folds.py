@@ -110,7 +110,7 @@ def fit_folds(
     _run_all(runs, launch, at_once, progress)
     predictions = concat_predictions(runs)
     scores = _scores(runs, cases, predictions)
-    tables.write_csv(predictions, folder / "predictions.csv")
+    tables.write_predictions(predictions, folder / "predictions.csv")
     tables.write_csv(scores, folder / "scores.csv")
     full = None
     if full_train:
