@@ -33,7 +33,7 @@ TESTS = {  # module: the tests that concern it, the nearest first
     "medkit/tables.py": f"tables reading own_tables splitting ensembling predicting {CONTESTS}",
     "medkit/datasets/kinds.py": f"kinds units task labels splitting counting scoring {CONTESTS}",
     "medkit/splitting.py": f"splitting fingerprints folds {CONTESTS}",
-    "medkit/inference/ensembling.py": "ensembling task augment",
+    "medkit/inference/ensembling.py": "ensembling mask_votes weighing task augment",
     "medkit/inference/views.py": f"views predicting {CONTESTS}",
     "medkit/submission/quota.py": f"quota {SENDING} board store contest",
     "medkit/submission/ledger.py": f"ledger quota {SENDING}",
