@@ -51,4 +51,4 @@ def test_the_page_names_only_what_there_is():
     assert len(names) > 10 and not {name for name in names if not hasattr(mk, name)}
     known = {field for field in mk.Config.__dataclass_fields__}
     told = set(re.findall(r"`(\w+)=", text)) - {"kind", "values", "ignore", "columns", "how"}
-    assert told - known <= {"order", "base"}
+    assert told - known <= {"order", "base", "more_than", "smallest"}

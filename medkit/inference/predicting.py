@@ -49,7 +49,7 @@ def predict(
 
     Returns:
         `id`, then one probability column a class, which add up to 1 over a head, or its number; of
-        masks `file`, the place of each image's (see `images.crops`).
+        masks `file`, the place of each image's (see `images.crops`), and `file_sha`, what it holds.
     """
     config, task = run.config, run.task
     views = allowed_views(task.mirror) if views == "all" else views
