@@ -58,6 +58,8 @@ def test_a_text_is_that_of_the_pixels_and_leads_back(mask, convention):
     assert runs.dtype == np.int64 and (runs == rle.runs_of(mask, order=order)).all()
     assert (rle.to_runs(text, None, base=base) == runs).all() and (np.diff(runs) > 0).all()
     assert rle.area(runs) == mask.sum() and rle.to_text(runs, base=base) == text
+    other = mask[::-1] | mask[:, ::-1]
+    assert rle.overlap(runs, rle.runs_of(other, order=order)) == (mask & other).sum()
 
 
 def kinds(mask):

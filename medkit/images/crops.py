@@ -103,7 +103,7 @@ class Crops:
         crop = self.crops.get(name)
         if name in self.decided:
             area[1:] = rle.area(self.decided[name])
-            overlap[1:] = rle.area(rle.vote([self.decided[name], truth]))  # of two: in both
+            overlap[1:] = rle.overlap(self.decided[name], truth)
         elif crop is not None:
             levels, (left, top) = self._enlarged(crop.levels, (crop.x, crop.y))
             is_true = rle.to_mask(truth, self.size)

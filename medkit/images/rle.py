@@ -123,6 +123,11 @@ def area(runs: Runs) -> int:
     return int((runs[1::2] - runs[::2]).sum())
 
 
+def overlap(runs: Runs, other: Runs) -> int:
+    """Pixels inside both."""
+    return int(_shared(runs, other).sum())
+
+
 def overlaps(
     texts: Sequence[str],
     others: Sequence[str],

@@ -155,7 +155,9 @@ def hard(
     first, found = votes[0], {}
     for number, name in enumerate(first.classes):
         each = [other.runs(name, own[number]) for other, own in zip(votes, cuts)]
-        runs = rle.vote(each, weights=shares, more_than=more_than)
+        runs = each[0]
+        if len(each) > 1:
+            runs = rle.vote(each, weights=shares, more_than=more_than)
         if smallest > 1:
             runs = masks.without_specks(runs, first.size[1], smallest)
         if len(runs):
