@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from safetensors.numpy import save
 
 from medkit.images import crops, masks, rle
 from medkit.images.crops import Crops, cropped, cut_of, read
@@ -166,6 +169,16 @@ def test_a_file_holds_both_crops_and_runs(tmp_path):
 def test_runs_that_cannot_be_are_refused(tmp_path, runs, words):
     decided(runs).write(tmp_path / "f.safetensors")
     with pytest.raises(ValueError, match=f"damaged, or no predicted masks .*{words}"):
+        read(tmp_path / "f.safetensors", id="x.png", classes=CLASSES)
+
+
+@pytest.mark.parametrize("name", ["a", "c"])
+def test_runs_of_no_class_or_no_whole_numbers_are_refused(tmp_path, name):
+    state = {"version": 2, "id": "x.png", "size": (30, 40), "inner": (30, 40), "boxes": {}}
+    values = {name: np.array([0, 3], np.int64 if name == "c" else np.float32)}
+    payload = save(values, {"state": json.dumps({**state, "classes": CLASSES})})
+    (tmp_path / "f.safetensors").write_bytes(payload)
+    with pytest.raises(ValueError, match=rf"damaged, .*'{name}' is (int64|float32) \(2,\)"):
         read(tmp_path / "f.safetensors", id="x.png", classes=CLASSES)
 
 

@@ -43,7 +43,7 @@ def shares_of(data, count):
     return np.array(weights) / sum(weights)
 
 
-def table(folder, *found, names=None):
+def table(folder, *found):
     """Predictions of these crops, in files of their own."""
     rows = []
     for of in found:
@@ -189,9 +189,10 @@ def test_tables_of_before_know_no_sha(tmp_path):
 @pytest.mark.parametrize(
     ("asked", "words"),
     [
-        ({"how": "rank"}, "disc|only how='soft' has a meaning"),
+        ({"how": "rank"}, "masks is masks; only how='soft' has a meaning"),
         ({"more_than": 0.6}, "more_than=0.6 has no meaning for how='soft' where masks is masks"),
         ({"thresholds": [0.5, 0.5]}, "thresholds=.* has no meaning for how='soft'"),
+        ({"thresholds": np.array([0.5, 0.5])}, "thresholds=.* has no meaning for how='soft'"),
         ({"smallest": 9}, "smallest=9 has no meaning for how='soft'.*Leave it out"),
         ({"how": "hard", "more_than": 1.0}, "more_than=1.0 .expected 0.0 to below 1"),
         ({"how": "hard", "more_than": -0.1}, "more_than=-0.1 .expected 0.0 to below 1"),

@@ -159,9 +159,10 @@ def read(path: Path | str, *, id: str, classes: Sequence[str], sha: str | None =
             f"{path}: the predicted masks of {id!r} are gone (found {files.listing(path.parent)})."
             " Predict again with mk.predict(run, cases)."
         )
-    if sha is not None and sha_of(path) != sha:
+    held = None if sha is None else sha_of(path)
+    if held != sha:
         raise ValueError(
-            f"{path}: changed since it was predicted (found sha {sha_of(path)}, expected {sha}). "
+            f"{path}: changed since it was predicted (found sha {held}, expected {sha}). "
             "Predict again."
         )
     try:

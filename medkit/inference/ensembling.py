@@ -232,7 +232,8 @@ def _way(head: Head, how: str, asked: Mapping[str, Any]) -> Way:
         )
     way, more_than, smallest = ways[how], asked["more_than"], asked["smallest"]
     for name, value in asked.items():
-        if name not in way.takes and value is not USUAL[name] and value != USUAL[name]:
+        is_usual = isinstance(value, Real) and value == USUAL[name]
+        if name not in way.takes and not is_usual:
             raise ValueError(
                 f"blend: {name}={value!r} has no meaning for how={how!r} where {head.name} is "
                 f"{head.answer.words}. Leave it out."
