@@ -165,18 +165,7 @@ def read(path: Path | str, *, id: str, classes: Sequence[str], sha: str | None =
             f"{path}: changed since it was predicted (found sha {held}, expected {sha}). "
             "Predict again."
         )
-    try:
-        with safe_open(str(path), framework="numpy") as file:
-            state = json.loads((file.metadata() or {})["state"])
-            tensors = {name: file.get_tensor(name) for name in file.keys()}
-        decided = {name: of for name, of in tensors.items() if of.ndim == 1}
-        levels = {name: of for name, of in tensors.items() if of.ndim != 1}
-        found = _crops(state, levels), _decided(state, decided)
-        known = Crops(state["id"], *_facts(state), *found)
-    except (SafetensorError, KeyError, TypeError, ValueError, RecursionError) as error:
-        raise ValueError(
-            f"{path}: damaged, or no predicted masks ({error}). Delete it and predict again."
-        ) from error
+    known = _whole(path)
     if known.id != id:
         raise ValueError(f"{path}: the masks of {known.id!r} (expected {id!r}). Predict again.")
     if known.classes != tuple(classes):
@@ -190,6 +179,22 @@ def read(path: Path | str, *, id: str, classes: Sequence[str], sha: str | None =
 def cut_of(threshold: float) -> int:
     """The least level, of 1 to 255, that reaches a probability of 0 to 1."""
     return min(LEVELS - 1, max(1, math.ceil(threshold * (LEVELS - 1) - 1e-9)))
+
+
+def _whole(path: Path) -> Crops:
+    """What a file holds, checked by itself."""
+    try:
+        with safe_open(str(path), framework="numpy") as file:
+            state = json.loads((file.metadata() or {})["state"])
+            tensors = {name: file.get_tensor(name) for name in file.keys()}
+        decided = {name: of for name, of in tensors.items() if of.ndim == 1}
+        levels = {name: of for name, of in tensors.items() if of.ndim != 1}
+        found = _crops(state, levels), _decided(state, decided)
+        return Crops(state["id"], *_facts(state), *found)
+    except (SafetensorError, KeyError, TypeError, ValueError, RecursionError) as error:
+        raise ValueError(
+            f"{path}: damaged, or no predicted masks ({error}). Delete it and predict again."
+        ) from error
 
 
 def _facts(state: Mapping[str, Any]) -> tuple[tuple, tuple, tuple]:

@@ -74,11 +74,12 @@ def choose_weights(
     sign = 1 if task.greater_is_better(metric) else -1
     trials = TRIALS[task.scored.answer.lies_in]
     score = trials(task, cases, predictions, metric, threshold)
-    weights = _greedy(score, None, len(predictions), sign, rounds)
+    facts = {"count": len(predictions), "sign": sign, "rounds": rounds}
+    weights = _greedy(score, None, **facts)
     parts = []
     for fold in sorted(cases["fold"].unique()):
         held_out = cases[cases["fold"] == fold]
-        chosen = _greedy(score, fold, len(predictions), sign, rounds)
+        chosen = _greedy(score, fold, **facts)
         of_fold = [table[table["id"].isin(held_out["id"])] for table in predictions]
         parts.append(blend(task, of_fold, weights=chosen))
     blended, nested = blend(task, predictions, weights=weights), pd.concat(parts, ignore_index=True)
@@ -91,7 +92,7 @@ def choose_weights(
     )
 
 
-def _greedy(score: Score, without: Any, count: int, sign: int, rounds: int) -> np.ndarray:
+def _greedy(score: Score, without: Any, *, count: int, sign: int, rounds: int) -> np.ndarray:
     """Votes of each table; those that brought nothing better are taken back.
 
     Where the score has no value (a class is missing), all tables count alike.
