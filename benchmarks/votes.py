@@ -11,7 +11,7 @@ that others used, too (load 4), in brackets the floor lane:
     (b) three models' crops to 29 texts          10.2 ms an image (14), 71 to 118 times (50)
           of which open and check 2.0, vote 1.8, enlarge 5.6, texts 0.9
         a hard vote 20 ms (29), without small parts 35 ms (41)
-    (c) peak above the imports                   7 to 9 MB: 4 to 16 images, one model or three
+    (c) from logits to runs, peak above imports  358 to 416 MB: 4 to 16 images, one model or three
     (d) a file of crops                          0.51 MB an image, of a hard vote 0.06 MB
     (e) weights, 20 rounds, nested in 5 folds    18 ms an image and vote, 69 votes and not 360
 """
@@ -40,6 +40,7 @@ from medkit import tables
 from medkit.datasets.drawing.bones import make_hand
 from medkit.images import crops, rle
 from medkit.inference import mask_votes, weighing
+from medkit.inference.mask_answers import Masks
 
 TASK = mk.get_task("handbone")
 BONES = TASK.scored.classes
@@ -214,18 +215,34 @@ def memory_mb(name: str) -> float:
     return int(next(line for line in lines if line.startswith(name)).split()[1]) / 1024
 
 
+def logits_of(found: crops.Crops) -> torch.Tensor:
+    """(1, 29, INNER, INNER) float32, as they come from a model."""
+    logits = torch.full((1, len(BONES), INNER, INNER), -7.0)
+    for plane, name in zip(logits[0], BONES):
+        x, y, levels = found.crops[name]
+        probs = torch.from_numpy(levels).float().div_(255).clamp_(1e-3, 1 - 1e-3)
+        plane[y : y + levels.shape[0], x : x + levels.shape[1]] = torch.logit(probs)
+    return logits
+
+
 def one_peak(folder: Path, hands: int, models: int) -> None:
-    """What a process of its own prints: MB that a vote and its table took above the imports."""
-    begun = memory_mb("VmRSS")
-    made = [tables.read_predictions(folder / f"{k}.csv").head(hands) for k in range(models)]
-    cases = made[0][["id"]].assign(path="x.png")
+    """What a process of its own prints: MB from logits to a table of runs above the imports."""
+    begun, made = memory_mb("VmRSS"), []
+    for model in range(models):
+        table = tables.read_predictions(folder / f"{model}.csv").head(hands)
+        cases = table[["id"]].assign(path=str(folder / "empty.png"))
+        answers = Masks(TASK, cases, folder=folder / f"answers-{hands}-{models}" / str(model))
+        for id, file in zip(table["id"], table["file"]):
+            answers.add(logits_of(crops.read(file, id=id, classes=BONES)), torch.empty(1, 0))
+        made.append(answers.predictions(table["id"]))
     soft = mk.blend(TASK, made, folder=folder / f"blended-{hands}-{models}")
     assert len(TASK.submission_table(cases, soft)) == hands * len(BONES)
     print(memory_mb("VmHWM") - begun)
 
 
 def peaks(folder: Path, hands: int) -> None:
-    """(c) Memory of a vote and its table, over images and models."""
+    """(c) Memory from logits to runs, over images and models."""
+    cv2.imwrite(str(folder / "empty.png"), np.zeros((SIDE, SIDE), np.uint8))
     for models in (1, MODELS):
         found = []
         for count in (hands // 4, hands // 2, hands):

@@ -124,9 +124,9 @@ class Masks:
         return table_of(ids, [str((self.folder / file_name(id)).absolute()) for id in ids])
 
 
-def table_of(ids: Sequence[str], files: Sequence[str]) -> pd.DataFrame:
+def table_of(ids: Sequence[str], places: Sequence[str]) -> pd.DataFrame:
     """Predictions whose answers lie in files."""
-    columns = {"file": list(files), "file_sha": [crops.sha_of(file) for file in files]}
+    columns = {"file": list(places), "file_sha": [crops.sha_of(place) for place in places]}
     columns = {name: pd.Series(cells, dtype=object) for name, cells in columns.items()}
     return pd.DataFrame({"id": list(ids), **columns})
 
