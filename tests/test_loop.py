@@ -26,6 +26,7 @@ from medkit.training import pacing, preparing, process, state, validating
 from medkit.training.plan import make_plan
 from medkit.training.state import State
 from medkit.training.stepping import Stepper
+from medkit.training.validating import Validation
 
 CONFIG = mk.Config(
     "caries",
@@ -326,6 +327,28 @@ def test_a_signal_lets_the_step_end_and_the_state_be_saved(
     assert (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)) == handlers
     run = mk.Run(tmp_path / "run")
     assert run.state == "stopped" and load_state(run.last)[1]["step"] == 3
+    assert result(mk.fit(CONFIG, cases, run.path, **QUIET)) == result(straight)
+
+
+@pytest.mark.parametrize("epoch", [0, 2])
+def test_a_signal_ends_a_validation_that_goes_on_with_the_next_call(
+    straight, cases, tmp_path, monkeypatch, epoch
+):
+    whole, calls = Validation.predict, []
+
+    def predict(self, model, dataset, rows, folder=None, **options):
+        if folder is not None:  # not the rehearsal's
+            calls.append(1)
+            if len(calls) == epoch + 1:
+                os.kill(os.getpid(), signal.SIGTERM)
+        return whole(self, model, dataset, rows, folder, **options)
+
+    with monkeypatch.context() as patched, pytest.raises(Stopped, match=r"its state is saved"):
+        patched.setattr(Validation, "predict", predict)
+        mk.fit(CONFIG, cases, tmp_path / "run", **QUIET)
+    run = mk.Run(tmp_path / "run")
+    facts = load_state(run.last)[1]
+    assert run.state == "stopped" and (facts["epoch"], facts["step"]) == (epoch, 4)
     assert result(mk.fit(CONFIG, cases, run.path, **QUIET)) == result(straight)
 
 

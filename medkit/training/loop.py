@@ -14,6 +14,7 @@ from medkit.training.optimizing import state_bytes
 from medkit.training.pacing import Pace
 from medkit.training.preparing import Ready
 from medkit.training.telling import Telling
+from medkit.training.validating import GivenUp
 
 
 def train(ready: Ready, run: Run, held: Hold, launch: Launch, telling: Telling) -> None:
@@ -71,10 +72,18 @@ def train(ready: Ready, run: Run, held: Hold, launch: Launch, telling: Telling) 
         # how good it is on what is held out
         model = state.averaged
         ranks.copy_statistics(model)
-        with pace.validating():
-            scores, predictions, student = plan.validation.judge(
-                models_of(model), valid_set, ranks, run.answers_folder(state.epoch + 1)
-            )
+        try:
+            with pace.validating():
+                scores, predictions, student = plan.validation.judge(
+                    models_of(model),
+                    valid_set,
+                    ranks,
+                    run.answers_folder(state.epoch + 1),
+                    is_wanted=lambda: not held.stop_wanted,
+                )
+        except GivenUp:  # it begins again with the next call
+            save()
+            raise telling.stopped(state) from None
         is_best = state.end_epoch(scores)  # from here the epoch is the next one
 
         # what is kept of it

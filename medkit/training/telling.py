@@ -100,7 +100,7 @@ class Telling:
         self.held.facts.update(epochs_done=state.epoch, best=best["value"])
         self.log(f"epoch {state.epoch}/{config.epochs}  {text}{star}")
 
-    def stopped(self, state: State, until: datetime | None) -> Stopped:
+    def stopped(self, state: State, until: datetime | None = None) -> Stopped:
         """The exception that ends a run whose state is saved.
 
         Args:

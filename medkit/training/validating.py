@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import Any, Mapping, Sequence
+from typing import Any, Callable, Iterator, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -18,6 +18,10 @@ from medkit.naming import did_you_mean
 from medkit.runs.config import Config
 from medkit.training.losses import Objective
 from medkit.training.ranks import Ranks
+
+
+class GivenUp(Exception):
+    """Somebody wants the end of a run, and its validation is not done."""
 
 
 class Validation:
@@ -84,7 +88,13 @@ class Validation:
         return [-value for value in values] if self.greater_is_better else values
 
     def judge(
-        self, students: Sequence[PictureModel], dataset: CaseDataset, ranks: Ranks, folder: Path
+        self,
+        students: Sequence[PictureModel],
+        dataset: CaseDataset,
+        ranks: Ranks,
+        folder: Path,
+        *,
+        is_wanted: Callable[[], bool] = lambda: True,
     ) -> tuple[dict[str, float], pd.DataFrame | None, PictureModel]:
         """The best student with its scores (among peers, also its number) and predictions.
 
@@ -92,10 +102,19 @@ class Validation:
 
         Args:
             folder: for what of these does not fit into a table.
+            is_wanted: asked after each batch; several processes go on nevertheless, as they wait
+                for each other.
+
+        Raises:
+            GivenUp: it is not wanted any more.
         """
         if not len(self.rows):
             return {}, None, students[0]
-        found = [(*self.score(student, dataset, ranks, folder), student) for student in students]
+        options = {"is_wanted": is_wanted} if ranks.size == 1 else {}
+        found = [
+            (*self.score(student, dataset, ranks, folder, **options), student)
+            for student in students
+        ]
         costs = [math.inf if math.isnan(c) else c for c in self.costs([f[0] for f in found])]
         best = costs.index(min(costs))
         scores, predictions, student = found[best]
@@ -104,11 +123,16 @@ class Validation:
         return scores, predictions, student
 
     def score(
-        self, model: PictureModel, dataset: CaseDataset, ranks: Ranks, folder: Path
+        self,
+        model: PictureModel,
+        dataset: CaseDataset,
+        ranks: Ranks,
+        folder: Path,
+        **options: Callable[[], bool],
     ) -> tuple[dict[str, float], pd.DataFrame]:
         """Loss and scores of a model on the held-out cases, and its predictions of them."""
         own = self.rows[ranks.share(len(self.rows))]
-        answers = self.predict(model, dataset, own, folder)
+        answers = self.predict(model, dataset, own, folder, **options)
         answers.gather(ranks.gather)
         predictions = answers.predictions(self.ids)
         scores = {"valid_loss": answers.loss()}
@@ -121,9 +145,20 @@ class Validation:
         dataset: CaseDataset,
         rows: np.ndarray,
         folder: Path | None = None,
+        *,
+        is_wanted: Callable[[], bool] = lambda: True,
     ) -> Table | Masks:
         """What a model answers of some rows."""
         size, amp = 2 * self.config.batch_size, self.config.amp
         batches = predict_batches(model, dataset, rows, batch_size=size, amp=amp)
+        batches = _while_wanted(batches, is_wanted)
         cases, plain = self.seen.iloc[rows], self.objective.plain
         return collected(self.task, batches, cases, plain=plain, folder=folder)
+
+
+def _while_wanted(batches: Iterator[Any], is_wanted: Callable[[], bool]) -> Iterator[Any]:
+    """The batches; no more of them when they are not wanted."""
+    for batch in batches:
+        if not is_wanted():
+            raise GivenUp
+        yield batch
