@@ -111,7 +111,17 @@ def test_decided_masks_take_part_in_a_soft_vote():
     assert np.array_equal(whole(soft([decided], np.ones(1))), 255 * mask)
     nothing = Crops("x", (20, 24), (10, 12), ("disc",))
     half = soft([decided, nothing], np.array([0.5, 0.5]))
-    assert half.inner == (20, 24) and np.array_equal(whole(half), 128 * mask)
+    assert half.inner == (20, 24) and np.array_equal(whole(half), 127 * mask)  # a tie is outside
+
+
+def test_a_soft_vote_of_decided_masks_never_puts_a_pixel_in_two_that_exclude_each_other():
+    names, runs = ("disc", "bar"), np.array([50, 60])
+    votes = [Crops("x", (20, 24), (20, 24), names, {}, {name: runs}) for name in names]
+    for each in (votes, 2 * votes):
+        tie = soft(each, np.full(len(each), 1 / len(each)))
+        assert not [name for name in names if len(tie.runs(name, crops.cut_of(0.5)))]
+    most = soft([*votes, votes[1]], np.full(3, 1 / 3))
+    assert [rle.area(most.runs(name, crops.cut_of(0.5))) for name in names] == [0, 10]
 
 
 def test_who_has_no_weight_has_no_say_and_is_not_opened(tmp_path):

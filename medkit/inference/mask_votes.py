@@ -169,7 +169,7 @@ def _part(of: Crops, name: str, inner: tuple[int, int]) -> Crop | None:
     """A class at the size of other planes; its levels are float32 where they had to be made."""
     if name in of.decided:
         box, (x, y) = masks.drawn(of.decided[name], of.size[1])
-        return Crop(x, y, FULL * box) if box.size else None
+        return Crop(x, y, np.float32(FULL) * box) if box.size else None
     part = of.crops.get(name)
     if part is None or of.inner == inner:
         return part
@@ -182,8 +182,9 @@ def _part(of: Crops, name: str, inner: tuple[int, int]) -> Crop | None:
 def _mean(planes: np.ndarray, shares: np.ndarray) -> np.ndarray:
     """(h, w) uint8 of planes (models, h, w).
 
-    Between pixels a hair less than the mean is rounded: where classes exclude each other, two
-    levels of a pixel add up to 254 at most (see `ExclusiveMasks`), and so they still do.
+    Between pixels, and of decided masks, a hair less than the mean is rounded. Where classes
+    exclude each other, two levels of a pixel add up to 254 at most (see `ExclusiveMasks`), and so
+    they still do; of decided masks to 255, of which no tie leaves two classes a half.
     """
     means = np.tensordot(shares.astype(np.float32), planes, 1)
     if planes.dtype != np.uint8:
