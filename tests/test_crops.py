@@ -186,7 +186,7 @@ def test_a_file_that_has_changed_is_refused(tmp_path):
     path = tmp_path / "f.safetensors"
     sha = some(0)[0].write(path)
     other = some(1)[0].write(path)
-    words = rf"changed since it was predicted \(found sha {other}, expected {sha}\). Predict again"
+    words = rf"changed since it was predicted \(found sha {other}, expected {sha}\). Delete it and"
     with pytest.raises(ValueError, match=words):
         read(path, id="x.png", classes=CLASSES, sha=sha)
     assert read(path, id="x.png", classes=CLASSES)  # who does not know, does not ask

@@ -98,6 +98,17 @@ def test_what_is_damaged_is_predicted_again(run, cases, monkeypatch):
     assert again == [cases["id"].iloc[3], cases["id"].iloc[7]]
 
 
+def test_a_changed_file_that_is_deleted_as_told_is_predicted_as_before(run, cases, task):
+    table = predict(run, cases)
+    file = Path(table["file"].iloc[3])
+    crops.Crops(table["id"].iloc[3], (40, 56), (23, 32), CLASSES).write(file)
+    assert not predict(run, cases).equals(table)  # a whole file is taken for what was written
+    with pytest.raises(ValueError, match=f"{file.name}: changed .*Delete it and predict again"):
+        mk.blend(task, [table, table])
+    file.unlink()
+    assert predict(run, cases).equals(table)
+
+
 def test_a_folder_keeps_nothing_of_other_weights_or_views(run, cases, tmp_path, monkeypatch):
     folder = tmp_path / "masks"
     plain = bytes_of(predict(run, cases, folder=folder))

@@ -163,7 +163,7 @@ def read(path: Path | str, *, id: str, classes: Sequence[str], sha: str | None =
     if held != sha:
         raise ValueError(
             f"{path}: changed since it was predicted (found sha {held}, expected {sha}). "
-            "Predict again."
+            "Delete it and predict again."
         )
     known = _whole(path)
     if known.id != id:
