@@ -132,6 +132,10 @@ def test_who_has_no_weight_has_no_say_and_is_not_opened(tmp_path):
     assert Path(blended["file"].iloc[0]).read_bytes() == Path(both[0]["file"].iloc[0]).read_bytes()
     assert list(blended["file_sha"]) == list(both[0]["file_sha"])
     assert Path(blended["file"].iloc[0]).parents[1] == tmp_path / "a" / "blended"
+    nothing = both[1].assign(file=pd.Series([None], dtype=object), file_sha=None)
+    blended = mk.blend(ONE, [nothing, both[0]], weights=(0, 1))
+    assert list(blended["file_sha"]) == list(both[0]["file_sha"])
+    assert mk.blend(ONE, [nothing, both[0]])["file"].isna().all()
 
 
 # hard

@@ -181,6 +181,14 @@ def test_pictures_that_nobody_could_look_at_do_not_matter(tmp_path):
     assert one.weights == other.weights and np.isfinite(one.nested_score)
 
 
+def test_a_table_that_has_looked_at_nothing_gets_no_weight_and_hides_nothing(tmp_path):
+    task, cases, made = mask_case(tmp_path, models=1)
+    blind = made[0].assign(file=pd.Series([None] * len(made[0]), dtype=object))
+    found = mk.choose_weights(task, cases, [blind, *made], metric="dice", rounds=2)
+    assert found.weights == (0.0, 1.0)
+    assert found.score == found.nested_score == mk.score(task, cases, made[0])["dice"]
+
+
 def test_one_fold_cannot_be_nested(tmp_path):
     cases, made = labelled(40)
     with pytest.raises(ValueError, match="all 40 cases are of one fold .expected 2 or more"):

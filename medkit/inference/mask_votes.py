@@ -79,7 +79,7 @@ def _blend(
         folder: where they are written; None takes one beside the first table's.
     """
     rows = list(zip(*(tables.files_of(part).values() for part in parts)))
-    is_seen = [all(isinstance(file, str) for file, _ in row) for row in rows]
+    is_seen = [is_known(row, shares) for row in rows]
     files, shas = [None] * len(rows), [None] * len(rows)  # of pictures nobody could look at
     if any(is_seen):
         place = _folder(told, rows, shares) if folder is None else Path(folder).absolute()
@@ -91,6 +91,11 @@ def _blend(
         files[number] = str(place / file_name(id))
     columns = {"file": files, "file_sha": shas}
     return {name: pd.Series(cells, dtype=object) for name, cells in columns.items()}
+
+
+def is_known(row: Sequence[tuple[Any, str | None]], shares: np.ndarray) -> bool:
+    """Whether all models with a share in the vote have looked at an image."""
+    return all(isinstance(file, str) for (file, _), share in zip(row, shares) if share)
 
 
 def opened(

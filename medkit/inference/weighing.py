@@ -14,7 +14,7 @@ from medkit.datasets.scoring import judged_units, score_of_rows
 from medkit.datasets.task import Task, check_task, judged
 from medkit.images import crops
 from medkit.inference.ensembling import aligned, blend
-from medkit.inference.mask_votes import hard, opened, soft
+from medkit.inference.mask_votes import hard, is_known, opened, soft
 
 Score = Callable[[np.ndarray, Any], float]  # votes, a fold to leave out or None -> their score
 
@@ -169,7 +169,7 @@ class _OfMasks:
         """The vote on an image at the threshold, in a table of one row or none."""
         id, found = case["id"].iloc[0], None
         row = [files[id] for files in self._files if id in files]
-        if row and all(isinstance(file, str) for file, _ in row):
+        if row and is_known(row, shares):
             classes = self.task.scored.classes
             mean = soft(*opened(row, shares, id, classes))
             found = hard([mean], np.ones(1), cuts=[self._cuts])
