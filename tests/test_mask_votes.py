@@ -252,6 +252,19 @@ def test_predictions_of_other_pictures_classes_or_images_are_refused(tmp_path):
 
 
 @pytest.mark.parametrize("how", ["soft", "hard"])
+def test_a_vote_is_never_written_over_what_is_voted_on(tmp_path, how):
+    one, other = table(tmp_path / "0", plain()), table(tmp_path / "1", plain(1))
+    before = Path(other["file"].iloc[0]).read_bytes()
+    (tmp_path / "link").symlink_to(tmp_path / "1")
+    for folder in (tmp_path / "1", tmp_path / "0" / ".." / "1", tmp_path / "link"):
+        with pytest.raises(ValueError, match="holds x.safetensors, which is voted on. Choose anot"):
+            mk.blend(ONE, [one, other], how=how, folder=folder)
+    assert Path(other["file"].iloc[0]).read_bytes() == before
+    beside = mk.blend(ONE, [one, other], how=how, folder=tmp_path / "2")
+    assert Path(beside["file"].iloc[0]).parent == tmp_path / "2"
+
+
+@pytest.mark.parametrize("how", ["soft", "hard"])
 def test_a_file_that_changed_or_is_gone_is_refused(tmp_path, how):
     one = table(tmp_path / "0", plain())
     plain(5).write(Path(one["file"].iloc[0]))

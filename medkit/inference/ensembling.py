@@ -52,7 +52,7 @@ def blend(
         smallest: of a hard vote of masks, the pixels, at the picture's own size, of the smallest
             part of a mask that stays; 0 keeps all.
         folder: where blended masks are written; by default `blended` in the run folder of the first
-            table.
+            table. None of the masks that are voted on may lie there.
 
     Raises:
         ValueError: for tables of different ids, classes or pictures, weights that are none, or a

@@ -82,7 +82,7 @@ def _blend(
     is_seen = [is_known(row, shares) for row in rows]
     files, shas = [None] * len(rows), [None] * len(rows)  # of pictures nobody could look at
     if any(is_seen):
-        place = _folder(told, rows, shares) if folder is None else Path(folder).absolute()
+        place = _folder(told, rows, shares) if folder is None else _apart(folder, rows)
         place.mkdir(parents=True, exist_ok=True)
     for number in np.flatnonzero(is_seen):
         id = parts[0]["id"].iloc[number]
@@ -195,6 +195,23 @@ def _mean(planes: np.ndarray, shares: np.ndarray) -> np.ndarray:
     if planes.dtype != np.uint8:
         means = np.maximum(means - np.float32(LESS), 0)
     return np.rint(means).astype(np.uint8)
+
+
+def _apart(folder: Path | str, rows: Sequence[Sequence[tuple[Any, str | None]]]) -> Path:
+    """A folder that was asked for, in which nothing lies that is voted on.
+
+    Raises:
+        ValueError: it holds such a file, over which the blended one could be written.
+    """
+    place = Path(folder).absolute()
+    named = (Path(file) for row in rows for file, _ in row if isinstance(file, str))
+    inside = next((file for file in named if file.parent.resolve() == place.resolve()), None)
+    if inside is not None:
+        raise ValueError(
+            f"blend: folder={str(folder)!r} holds {inside.name}, which is voted on. Choose another "
+            "folder, or leave it out."
+        )
+    return place
 
 
 def _folder(told: str, rows: Sequence[Sequence[Any]], shares: np.ndarray) -> Path:
