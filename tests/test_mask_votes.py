@@ -207,7 +207,7 @@ def test_tables_of_before_know_no_sha(tmp_path):
         ({"more_than": 0.6}, "more_than=0.6 has no meaning for how='soft' where masks is masks"),
         ({"thresholds": [0.5, 0.5]}, "thresholds=.* has no meaning for how='soft'"),
         ({"thresholds": np.array([0.5, 0.5])}, "thresholds=.* has no meaning for how='soft'"),
-        ({"smallest": 9}, "smallest=9 has no meaning for how='soft'.*Leave it out"),
+        ({"smallest": 9}, "smallest=9 .* how='soft'.*Leave it out, or take how='hard'"),
         ({"how": "hard", "more_than": 1.0}, "more_than=1.0 .expected 0.0 to below 1"),
         ({"how": "hard", "more_than": -0.1}, "more_than=-0.1 .expected 0.0 to below 1"),
         ({"how": "hard", "more_than": None}, "more_than=None .expected"),
@@ -216,6 +216,8 @@ def test_tables_of_before_know_no_sha(tmp_path):
         ({"how": "hard", "thresholds": [0.5]}, "1 thresholds for 2 tables .expected one for all"),
         ({"how": "hard", "thresholds": [0.5] * 3}, "3 thresholds for 2 tables"),
         ({"how": "hard", "thresholds": [0.5, 1.5]}, "threshold: 1.5 .expected a probability"),
+        ({"how": "hard", "thresholds": None}, "threshold: None .expected a probability above 0"),
+        ({"weights": (1, -1)}, r"weights \[1.0, -1.0\] for 2 tables .expected a number from 0"),
         ({"how": "hard", "thresholds": {"bar": 0.5}}, "one for each of disc"),
     ],
 )
@@ -223,6 +225,8 @@ def test_what_has_no_meaning_is_refused(tmp_path, asked, words):
     both = [table(tmp_path / str(k), plain(k)) for k in range(2)]
     with pytest.raises(ValueError, match=words):
         mk.blend(ONE, both, **asked)
+    with pytest.raises(ValueError, match="a table .expected a list of tables.. Write .table."):
+        mk.blend(ONE, both[0], **asked)
 
 
 def test_a_pixel_is_never_in_two_masks_that_exclude_each_other(tmp_path):

@@ -116,6 +116,8 @@ def aligned(task: Task, predictions: Sequence[pd.DataFrame]) -> list[pd.DataFram
     Raises:
         ValueError: for no table, tables of different ids, or without some of the columns.
     """
+    if isinstance(predictions, pd.DataFrame):
+        raise ValueError("blend: a table (expected a list of tables). Write [table].")
     if not len(predictions):
         raise ValueError("blend: no table of predictions. Pass a list of mk.predict's tables.")
     columns = list(task.columns)
@@ -148,8 +150,8 @@ def _shares(weights: Sequence[float] | None, count: int) -> np.ndarray:
         or not shares.sum()
     ):
         raise ValueError(
-            f"blend: weights {list(shares)} for {count} tables (expected a number from 0 for each, "
-            "and not all 0)."
+            f"blend: weights {shares.tolist()} for {count} tables (expected a number from 0 for "
+            "each, and not all 0)."
         )
     return shares / shares.sum()
 
@@ -234,9 +236,10 @@ def _way(head: Head, how: str, asked: Mapping[str, Any]) -> Way:
     for name, value in asked.items():
         is_usual = isinstance(value, Real) and value == USUAL[name]
         if name not in way.takes and not is_usual:
+            other = [f", or take how={key!r}" for key, of in ways.items() if name in of.takes]
             raise ValueError(
                 f"blend: {name}={value!r} has no meaning for how={how!r} where {head.name} is "
-                f"{head.answer.words}. Leave it out."
+                f"{head.answer.words}. Leave it out{''.join(other)}."
             )
     if not (isinstance(more_than, Real) and way.least <= more_than < 1):
         raise ValueError(

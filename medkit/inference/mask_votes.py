@@ -50,7 +50,7 @@ def hard_masks(
     Raises:
         ValueError: for thresholds that are not one for all tables or one each.
     """
-    is_one = isinstance(thresholds, (Real, Mapping))
+    is_one = thresholds is None or isinstance(thresholds, (Real, Mapping))
     each = [thresholds] * len(parts) if is_one else list(thresholds)
     if len(each) != len(parts):
         raise ValueError(
