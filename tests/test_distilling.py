@@ -206,8 +206,8 @@ def test_peers_that_agree_have_nothing_to_learn_from_each_other():
 def test_the_best_peer_is_kept(cases, tmp_path, monkeypatch):
     whole, told = validating.Validation.score, []
 
-    def score(self, model, dataset, ranks, folder):
-        scores, predictions = whole(self, model, dataset, ranks, folder)
+    def score(self, model, dataset, ranks, folder, **options):
+        scores, predictions = whole(self, model, dataset, ranks, folder, **options)
         told.append((scores["valid_loss"], weights_hash(model.state_dict())))
         return scores, predictions
 
