@@ -8,10 +8,12 @@ import torch
 from mask_contests import TINY, draw, make_task, read
 
 import medkit as mk
+from medkit.models import checkpointing
 from medkit.models.checkpointing import blocks_of, checkpointed, plain
 from medkit.models.factory import new_model
 from medkit.models.unet import UNet
 from medkit.runs.tensor_files import load_state, weights_hash
+from medkit.training.memory import activation_bytes
 
 QUIET = {"num_workers": 0, "device": "cpu", "progress": False}
 FAMILIES = ("resnet18", "hrnet_w18_small", "densenet121", "convnext_tiny", "efficientnet_b0")
@@ -29,10 +31,10 @@ def cases(task, tmp_path_factory):
     return read(task, draw(tmp_path_factory.mktemp("data"), 16))
 
 
-def trained(model, images):
+def trained(model, *shown):
     """Gradients and statistics after one step of a model."""
     torch.manual_seed(1)
-    sum(answers.square().mean() for answers in model(images)).backward()
+    sum(answers.square().mean() for answers in model(*shown)).backward()
     return [p.grad for p in model.parameters() if p.grad is not None] + list(model.buffers())
 
 
@@ -48,6 +50,32 @@ def test_gradients_and_statistics_are_equal_to_the_bit(name, nested):
     ours, wanted = trained(again, images), trained(model, images)
     assert len(ours) == len(wanted)
     assert all(torch.equal(one, other) for one, other in zip(ours, wanted))
+
+
+def test_blocks_may_be_called_by_names():
+    """EVA tells its blocks by the name "rope" where patches lie."""
+    config = mk.Config("caries", model="eva02_tiny_patch14_224", image_size=56, drop_path_rate=0.2)
+    model = new_model(mk.get_task("caries"), config)
+    again = new_model(mk.get_task("caries"), replace(config, checkpointing=True))
+    assert activation_bytes(again, config)[0] < activation_bytes(model, config)[0]
+    shown = torch.randint(0, 256, (2, 3, 56, 56), dtype=torch.uint8), torch.zeros(2, 0)
+    ours, wanted = trained(again, *shown), trained(model, *shown)
+    assert all(torch.equal(one, other) for one, other in zip(ours, wanted))
+
+
+def test_tensors_in_lists_are_shown_to_torch(monkeypatch):
+    """On a GPU torch 1.13 draws dropout again only where it sees a tensor."""
+    shown, whole = [], checkpointing.checkpoint
+
+    def check(run, *inputs, **options):
+        shown.append(any(isinstance(part, torch.Tensor) for part in inputs))
+        return whole(run, *inputs, **options)
+
+    monkeypatch.setattr(checkpointing, "checkpoint", check)
+    model = UNet("hrnet_w18_small", 1)
+    checkpointed(model.encoder)
+    model(torch.zeros(2, 3, 64, 64))
+    assert all(shown) and len(shown) > 5
 
 
 def test_blocks_are_residual_blocks_dense_layers_or_stages():

@@ -45,21 +45,23 @@ def plain(stack: nn.Module) -> list[nn.Module]:
     return found
 
 
-def _recomputed(block: nn.Module, *inputs: Any) -> Any:
+def _recomputed(block: nn.Module, *inputs: Any, **named: Any) -> Any:
     """What a block makes of its inputs, keeping these alone."""
-    forward = partial(type(block).forward, block)
+    forward = partial(type(block).forward, block, **named)
     if not (block.training and is_grad_enabled()):
         return forward(*inputs)
-    kept, calls = _copied(inputs), []
+    kept, count, calls = _copied(inputs), len(inputs), []
 
     def run(*inputs: Any) -> Any:
         calls.append(1)
         if len(calls) == 1:
-            return forward(*_copied(inputs))
+            return forward(*_copied(inputs[:count]))
         with _statistics_aside(block):  # which have been moved once already
-            return forward(*_copied(inputs))
+            return forward(*_copied(inputs[:count]))
 
-    return checkpoint(run, *kept, use_reentrant=False)
+    # torch 1.13 restores the random numbers of a GPU on which it sees a tensor, but in lists
+    listed = [part for row in kept if isinstance(row, list) for part in row]
+    return checkpoint(run, *kept, *listed, use_reentrant=False)
 
 
 def _copied(inputs: tuple[Any, ...]) -> tuple[Any, ...]:

@@ -102,8 +102,8 @@ def _keep_inside(block: nn.Module, kept: _Kept) -> None:
     """Let what a block keeps count for itself."""
     forward = block.forward
 
-    def kept_aside(*inputs: Any) -> Any:
+    def kept_aside(*inputs: Any, **named: Any) -> Any:
         with kept.hooks():
-            return forward(*inputs)
+            return forward(*inputs, **named)
 
     block.forward = kept_aside
