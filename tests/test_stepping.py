@@ -166,24 +166,44 @@ def test_batchnorm_refuses_a_micro_batch_of_one(monkeypatch):
     assert "BatchNorm now sees fewer images at once" in told[-3]
 
 
+def masks_gradient(told, **settings):
+    """A step of two pictures, of a model of masks."""
+    settings = {**mask_contests.TINY, "batch_size": 2, "micro_batch": 2, **settings}
+    config, task = mk.Config("shapes", **settings), mask_contests.make_task()
+    size = config.image_size
+    labels = torch.zeros(2, size, size, 1, dtype=torch.uint8)
+    images = torch.randint(0, 256, (2, 3, size, size), dtype=torch.uint8)
+    batch = Batch(images, labels, torch.zeros(2, 0), torch.arange(2))
+    objective = Objective(task, config, torch.ones(2, 1))
+    stepper = Stepper(objective, config, new_student(task, config), Ranks(), told.append)
+    stepper.gradients(batch, 0, 0)
+    return stepper
+
+
 def test_one_image_is_enough_where_norms_see_maps(monkeypatch):
-    """A U-Net's do, down to the coarsest map; of a single pixel BatchNorm has no spread."""
-    for size, least in ((64, 1), (32, 2)):
-        settings = {**mask_contests.TINY, "image_size": size, "batch_size": 2, "micro_batch": 2}
-        config = mk.Config("shapes", **settings)
-        task, told = mask_contests.make_task(), []
-        labels = torch.zeros(2, size, size, 1, dtype=torch.uint8)
-        images = torch.randint(0, 256, (2, 3, size, size), dtype=torch.uint8)
-        batch = Batch(images, labels, torch.zeros(2, 0), torch.arange(2))
-        objective = Objective(task, config, torch.ones(2, 1))
-        stepper = Stepper(objective, config, new_student(task, config), Ranks(), told.append)
-        run_out(monkeypatch, 10**6, above=1)
-        if least == 2:
-            with pytest.raises(RuntimeError, match="with 2 images at once, and BatchNorm"):
-                stepper.gradients(batch, 0, 0)
-        else:
-            stepper.gradients(batch, 0, 0)
-            assert stepper.micro_batch == 1 and "from here 1 images at once" in told[-1]
+    """A U-Net's do, down to the coarsest map."""
+    told = []
+    run_out(monkeypatch, 10**6, above=1)
+    assert masks_gradient(told, image_size=64).micro_batch == 1
+    assert "from here 1 images at once" in told[-1]
+
+
+@pytest.mark.parametrize(
+    "settings", [{"image_size": 32}, {"image_size": 64, "model": "rexnet_100"}]
+)
+def test_of_a_single_pixel_batchnorm_has_no_spread(monkeypatch, settings):
+    """The coarsest map may have one, and rexnet normalises what it has pooled."""
+    run_out(monkeypatch, 10**6, above=1)
+    with pytest.raises(RuntimeError, match="with 2 images at once, and BatchNorm needs 2"):
+        masks_gradient([], **settings)
+
+
+@pytest.mark.parametrize("checkpointing", [False, True])
+def test_what_takes_less_memory_is_advised_unless_it_is_done(monkeypatch, checkpointing):
+    run_out(monkeypatch, 10**6)
+    with pytest.raises(RuntimeError, match="with 1 images at once, and there is no") as error:
+        masks_gradient([], image_size=64, checkpointing=checkpointing)
+    assert ("checkpointing=True" in str(error.value)) == (not checkpointing)
 
 
 def test_no_try_goes_on_for_ever(monkeypatch):

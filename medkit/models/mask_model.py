@@ -37,7 +37,8 @@ class MaskModel(PictureModel):
 
     def least_at_once(self, size: int) -> int:
         """One picture is enough where all norms see maps of more than a pixel."""
-        return 1 if size > self.net.stride else super().least_at_once(size)
+        sees_maps = size > self.net.stride and not self.net.norms_pooled
+        return 1 if sees_maps else super().least_at_once(size)
 
     def forward(
         self, images: torch.Tensor, facts: torch.Tensor

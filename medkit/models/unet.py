@@ -12,6 +12,7 @@ from typing import Any, Sequence
 import timm
 import torch
 from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from medkit.naming import did_you_mean
 
@@ -38,6 +39,11 @@ class UNet(nn.Module):
             one spares it the way there: on drawn hands Dice is five times as high after 60 steps
             (Lin et al., arXiv 1708.02002, section 4.1).
 
+    Attributes:
+        stride: what it widens a picture's sides to a multiple of.
+        norms_pooled: whether some BatchNorm sees one number a picture, as in resnest, skresnet and
+            rexnet, whose attention normalises means of maps.
+
     Raises:
         ValueError: an encoder that fits no U-Net, or a setting that does not fit the encoder.
     Source: Ronneberger et al., arXiv 1505.04597; Zhou et al., arXiv 1807.10165, section 3.1.
@@ -57,7 +63,7 @@ class UNet(nn.Module):
         prior: float = 0.5,
     ):
         super().__init__()
-        self.encoder, self.stride = _encoder(name, depth, drop_path_rate)
+        self.encoder, self.stride, self.norms_pooled = _encoder(name, depth, drop_path_rate)
         maps = self.encoder.feature_info.channels()[::-1]  # the coarsest first, as rows are
         self.doublings = self.encoder.feature_info.reduction()[-1].bit_length() - 1
         self.n_maps, self.nested = len(maps), nested
@@ -148,10 +154,11 @@ def _head(inside: int, outputs: int, prior: float) -> nn.Conv2d:
     return head
 
 
-def _encoder(name: str, depth: int | None, drop_path_rate: float) -> tuple[nn.Module, int]:
-    """timm's model that gives maps, the finest first, and what a picture's sides must divide by.
+def _encoder(name: str, depth: int | None, drop_path_rate: float) -> tuple[nn.Module, int, bool]:
+    """timm's model that gives maps, the finest first; what a picture's sides must divide by; and
+    whether it normalises what it has pooled.
 
-    That is by all of its strides, also of maps that are not used: HRNet computes them.
+    They must divide by all of its strides, also of maps that are not used: HRNet computes them.
     """
     if not timm.is_model(name.split(".")[0]):
         near = did_you_mean(name, timm.list_models()) or " timm.list_models() lists them all."
@@ -172,8 +179,7 @@ def _encoder(name: str, depth: int | None, drop_path_rate: float) -> tuple[nn.Mo
         options["out_indices"] = tuple(encoder.feature_info.out_indices)[:depth]
     if options:
         encoder = _features(name, **options)
-    _try(name, encoder, strides[-1])
-    return encoder, strides[-1]
+    return encoder, strides[-1], _try(name, encoder, strides[-1])
 
 
 def _features(name: str, **options: Any) -> nn.Module:
@@ -192,14 +198,26 @@ def _features(name: str, **options: Any) -> nn.Module:
     return encoder
 
 
-def _try(name: str, encoder: nn.Module, stride: int) -> None:
-    """Refuse an encoder whose maps are not what it says; freeze what none of them needs."""
-    height, width = 2 * stride, 3 * stride
+def _try(name: str, encoder: nn.Module, stride: int) -> bool:
+    """Refuse an encoder whose maps are not what it says; freeze what none of them needs.
+
+    Returns:
+        Whether a BatchNorm sees a map of one pixel, of a picture that leaves none of the maps one.
+    """
+    (height, width), pixels = (2 * stride, 3 * stride), []
+
+    def look(norm: nn.Module, shown: tuple[torch.Tensor]) -> None:
+        pixels.append(shown[0][0, 0].numel())
+
+    norms = [module for module in encoder.modules() if isinstance(module, _BatchNorm)]
+    looks = [norm.register_forward_pre_hook(look) for norm in norms]
     try:
         maps = encoder.eval()(torch.zeros(1, 3, height, width))
     except FAILURES as error:
         why = f"it takes no picture of {height} x {width} pixels: {_first_line(error)}"
         raise _unfit(name, why) from error
+    for handle in looks:
+        handle.remove()
     info = encoder.feature_info
     wanted = [(1, c, height // s, width // s) for c, s in zip(info.channels(), info.reduction())]
     found = [tuple(part.shape) for part in maps]
@@ -210,6 +228,7 @@ def _try(name: str, encoder: nn.Module, stride: int) -> None:
     for parameter, gradient in zip(parameters, gradients):
         parameter.requires_grad_(gradient is not None)
     encoder.train()
+    return 1 in pixels
 
 
 def _unfit(name: str, why: str) -> ValueError:

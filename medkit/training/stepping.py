@@ -199,12 +199,13 @@ class Stepper:
         half = size // 2
         least = max(m.least_at_once(self.config.input_size) for m in models_of(self.model))
         if half < 1 or count // -(-count // half) < least:
-            why = "BatchNorm needs 2" if self.norms else "there is no smaller number"
+            why = "BatchNorm needs 2" if half else "there is no smaller number"
+            less = "go on with checkpointing=True, which takes less memory for the same bits, "
             raise RuntimeError(
                 f"fit: memory ran out with {size} images at once, and {why} ({self._words}). The "
-                "last good state is kept: free the device (mk.gpu_users() names who is there), go "
-                "on with checkpointing=True, which takes less memory for the same bits, or take a "
-                "smaller image_size or model in a new folder."
+                "last good state is kept: free the device (mk.gpu_users() names who is there), "
+                f"{'' if self.config.checkpointing else less}or take a smaller image_size or model "
+                "in a new folder."
             )
         self.micro_batch, self._failures = half, 0
         norm = " BatchNorm now sees fewer images at once." if self.norms else ""
