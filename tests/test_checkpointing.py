@@ -161,6 +161,7 @@ def test_a_run_ends_in_the_same_bits_and_goes_on_with_it_or_without(cases, tmp_p
     run = mk.fit(again, cases, turned, **QUIET)
     assert run.config.checkpointing and len(run.history) == 2
     assert weights_hash(load_state(run.last)[0]) == weights_hash(load_state(straight.last)[0])
+    assert mk.fit(config, cases, turned, **QUIET).config.checkpointing  # it is finished
 
 
 def test_models_of_tables_can_be_so_too():

@@ -190,8 +190,8 @@ def open_folder(
 
 
 def _take_checkpointing(run: Run, config: Config) -> None:
-    """Go on with it or without: it decides no bit."""
-    if run.config.checkpointing != config.checkpointing:
+    """Go on with it or without: it decides no bit. A finished run stays as it is."""
+    if run.config.checkpointing != config.checkpointing and state_of(run.path) != "finished":
         changed = replace(run.config, checkpointing=config.checkpointing)
         files.write_json(run.path / "config.json", changed.to_dict())
 
