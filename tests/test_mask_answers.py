@@ -120,6 +120,15 @@ def test_a_folder_keeps_nothing_of_other_weights_or_views(run, cases, tmp_path, 
     assert views == bytes_of(predict(run, cases, views="all")) != plain
 
 
+def test_a_vote_in_the_same_folder_is_not_taken_for_a_prediction(run, cases, tmp_path):
+    folder = tmp_path / "masks"
+    first = predict(run, cases, folder=folder)
+    wanted = bytes_of(first)
+    mk.blend(run.task, [first], how="hard", folder=folder)
+    assert bytes_of(first) != wanted
+    assert bytes_of(predict(run, cases, folder=folder)) == wanted
+
+
 def test_a_disk_without_room_for_all_is_told_after_the_first_image(run, cases, monkeypatch):
     monkeypatch.setattr(mask_answers.shutil, "disk_usage", lambda path: Usage(0, 0, 10_000))
     written = failing(monkeypatch, 99, None)

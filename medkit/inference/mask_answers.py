@@ -139,6 +139,12 @@ def _is_whole(task: Task, id: str, place: Path) -> bool:
     return True
 
 
+def disown(folder: Path) -> None:
+    """Let no prediction go on with what lies in a folder, into which others write now."""
+    with suppress(FileNotFoundError):
+        (folder / MARK).unlink()
+
+
 def file_name(id: str) -> str:
     """A name for the file of a case that no other has: readable, and safe on any disk."""
     readable = re.sub(r"[^\w.-]+", "_", str(id))[-60:]

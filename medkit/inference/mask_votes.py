@@ -21,7 +21,7 @@ from medkit.datasets.kinds import Threshold
 from medkit.datasets.task import Head
 from medkit.images import crops, masks, rle
 from medkit.images.crops import Crop, Crops
-from medkit.inference.mask_answers import file_name
+from medkit.inference.mask_answers import disown, file_name
 
 FULL = crops.LEVELS - 1
 LESS = 2**-10  # of a level: see `_mean`
@@ -84,6 +84,7 @@ def _blend(
     if any(is_seen):
         place = _folder(told, rows, shares) if folder is None else _apart(folder, rows)
         place.mkdir(parents=True, exist_ok=True)
+        disown(place)
     for number in np.flatnonzero(is_seen):
         id = parts[0]["id"].iloc[number]
         found = vote(*opened(rows[number], shares, id, head.classes))
