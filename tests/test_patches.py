@@ -14,6 +14,7 @@ import medkit as mk
 from medkit.loading.loader import make_dataset
 from medkit.training import pacing
 from medkit.training.losses import Objective
+from medkit.training.plan import make_plan
 from medkit.training.state import State
 
 CONFIG = mk.Config(
@@ -136,6 +137,12 @@ def test_answers_that_are_no_masks_know_no_windows(name):
     config = mk.Config(name, patch_size=32, image_size=64)
     with pytest.raises(ValueError, match="patch_size=32 has no meaning where .* is"):
         Objective(mk.get_task(name), config, torch.zeros(4, len(mk.get_task(name).heads)))
+
+
+def test_a_slot_has_room_for_all_windows_of_validation(cases, task):
+    plans = [make_plan(task, replace(CONFIG, patch_size=size), cases, 0) for size in (0, 32)]
+    whole, parts = (plan.valid_steps for plan in plans)
+    assert whole == len(plans[0].valid_rows) / 4 and parts == 25 * whole
 
 
 def test_the_size_of_a_run_is_that_of_its_windows(cases):

@@ -9,6 +9,7 @@ import pandas as pd
 import torch
 
 from medkit.datasets.task import Task
+from medkit.images import windows
 from medkit.loading import augment
 from medkit.loading.labels import codes_of
 from medkit.loading.loader import Batch, CaseDataset, KeyedSampler, make_loader
@@ -57,8 +58,11 @@ class Plan:
 
     @property
     def valid_steps(self) -> float:
-        """As many steps have as many images as are held out."""
-        return len(self.valid_rows) / self.step_size
+        """As many steps have as many images, or windows, as validation."""
+        size, shown = self.config.image_size, 1
+        if self.config.patch_size:  # of a square picture, which takes most
+            shown = len(windows.spread((0, 0, size, size), self.config.patch_size, size))
+        return len(self.valid_rows) * shown / self.step_size
 
     def check_ranks(self, ranks: Ranks) -> None:
         """Refuse more processes than there are images to share.
