@@ -25,7 +25,7 @@ from medkit.leaderboard.contest import read_answers
 from medkit.leaderboard.founding import new_contest
 from medkit.leaderboard.refusing import Refused
 from medkit.leaderboard.scoring import Answers
-from medkit.loading.loader import encode_facts
+from medkit.loading.facts import encode_facts
 
 SPLITS = {"train": "test", "test": "train"}  # and the other one
 

@@ -7,7 +7,6 @@ import torch
 import medkit as mk
 from medkit.loading.loader import (
     KeyedSampler,
-    encode_facts,
     make_dataset,
     make_loader,
 )
@@ -58,23 +57,6 @@ def test_a_batch_holds_bytes_labels_and_facts(dataset, cases):
     assert [TASK.columns[int(i)] for i in batch.labels[:, 0]] == list(truth)
 
 
-def test_facts_are_mirrored_with_the_picture(dataset, cases):
-    plain, mirrored = encode_facts(TASK, visible(cases), ("tooth_number",))
-    numbers = TASK.facts[1].values
-    there = [numbers[i] for i in plain.argmax(1)]
-    back = [numbers[i] for i in mirrored.argmax(1)]
-    assert all(TASK.facts[1].mirrored[a] == b for a, b in zip(there, back))
-    still = dataset.augmented("none")
-    for key in [(0, position, 0) for position in range(12)]:
-        item = still[key]
-        original = torch.from_numpy(dataset.cache[0]).permute(2, 0, 1)
-        if torch.equal(item.images, original):
-            assert torch.equal(item.facts, still.facts[0])
-        else:
-            assert torch.equal(item.images, original.flip(-1))
-            assert torch.equal(item.facts, still.mirrored_facts[0])
-
-
 def test_a_balanced_epoch_draws_classes_equally_often():
     labels = np.array([0.0] * 90 + [1] * 10 + [np.nan] * 5)
     weights = TASK.heads[0].answer.chances(labels)
@@ -83,6 +65,14 @@ def test_a_balanced_epoch_draws_classes_equally_often():
     assert drawn.max() < 100 and 35 < (drawn >= 90).sum() < 70
 
 
-def test_unknown_facts_are_named(cases):
-    with pytest.raises(ValueError, match=r"no fact 'age' \(expected one of view, tooth_number\)"):
-        encode_facts(TASK, cases, ("age",))
+def test_an_epoch_of_more_steps_shows_all_cases_again_in_another_order():
+    sampler = KeyedSampler(np.arange(7), 5, count=24, batch_size=6)
+    order = sampler.order(3)
+    assert len(list(sampler)) == len(sampler) == 24 and sampler.share == 6
+    rounds = order[:21].reshape(3, 7)
+    assert (np.sort(rounds) == np.arange(7)).all() and len({tuple(row) for row in rounds}) == 3
+    once = KeyedSampler(np.arange(7), 5, count=6, batch_size=6).order(3)
+    assert np.array_equal(once, rounds[0])
+    weights = np.arange(7) == 2
+    drawn = KeyedSampler(np.arange(7), 5, count=24, batch_size=6, weights=weights)
+    assert len(list(drawn)) == 24 and set(drawn.order(0)) == {2}

@@ -120,11 +120,12 @@ def test_a_folder_keeps_nothing_of_other_weights_or_views(run, cases, tmp_path, 
     assert views == bytes_of(predict(run, cases, views="all")) != plain
 
 
-def test_a_vote_in_the_same_folder_is_not_taken_for_a_prediction(run, cases, tmp_path):
+def test_a_vote_of_others_in_the_folder_is_not_taken_for_a_prediction(run, cases, tmp_path):
     folder = tmp_path / "masks"
     first = predict(run, cases, folder=folder)
     wanted = bytes_of(first)
-    mk.blend(run.task, [first], how="hard", folder=folder)
+    other = predict(run, cases, views="all", folder=tmp_path / "other")
+    mk.blend(run.task, [other], how="hard", folder=folder)
     assert bytes_of(first) != wanted
     assert bytes_of(predict(run, cases, folder=folder)) == wanted
 

@@ -7,7 +7,7 @@ import pytest
 import medkit as mk
 from medkit.inference.views import check_views
 from medkit.loading.augment import make_transform
-from medkit.loading.loader import fact_list
+from medkit.loading.facts import fact_list
 from medkit.naming import did_you_mean
 
 CARIES = mk.get_task("caries")

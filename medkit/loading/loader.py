@@ -14,13 +14,13 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from medkit import seeding
 from medkit.datasets.kinds import MASKS
-from medkit.datasets.task import Fact, Task
+from medkit.datasets.task import Task
 from medkit.images import decode, windows
 from medkit.images.crop import place_in_square
 from medkit.loading import augment
 from medkit.loading.cache import Cache, open_cache
+from medkit.loading.facts import encode_facts
 from medkit.loading.labels import label_type
-from medkit.naming import did_you_mean
 from medkit.runs.config import Config
 
 
@@ -209,35 +209,6 @@ class KeyedSampler(Sampler):
         return range(first + length * rank // ranks, first + length * (rank + 1) // ranks)
 
 
-def encode_facts(
-    task: Task, cases: pd.DataFrame, names: Sequence[str]
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Facts as one-hot (N, F) float32, as they are and as they read in a mirrored picture."""
-    facts = fact_list(task, names)
-    plain = [_one_hot(cases, fact, {}) for fact in facts]
-    mirrored = [_one_hot(cases, fact, fact.mirrored) for fact in facts]
-    nothing = [np.zeros((len(cases), 0), np.float32)]
-    return tuple(
-        torch.from_numpy(np.concatenate(nothing + blocks, 1)) for blocks in (plain, mirrored)
-    )
-
-
-def fact_list(task: Task, names: Sequence[str]) -> list[Fact]:
-    """The facts of a task by name.
-
-    Raises:
-        ValueError: for a fact that the task does not know.
-    """
-    known = {fact.name: fact for fact in task.facts}
-    unknown = [name for name in names if name not in known]
-    if unknown:
-        raise ValueError(
-            f"{task.name}: no fact {unknown[0]!r} (expected one of {', '.join(known) or 'none'})."
-            f"{did_you_mean(unknown[0], known)}"
-        )
-    return [known[name] for name in names]
-
-
 def make_loader(
     dataset: CaseDataset,
     sampler: Sampler,
@@ -286,9 +257,3 @@ def _quiet_worker(worker: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     cv2.setNumThreads(0)  # not 1: that joins threads which a fork has left behind, and hangs
-
-
-def _one_hot(cases: pd.DataFrame, fact: Fact, renamed: dict) -> np.ndarray:
-    """(N, values) float32; a missing or unknown value is all zeros."""
-    values = cases[fact.name].map(lambda value: renamed.get(value, value))
-    return np.stack([(values == name).to_numpy(bool) for name in fact.values], 1).astype(np.float32)

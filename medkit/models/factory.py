@@ -14,7 +14,7 @@ from torch.nn.functional import linear, normalize
 
 from medkit import seeding
 from medkit.datasets.task import Task
-from medkit.loading.loader import fact_list
+from medkit.loading.facts import fact_list
 from medkit.models.checkpointing import checkpointed
 from medkit.models.mask_model import MaskModel
 from medkit.models.picture_model import MEAN, STD, PictureModel

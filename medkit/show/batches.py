@@ -8,8 +8,9 @@ import pandas as pd
 
 from medkit.datasets import get_task
 from medkit.datasets.task import Task
+from medkit.loading.facts import fact_list
 from medkit.loading.labels import label_type
-from medkit.loading.loader import Batch, fact_list, make_dataset
+from medkit.loading.loader import Batch, make_dataset
 from medkit.runs.config import Config
 from medkit.show.canvas import Picture, grid_of, short, styled
 from medkit.show.kinds import SHOWN
