@@ -9,7 +9,7 @@ from mask_contests import TINY, draw, make_task, read
 
 import medkit as mk
 from medkit.models import checkpointing
-from medkit.models.checkpointing import blocks_of, checkpointed, plain
+from medkit.models.checkpointing import blocks_of, checkpointed, undo
 from medkit.models.factory import new_model
 from medkit.models.unet import UNet
 from medkit.runs.tensor_files import load_state, weights_hash
@@ -78,7 +78,7 @@ def test_maps_that_timm_takes_by_hooks_are_taken_once():
 def test_a_forward_that_timm_has_set_stays():
     model = UNet("fasternet_t0", 1, channels=(16, 16, 8, 8, 8))
     blocks = checkpointed(model.encoder)
-    assert len(plain(model.encoder)) == blocks > 1
+    assert len(undo(model.encoder)) == blocks > 1
     assert model(torch.zeros(2, 3, 64, 64)).shape == (2, 1, 64, 64)
 
 
@@ -123,7 +123,7 @@ def test_the_inside_of_a_block_is_not_kept():
     whole = count(model)
     checkpointed(model.encoder), checkpointed(model.blocks)
     assert count(model) < 0.3 * whole
-    assert len(plain(model)) == 8 + 5 and count(model) == whole
+    assert len(undo(model)) == 8 + 5 and count(model) == whole
 
 
 def test_judged_or_without_gradients_nothing_is_computed_twice():
@@ -167,8 +167,8 @@ def test_a_run_ends_in_the_same_bits_and_goes_on_with_it_or_without(cases, tmp_p
 def test_models_of_tables_can_be_so_too():
     task, config = mk.get_task("caries"), mk.Config("caries", checkpointing=True, image_size=32)
     model = new_model(task, config)
-    assert len(plain(model)) == 8
-    assert len(plain(new_model(task, replace(config, model="test_vit")))) > 1
+    assert len(undo(model)) == 8
+    assert len(undo(new_model(task, replace(config, model="test_vit")))) > 1
 
 
 def test_a_model_without_blocks_is_refused(monkeypatch):

@@ -130,6 +130,12 @@ def test_a_vote_of_others_in_the_folder_is_not_taken_for_a_prediction(run, cases
     assert bytes_of(predict(run, cases, folder=folder)) == wanted
 
 
+def test_a_folder_that_is_a_file_is_refused(run, cases, tmp_path):
+    (tmp_path / "masks").write_text("")
+    with pytest.raises(ValueError, match="masks is a file .expected a folder"):
+        predict(run, cases, folder=tmp_path / "masks")
+
+
 def test_a_disk_without_room_for_all_is_told_after_the_first_image(run, cases, monkeypatch):
     monkeypatch.setattr(mask_answers.shutil, "disk_usage", lambda path: Usage(0, 0, 10_000))
     written = failing(monkeypatch, 99, None)
@@ -171,8 +177,8 @@ def test_levels_in_strips_are_those_of_the_whole(collect, cases, tmp_path, monke
 
 
 def test_a_table_has_nothing_to_go_on_with(tmp_path):
-    from medkit.inference.answers import find_done
+    from medkit.inference.answers import begin
 
-    done = find_done(mk.get_task("caries"), pd.DataFrame({"id": ["a", "b"]}), tmp_path, "key")
+    done = begin(mk.get_task("caries"), pd.DataFrame({"id": ["a", "b"]}), tmp_path, "key")
     assert not done.any() and not list(tmp_path.iterdir())
     assert np.array_equal(done, [False, False]) and len(CLASSES) == 3

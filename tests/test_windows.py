@@ -17,7 +17,7 @@ def test_windows_side_by_side_cover_the_picture_and_overlap_by_half(width, heigh
     picture = place_in_square(width, height, whole)
     x, y, w, h = picture
     covered = np.zeros((whole, whole), int)
-    corners = windows.spread(picture, size, whole)
+    corners = windows.tile_corners(picture, size, whole)
     for left, top in corners:
         assert 0 <= left <= whole - size and 0 <= top <= whole - size
         covered[top : top + size, left : left + size] += 1
@@ -35,7 +35,9 @@ def test_drawn_windows_keep_to_the_picture(width, height, one, other, seed):
     bits = np.zeros((whole, whole, 2), np.uint8)
     bits[picture[1], picture[0], 1] = 4
     for given_bits in (None, bits, 0 * bits):
-        corner = windows.drawn(np.random.default_rng(seed), picture, size, whole, bits=given_bits)
+        corner = windows.random_corner(
+            np.random.default_rng(seed), picture, size, whole, bits=given_bits
+        )
         for axis in range(2):
             first, length = picture[axis], picture[2 + axis]
             assert 0 <= corner[axis] <= whole - size
@@ -48,7 +50,7 @@ def test_windows_are_laid_around_each_mask_alike_however_small_it_is():
     bits[:, :100, 0] |= 1  # half of the picture
     bits[150, 170, 1] |= 2  # one pixel
     found = [
-        windows.drawn(np.random.default_rng(k), (0, 0, 200, 200), 20, 200, bits=bits)
+        windows.random_corner(np.random.default_rng(k), (0, 0, 200, 200), 20, 200, bits=bits)
         for k in range(400)
     ]
     on_small = [x <= 170 < x + 20 and y <= 150 < y + 20 for x, y in found]
@@ -59,7 +61,9 @@ def test_windows_are_laid_around_each_mask_alike_however_small_it_is():
 
 
 def test_without_masks_windows_lie_anywhere():
-    found = {windows.drawn(np.random.default_rng(k), (0, 5, 40, 30), 30, 40) for k in range(200)}
+    found = {
+        windows.random_corner(np.random.default_rng(k), (0, 5, 40, 30), 30, 40) for k in range(200)
+    }
     assert found == {(x, 5) for x in range(11)}
 
 

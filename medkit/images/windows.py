@@ -12,11 +12,11 @@ import numpy as np
 
 Box = Tuple[int, int, int, int]  # x, y, width, height of the picture within its square
 
-APART = 0.5  # of a window's side, at most, from one to the next where they are laid side by side
-SPREAD = 0.125  # of a window's side: the standard deviation of the weight of its pixels
+STEP = 0.5  # of a window's side, at most, from one to the next where they are laid side by side
+SIGMA = 0.125  # of a window's side: the standard deviation of the weight of its pixels
 
 
-def drawn(
+def random_corner(
     rng: np.random.Generator,
     picture: Box,
     size: int,
@@ -43,7 +43,7 @@ def drawn(
     return corner[0], corner[1]
 
 
-def spread(picture: Box, size: int, whole: int) -> list[tuple[int, int]]:
+def tile_corners(picture: Box, size: int, whole: int) -> list[tuple[int, int]]:
     """Corners x, y of windows that overlap by half, or more, and cover a picture, row by row."""
     across, down = (_starts(picture[k], picture[2 + k], size, whole) for k in range(2))
     return [(x, y) for y in down for x in across]
@@ -55,7 +55,7 @@ def weights(size: int) -> np.ndarray:
     A Gaussian around the middle, nowhere below a thousandth of it.
     Source: Isensee et al., Nature Methods 2021 (nnU-Net), supplementary note 4.
     """
-    at = (np.arange(size) - (size - 1) / 2) / (SPREAD * size)
+    at = (np.arange(size) - (size - 1) / 2) / (SIGMA * size)
     line = np.exp(-(at**2) / 2)
     return np.maximum(np.outer(line, line), 1e-3).astype(np.float32)
 
@@ -84,5 +84,5 @@ def _starts(first: int, length: int, size: int, whole: int) -> list[int]:
     """Along one axis."""
     if length <= size:
         return [_within(first, first, length, size, whole)]
-    count = int(np.ceil((length - size) / (APART * size)))
+    count = int(np.ceil((length - size) / (STEP * size)))
     return [first + round(k * (length - size) / count) for k in range(count + 1)]

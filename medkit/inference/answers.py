@@ -57,7 +57,7 @@ class Table:
         return to_table(task, ids, torch.zeros(len(ids), task.outputs))
 
     @staticmethod
-    def done(task: Task, ids: Sequence[str], folder: Path, key: str) -> np.ndarray:
+    def begin(task: Task, ids: Sequence[str], folder: Path, key: str) -> np.ndarray:
         """Nothing: a table is made at once."""
         return np.zeros(len(ids), bool)
 
@@ -118,14 +118,14 @@ def collected(
     return answers
 
 
-def find_done(task: Task, cases: pd.DataFrame, folder: Path, key: str) -> np.ndarray:
+def begin(task: Task, cases: pd.DataFrame, folder: Path, key: str) -> np.ndarray:
     """(N,) bool: what an earlier call of the same key has left in a folder, which is made ready.
 
     Args:
         key: another one for other answers: what those have left there is removed.
     """
     collect = task.common({kind: row.collect for kind, row in ANSWERS.items()})
-    return collect.done(task, list(cases["id"]), folder, key)
+    return collect.begin(task, list(cases["id"]), folder, key)
 
 
 def know_nothing(task: Task, ids: Sequence[str]) -> pd.DataFrame:

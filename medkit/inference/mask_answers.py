@@ -18,7 +18,7 @@ from medkit import files
 from medkit.datasets.task import Task
 from medkit.images import crop, crops, decode
 
-MARK = "made_by.txt"  # in a folder of masks: the key of what has written them
+MARK = "key.txt"  # in a folder of masks: of what has written them
 STRIP = 128  # rows of an image, of which probabilities are reckoned at once
 SURE = crops.LEVELS - 1  # the level of a probability of 1
 APART = SURE - 1  # that of certainty, where one class a pixel is chosen: see `ExclusiveMasks`
@@ -96,8 +96,10 @@ class Masks:
             )
 
     @staticmethod
-    def done(task: Task, ids: Sequence[str], folder: Path, key: str) -> np.ndarray:
+    def begin(task: Task, ids: Sequence[str], folder: Path, key: str) -> np.ndarray:
         """Whose files an earlier call of the same key has written; those of others are removed."""
+        if folder.exists() and not folder.is_dir():
+            raise ValueError(f"predict: {folder} is a file (expected a folder). Pass another.")
         mark, places = folder / MARK, [folder / file_name(id) for id in ids]
         if mark.is_file() and mark.read_text(encoding="utf-8") == key:
             return np.array([_is_whole(task, *each) for each in zip(ids, places)])

@@ -14,7 +14,7 @@ import torch
 
 from medkit import __version__, files, tables
 from medkit.devices import find_device, free_memory, is_out_of_memory, precision
-from medkit.inference.answers import collected, find_done
+from medkit.inference.answers import begin, collected
 from medkit.inference.sliding import slide
 from medkit.inference.views import allowed_views, check_views, predict_views
 from medkit.loading.loader import CaseDataset, make_dataset, make_loader
@@ -43,7 +43,8 @@ def predict(
         cases: as `task.read` gives them. A case without a path gets the majority of the training
             cases, with a warning; a photo without a region has nothing to predict and no row.
         views: names of `views.VIEWS`, whose logits are averaged, or "all" that the task allows.
-        batch_size: images at once; None takes twice the run's, and halves it when memory is short.
+        batch_size: images, or windows, at once; None takes twice as many as a step has at once. It
+            is halved when memory is short.
         folder: where masks are written, a file an image; by default one of the run folder's. After
             an interrupt, or a full disk, the same call goes on with the images that are left.
 
@@ -60,9 +61,9 @@ def predict(
             f"predict: none of {len(cases)} cases has a picture to look at. Read them with "
             "task.inspect(data, split), which lists what cannot be used."
         )
-    key, at_once = _key(run, seen, views), batch_size or 2 * config.batch_size
+    key, at_once = _key(run, seen, views), batch_size or config.judged_at_once
     folder = run.path / "predicted" / key if folder is None else Path(folder)
-    rows, batches = np.flatnonzero(~find_done(task, seen, folder, key)), iter(())
+    rows, batches = np.flatnonzero(~begin(task, seen, folder, key)), iter(())
     if len(rows):
         batches = predict_batches(
             load_model(run, device=device),

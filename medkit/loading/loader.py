@@ -91,7 +91,7 @@ class CaseDataset(Dataset):
             rng = seeding.generator("window", self.seed, epoch, position)
             around = bits if rng.random() < self.patch_foreground else None
             whole, size = self.cache.shape[1], self.patch_size
-            x, y = windows.drawn(rng, self.places[row], size, whole, bits=around)
+            x, y = windows.random_corner(rng, self.places[row], size, whole, bits=around)
             part = slice(y, y + size), slice(x, x + size)
         image = self.cache.view(row)[part].copy()
         return image, None if bits is None else bits[part].copy()

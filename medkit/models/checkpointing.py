@@ -39,7 +39,7 @@ def checkpointed(stack: nn.Module) -> int:
     return len(blocks)
 
 
-def plain(stack: nn.Module) -> list[nn.Module]:
+def undo(stack: nn.Module) -> list[nn.Module]:
     """Undo `checkpointed`; returns the blocks that were."""
     found = [block for block in stack.modules() if _is_checkpointed(block)]
     for block in found:

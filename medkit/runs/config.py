@@ -105,7 +105,7 @@ class Config:
             "image_size": self.image_size >= 16,
             "patch_size": self.patch_size == 0 or 16 <= self.patch_size <= self.image_size,
             "patch_foreground": 0 <= self.patch_foreground <= 1,
-            "epoch_steps": self.epoch_steps >= 0,
+            "epoch_steps": isinstance(self.epoch_steps, int) and self.epoch_steps >= 0,
             "region_margin": 0 <= self.region_margin <= 2,
             "epochs": self.epochs >= 1,
             "batch_size": self.batch_size >= 1,
@@ -159,6 +159,11 @@ class Config:
     def input_size(self) -> int:
         """Pixels a side that a model is shown at once."""
         return self.patch_size or self.image_size
+
+    @property
+    def judged_at_once(self) -> int:
+        """Images that go through the model at once where it keeps nothing for a gradient."""
+        return 2 * (self.micro_batch or self.batch_size)
 
     def to_dict(self) -> dict[str, Any]:
         """The settings as JSON knows them."""

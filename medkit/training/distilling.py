@@ -129,7 +129,7 @@ def ask_teachers(
         log(f"asking the teacher {path} ({teacher.config.model}) about {len(rows)} cases")
         shown = cases.iloc[rows].reset_index(drop=True)
         data = make_dataset(task, teacher.config, shown, cache_folder=cache_folder, progress=False)
-        options = {"batch_size": 2 * teacher.config.batch_size, "amp": teacher.config.amp}
+        options = {"batch_size": teacher.config.judged_at_once, "amp": teacher.config.amp}
         batches = predict_batches(model, data, np.arange(len(rows)), **options)
         answers = collected(task, batches, shown)
         votes.append(answers_of(task, answers.logits.float(), config.distill_temperature))

@@ -11,7 +11,7 @@ from torch import nn
 
 from medkit import seeding
 from medkit.loading.labels import label_type
-from medkit.models.checkpointing import plain
+from medkit.models.checkpointing import undo
 from medkit.models.picture_model import PictureModel
 from medkit.runs.config import Config
 from medkit.training.losses import Objective
@@ -46,7 +46,7 @@ def activation_bytes(model: PictureModel, config: Config) -> tuple[float, float]
     size = config.input_size
     measured = min(size, MEASURED) if model.grows_by_area else size
     model = copy.deepcopy(model).train()  # as steps are; statistics of BatchNorm are the copy's
-    again = [block for stack in model.stacks for block in plain(stack)]
+    again = [block for stack in model.stacks for block in undo(stack)]
     images = torch.zeros(IMAGES, 3, measured, measured, dtype=torch.uint8)
     objective = Objective(model.task, config, torch.zeros(IMAGES, len(model.task.heads)))
     labels = label_type(model.task).blank(model.task, IMAGES, measured)
@@ -69,7 +69,7 @@ class _Kept:
     """The tensors that autograd keeps, but for a model's own; views of one storage count once."""
 
     def __init__(self, model: nn.Module):
-        self.own = {t.data_ptr() for t in (*model.parameters(), *model.buffers())}
+        self._models = {t.data_ptr() for t in (*model.parameters(), *model.buffers())}
         self.sizes: dict[int, int] = {}
         self._held: list[torch.Tensor] = []  # else another tensor might take the place
 
@@ -82,7 +82,7 @@ class _Kept:
         return sum(size for place, size in self.sizes.items() if place not in other.sizes)
 
     def add(self, tensor: torch.Tensor) -> torch.Tensor:
-        if tensor.data_ptr() not in self.own:
+        if tensor.data_ptr() not in self._models:
             storage = tensor.storage() if not hasattr(tensor, "untyped_storage") else None
             storage = tensor.untyped_storage() if storage is None else storage
             self.sizes[storage.data_ptr()] = storage.nbytes()

@@ -149,7 +149,7 @@ class Validation:
         is_wanted: Callable[[], bool] = lambda: True,
     ) -> Table | Masks:
         """What a model answers of some rows."""
-        size, amp = 2 * self.config.batch_size, self.config.amp
+        size, amp = self.config.judged_at_once, self.config.amp
         batches = predict_batches(model, dataset, rows, batch_size=size, amp=amp)
         batches = _while_wanted(batches, is_wanted)
         cases, plain = self.seen.iloc[rows], self.objective.plain
