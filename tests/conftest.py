@@ -78,3 +78,23 @@ def cases(drawn):
         warnings.simplefilter("ignore")
         task = mk.get_task("caries")
         return mk.assign_folds(task, task.read(drawn, "train"), n_folds=3, seed=0)
+
+
+@pytest.fixture(scope="module")
+def shapes():
+    """A contest of discs and bars, whose answer is masks."""
+    import mask_contests
+
+    import medkit as mk
+
+    made = mk.add_task(mask_contests.make_task())
+    yield made
+    mk.datasets.TASKS.pop(made.name)
+
+
+@pytest.fixture(scope="module")
+def shape_cases(shapes, tmp_path_factory):
+    """Sixteen pictures of these, in two folds."""
+    import mask_contests
+
+    return mask_contests.read(shapes, mask_contests.draw(tmp_path_factory.mktemp("data"), 16))

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from mask_contests import TINY, draw, make_task, read
+from mask_contests import TINY
 
 import medkit as mk
 from medkit.models import checkpointing
@@ -17,18 +17,6 @@ from medkit.training.memory import activation_bytes
 
 QUIET = {"num_workers": 0, "device": "cpu", "progress": False}
 FAMILIES = ("resnet18", "hrnet_w18_small", "densenet121", "convnext_tiny", "efficientnet_b0")
-
-
-@pytest.fixture(scope="module", autouse=True)
-def task():
-    made = mk.add_task(make_task())
-    yield made
-    mk.datasets.TASKS.pop(made.name)
-
-
-@pytest.fixture(scope="module")
-def cases(task, tmp_path_factory):
-    return read(task, draw(tmp_path_factory.mktemp("data"), 16))
 
 
 def trained(model, *shown):
@@ -141,11 +129,11 @@ RUN = {"epochs": 2, "seed": 3, "ema_decay": 0.8, "drop_rate": 0.1, "drop_path_ra
 RUN.update(deep_supervision=1, micro_batch=2, mixup=0.3, **{**TINY, "model": "resnet18"})
 
 
-def test_a_run_ends_in_the_same_bits_and_goes_on_with_it_or_without(cases, tmp_path):
+def test_a_run_ends_in_the_same_bits_and_goes_on_with_it_or_without(shape_cases, tmp_path):
     config = mk.Config("shapes", **RUN)
     again = replace(config, checkpointing=True)
     straight, other = (
-        mk.fit(c, cases, tmp_path / c.decoder / str(c.checkpointing), **QUIET)
+        mk.fit(c, shape_cases, tmp_path / c.decoder / str(c.checkpointing), **QUIET)
         for c in (config, again)
     )
     assert weights_hash(load_state(straight.last)[0]) == weights_hash(load_state(other.last)[0])
@@ -157,11 +145,11 @@ def test_a_run_ends_in_the_same_bits_and_goes_on_with_it_or_without(cases, tmp_p
     turned = tmp_path / "turned"
     with pytest.MonkeyPatch.context() as patched, pytest.raises(KeyboardInterrupt):
         patched.setattr("medkit.training.telling.Telling.epoch", interrupted)
-        mk.fit(config, cases, turned, **QUIET)
-    run = mk.fit(again, cases, turned, **QUIET)
+        mk.fit(config, shape_cases, turned, **QUIET)
+    run = mk.fit(again, shape_cases, turned, **QUIET)
     assert run.config.checkpointing and len(run.history) == 2
     assert weights_hash(load_state(run.last)[0]) == weights_hash(load_state(straight.last)[0])
-    assert mk.fit(config, cases, turned, **QUIET).config.checkpointing  # it is finished
+    assert mk.fit(config, shape_cases, turned, **QUIET).config.checkpointing  # it is finished
 
 
 def test_models_of_tables_can_be_so_too():
