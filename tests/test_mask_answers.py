@@ -164,6 +164,19 @@ def test_levels_in_strips_are_those_of_the_whole(collect, shape_cases, tmp_path,
     assert found[0] == found[1]
 
 
+def test_what_is_hardly_believed_makes_no_box_larger(shape_cases, tmp_path):
+    """Faint everywhere, sure in a square: the square alone is kept."""
+    made, probs = make_task(), torch.full((1, 3, 32, 32), 3.4 / 255)
+    probs[..., 14:18, 14:20] = 0.9
+    probs[0, 2] = 3.6 / 255  # which is level 4
+    answers = Masks(made, shape_cases.iloc[:1], folder=tmp_path)
+    answers.add(torch.logit(probs), torch.empty(1, 0))
+    id = shape_cases["id"].iloc[0]
+    found = crops.read(tmp_path / mask_answers.file_name(id), id=id, classes=CLASSES).crops
+    assert found[CLASSES[0]].levels.shape == (4, 6) and (found[CLASSES[0]].levels == 230).all()
+    assert found[CLASSES[2]].levels.max() == 4 and found[CLASSES[2]].levels.size > 400
+
+
 def test_a_table_has_nothing_to_go_on_with(tmp_path):
     from medkit.inference.answers import begin
 

@@ -1,6 +1,6 @@
 """What a model says of an image's classes, pixel by pixel: crops of probabilities in a small file.
 
-Of each class the box is kept in which its probability is above 0, at the model's size, as bytes of
+Of each class the box is kept in which its level is above 0, at the model's size, as bytes of
 0 to 255; a class without one is nowhere. A class that was decided, as by a vote, is kept as runs of
 the picture's own size instead. From both come the rows that are handed in and the counts that are
 scored, so what is validated is what is submitted.

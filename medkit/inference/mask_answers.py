@@ -18,6 +18,7 @@ from medkit import files
 from medkit.datasets.task import Task
 from medkit.images import crop, crops, decode
 
+LEAST = 4  # of 255, a level that is kept: what is less (1.6 %) makes boxes five times as large
 MARK = "key.txt"  # in a folder of masks: of what has written them
 STRIP = 128  # rows of an image, of which probabilities are reckoned at once
 SURE = crops.LEVELS - 1  # the level of a probability of 1
@@ -61,6 +62,7 @@ class Masks:
             if self.folder is not None:
                 strips = own.split(STRIP, dim=2)  # whose floats take a part of the memory
                 levels = torch.cat([self.levels(strip)[0] for strip in strips], 1)
+                levels.masked_fill_(levels < LEAST, 0)
                 self._write(*self._cases[self._done], levels)
             self._done += 1
 
