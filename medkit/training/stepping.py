@@ -158,6 +158,7 @@ class Stepper:
                 loss = loss + self._loss(logits, part, labels, soft, counts)
             (loss if self.scaler is None else self.scaler.scale(loss)).backward()
             total += loss.detach() / config.peers
+            del answers, peers, logits, loss  # what they lead to stays as long as they do
         return total
 
     def _loss(
