@@ -1,61 +1,11 @@
-"""What every test shares: a machine that holds nothing, and small drawn contests."""
+"""Small drawn contests that several tests look at."""
 
 from __future__ import annotations
 
-import gc
-import os
-import shutil
-import signal
-import uuid
 import warnings
 from pathlib import Path
 
 import pytest
-from alone import leave_the_machine
-
-HOME = leave_the_machine()
-signal.signal(signal.SIGINT, signal.default_int_handler)  # jobs behind a shell's & ignore it
-
-
-LONGEST = (  # begun first, so that at the end no worker is waited for
-    *("notebooks", "ranks", "launching", "tuning", "kills", "folds", "recipes", "shape", "loop"),
-    "every_contest",
-)
-
-
-def pytest_configure(config) -> None:
-    config.option.loadscopereorder = False  # pytest-xdist's own order: most tests first
-
-
-def pytest_collection_modifyitems(items) -> None:
-    items.sort(key=lambda item: item.path.stem[len("test_") :] not in LONGEST)
-
-
-def pytest_unconfigure(config) -> None:
-    if not hasattr(config, "workerinput"):
-        shutil.rmtree(HOME, ignore_errors=True)
-
-
-def pytest_collection_finish(session) -> None:
-    """What is imported by now is passed over by gc.collect(), with which each run ends."""
-    gc.collect()
-    gc.freeze()
-
-
-@pytest.fixture(autouse=True)
-def own_home(tmp_path_factory, monkeypatch) -> None:
-    """Each test has a home, a ledger and an environment of its own; decoded pictures are shared."""
-    before = dict(os.environ)
-    base = tmp_path_factory.getbasetemp()
-    home = base / "homes" / uuid.uuid4().hex
-    home.mkdir(parents=True)
-    monkeypatch.setenv("HOME", str(home))
-    monkeypatch.setenv("MEDKIT_CACHE", str(base / "cache"))
-    yield
-    monkeypatch.undo()
-    for name in set(os.environ) - set(before):
-        del os.environ[name]
-    os.environ.update(before)
 
 
 @pytest.fixture(scope="session")

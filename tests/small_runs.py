@@ -5,6 +5,7 @@ from __future__ import annotations
 from medkit import Config, Run, fit, metrics
 from medkit.datasets import scoring
 from medkit.inference import judging
+from medkit.submission import held_out
 
 TINY = {"model": "test_resnet", "image_size": 32, "augment": "none"}
 QUIET = {"num_workers": 0, "device": "cpu", "progress": False}
@@ -17,7 +18,8 @@ def draw_few(monkeypatch, count=20):
     def few(whole):
         return lambda *args, **options: whole(*args, **{**options, "n_resamples": count})
 
-    for module, name in ((scoring, "interval"), (judging, "difference")):
+    by = ((scoring, "interval"), (held_out, "interval"), (judging, "difference"))
+    for module, name in by:
         monkeypatch.setattr(module, name, few(getattr(metrics, name)))
 
 

@@ -7,44 +7,18 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from small_recordings import write_recording
 
 import medkit as mk
 from medkit.images.decode import read_image
 
-pyedflib = pytest.importorskip("pyedflib", reason="no wheel for this Python")
-
-
-def record(path, *, seconds=95, channels=("C3-M2", "EOG"), stages=(), seed=0):
-    """A recording of noise; every second 30 s are slow and loud."""
-    rng = np.random.default_rng(seed)
-    rates = [100 if k == 0 else 50 for k in range(len(channels))]
-    path.parent.mkdir(parents=True, exist_ok=True)
-    writer = pyedflib.EdfWriter(str(path), len(channels), pyedflib.FILETYPE_EDFPLUS)
-    try:
-        for k, (label, rate) in enumerate(zip(channels, rates)):
-            header = {"label": label, "dimension": "uV", "sample_frequency": rate}
-            limits = {"physical_max": 500.0, "physical_min": -500.0}
-            digits = {"digital_max": 32767, "digital_min": -32768}
-            writer.setSignalHeader(
-                k, {**header, **limits, **digits, "transducer": "", "prefilter": ""}
-            )
-        signals = []
-        for rate in rates:
-            time = np.arange(seconds * rate) / rate
-            slow = 100 * np.sin(2 * np.pi * 2 * time) * (time // 30 % 2)
-            signals.append(rng.normal(0, 10, len(time)) + slow)
-        writer.writeSamples(signals)
-        for onset, length, text in stages:
-            writer.writeAnnotation(onset, length, text)
-    finally:
-        writer.close()
-    return path
+pytest.importorskip("pyedflib", reason="no wheel for this Python")
 
 
 def table(data, ids=("a", "b")):
     """Recordings, and their cases read from a table."""
     for seed, name in enumerate(ids):
-        record(data / f"{name}.edf", seed=seed)
+        write_recording(data / f"{name}.edf", seed=seed)
     (data / "train.csv").write_text("id,person,apnoea\n" + "".join(f"{n},p{n},1\n" for n in ids))
     return mk.read_table(data / "train.csv", data, label_columns=["apnoea"], group_column="person")
 
@@ -111,9 +85,9 @@ def test_it_goes_on_where_it_was_stopped(tmp_path, monkeypatch):
 
 def test_what_cannot_be_read_keeps_its_row_and_is_told(tmp_path):
     cases = table(tmp_path, "abcd")
-    record(tmp_path / "b.edf", channels=("Fz", "EOG"))
+    write_recording(tmp_path / "b.edf", channels=("Fz", "EOG"))
     (tmp_path / "c.edf").write_bytes((tmp_path / "c.edf").read_bytes()[:3000])
-    record(tmp_path / "d.edf", seconds=1)
+    write_recording(tmp_path / "d.edf", seconds=1)
     with pytest.warns(UserWarning, match=r"3 of 4 rows .*'b' \(no channel 'C3-M2' \(found Fz, EOG"):
         made = mk.edf_pictures(cases, tmp_path / "p", channels=["C3-M2"])
     assert list(made["path"].isna()) == [False, True, True, True]
@@ -128,7 +102,7 @@ def test_what_cannot_be_read_keeps_its_row_and_is_told(tmp_path):
 
 
 def test_channels_are_listed(tmp_path):
-    listed = mk.edf_channels(record(tmp_path / "a.edf"))
+    listed = mk.edf_channels(write_recording(tmp_path / "a.edf"))
     assert listed.to_dict("list") == {
         "channel": ["C3-M2", "EOG"],
         "hz": [100.0, 50.0],
@@ -142,7 +116,7 @@ def test_channels_are_listed(tmp_path):
 def test_a_hypnogram_is_read_from_annotations(tmp_path):
     stages = [(0, 60, "Sleep stage W"), (60, 30, "Sleep stage 4"), (90, 30, "Movement time")]
     stages += [(120, 30, "Sleep stage R"), (150, 30, "Sleep stage ?"), (180, 30, "Sleep Stage N2")]
-    path = record(tmp_path / "hypnogram.edf", seconds=240, stages=stages)
+    path = write_recording(tmp_path / "hypnogram.edf", seconds=240, stages=stages)
     found = mk.read_hypnogram(path)
     assert list(found["epoch"]) == [1, 2, 3, 5, 7]
     assert list(found["stage"]) == ["Wake", "Wake", "N3", "REM", "N2"]
