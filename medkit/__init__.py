@@ -83,7 +83,6 @@ _HOMES = {  # public name: the module that holds it
     "write_answers": "submission.csv_files",
     "check_submission": "submission.checking",
     "submit": "submission.client",
-    "SubmitError": "submission.errors",
     "submit_form": "submission.form",
     "submissions": "submission.ledger",
     "note_score": "submission.ledger",
@@ -100,6 +99,14 @@ _HOMES = {  # public name: the module that holds it
     "find_leaks": "splitting",
     "join_groups": "splitting",
     "summarize": "datasets.counting",
+    "MedkitError": "errors",
+    "DataError": "errors",
+    "MissingError": "errors",
+    "ConfigError": "errors",
+    "RunError": "errors",
+    "Stopped": "errors",
+    "SubmitError": "errors",
+    "PlaceError": "errors",
 }
 _MODULES = ("datasets", "files", "machine", "metrics", "seeding", "tables")
 

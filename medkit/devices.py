@@ -9,6 +9,8 @@ from typing import Any, ContextManager, Iterator
 
 import torch
 
+from medkit.errors import ConfigError
+
 OUT_OF_MEMORY = (  # as CUDA, cuDNN, cuBLAS and the CPU's allocator put it
     "out of memory",
     "CUDNN_STATUS_ALLOC_FAILED",
@@ -30,14 +32,14 @@ def find_device(name: str | None = None) -> torch.device:
         name: "cpu", "cuda" or "cuda:1"; None takes a GPU where there is one.
 
     Raises:
-        ValueError: for a GPU that torch does not see.
+        ConfigError: for a GPU that torch does not see.
     """
     count = torch.cuda.device_count() if torch.cuda.is_available() else 0
     device = torch.device(name or ("cuda" if count else "cpu"))
     if device.type != "cuda":
         return device
     if count <= (device.index or 0):
-        raise ValueError(
+        raise ConfigError(
             f"device {name!r}: torch sees {count} GPUs here. Leave device out to take what there "
             "is, or see what version_check.ipynb says of this server."
         )

@@ -17,12 +17,18 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Iterable, Iterator
 
+from medkit.errors import PlaceError
+
 ADVICE = {
     errno.ENOSPC: "the disk is full; free some space or choose another folder, then run it again",
     errno.EDQUOT: "your disk quota is used up; free some space, then run it again",
     errno.EROFS: "the disk is read-only; choose a folder that you may write to",
     errno.EACCES: "you may not write here; choose a folder that you may write to",
     errno.EPERM: "you may not write here; choose a folder that you may write to",
+    errno.ENOENT: "nothing can be made here; choose a folder that you may write to",
+    errno.ENOTDIR: "a file is in the place of its folder; choose another folder",
+    errno.EEXIST: "a file is in the place of its folder; choose another folder",
+    errno.EISDIR: "a folder is in its place; choose another name",
 }
 
 LOCK_LOOK_S = 0.02  # whether another process has let go
@@ -35,10 +41,10 @@ NO_LOCKS = (  # what disks without locks say: of a folder, NFS the last of them
 )
 
 
-def explain(error: OSError, path: Path) -> OSError:
-    """The same kind of error, saying which file, what happened and what to do next."""
+def explain(error: OSError, path: Path) -> PlaceError:
+    """The error, saying which file, what happened and what to do next."""
     advice = ADVICE.get(error.errno, error.strerror or str(error))
-    return type(error)(error.errno, f"{path}: not written, {advice}", str(path))
+    return PlaceError(error.errno, f"{path}: not written, {advice}", str(path))
 
 
 def write_whole(
@@ -52,7 +58,7 @@ def write_whole(
         keep: where the old file goes, in the same folder. Between two renames only `keep` is there.
 
     Raises:
-        OSError: with the file's name and a next step; the file at `path` is then untouched.
+        PlaceError: with the file's name and a next step; the file at `path` is then untouched.
     """
     path = Path(path)
     data = data.encode("utf-8") if isinstance(data, str) else data
@@ -112,7 +118,7 @@ def plain(value: Any) -> Any:
     """NumPy's numbers and arrays as the plain ones that they are; for `json.dumps(default=...)`.
 
     Raises:
-        TypeError: for what JSON does not know.
+        WrongType: for what JSON does not know.
     """
     if not hasattr(value, "tolist"):
         raise TypeError(f"{value!r}: {type(value).__name__} cannot be written as JSON.")

@@ -15,6 +15,7 @@ import pandas as pd
 from sklearn import metrics as sk
 
 from medkit import seeding
+from medkit.errors import ConfigError, DataError
 from medkit.naming import did_you_mean
 
 CONFIDENCE = 0.95  # of an interval
@@ -39,7 +40,7 @@ class Metric:
     def __call__(self, y_true: np.ndarray, guess: np.ndarray) -> float:
         y_true, guess = np.asarray(y_true), np.asarray(guess)
         if len(y_true) != len(guess) or not len(y_true):
-            raise ValueError(
+            raise DataError(
                 f"{self.name}: {len(y_true)} labels and {len(guess)} guesses. Pass one for each."
             )
         for name, values in (("y_true", y_true), ("guess", guess)):
@@ -142,10 +143,10 @@ def get_metric(name: str) -> Metric:
     """A metric by name.
 
     Raises:
-        ValueError: naming those that there are.
+        ConfigError: naming those that there are.
     """
     if name not in METRICS:
-        raise ValueError(
+        raise ConfigError(
             f"unknown metric {name!r} (expected one of {', '.join(METRICS)})."
             f"{did_you_mean(name, METRICS)}"
         )
@@ -162,13 +163,13 @@ def decide(
             class by name: chosen is the class whose probability is the largest multiple of its own.
 
     Raises:
-        ValueError: for a number other than 0.5 with more than two classes, or a missing class.
+        ConfigError: for a number other than 0.5 with more than two classes, or a missing class.
     """
     probs = np.asarray(probs, float)
     if isinstance(threshold, Mapping):
         missing = [name for name in classes if not threshold.get(name, 0) > 0]
         if missing or len(threshold) != len(classes):
-            raise ValueError(
+            raise ConfigError(
                 f"threshold: {dict(threshold)!r} (expected a number above 0 for each of "
                 f"{', '.join(classes)}). Take the one that mk.choose_threshold returns."
             )
@@ -176,7 +177,7 @@ def decide(
     if len(classes) == 2:
         return (probs[:, 1] >= threshold).astype(int)
     if threshold != 0.5:
-        raise ValueError(
+        raise ConfigError(
             f"threshold: {threshold!r} for {len(classes)} classes (expected one a class). "
             "Take the mapping that mk.choose_threshold returns, or leave it out."
         )
@@ -208,7 +209,7 @@ def difference(
     """Any score `b` minus any score `a`, both of the same drawn rows; see `interval`.
 
     Raises:
-        ValueError: with one group alone.
+        DataError: with one group alone.
     """
 
     def gain(rows: np.ndarray) -> float:
@@ -225,15 +226,15 @@ def best_threshold(y_true: np.ndarray, y_prob: np.ndarray, *, metric: str = "f1_
     It lies in the middle between two probabilities; of equally good ones, the widest gap wins.
 
     Raises:
-        ValueError: with one class only, or a metric of probabilities.
+        ConfigError, DataError: with one class only, or a metric of probabilities.
     """
     score = get_metric(metric)
     y_true, y_prob = np.asarray(y_true), np.asarray(y_prob, float)
     if score.kind != "labels":
-        raise ValueError(f"best_threshold: {metric} needs no threshold. Use f1_macro, say.")
+        raise ConfigError(f"best_threshold: {metric} needs no threshold. Use f1_macro, say.")
     _check_no_gaps("best_threshold", "y_prob", y_prob)
     if len(np.unique(y_true)) < 2:
-        raise ValueError(
+        raise DataError(
             f"best_threshold: all {len(y_true)} cases are of one class ({np.unique(y_true)}). "
             "Choose the threshold on held-out cases of both classes."
         )
@@ -271,7 +272,7 @@ def _draws(
     rng = seeding.generator("bootstrap", 0)
     _, codes = np.unique(np.asarray(groups), return_inverse=True)
     if codes.max(initial=0) < 1:
-        raise ValueError(
+        raise DataError(
             "groups: an interval needs 2 or more groups (found 1). "
             "Score more groups, or report the score without an interval."
         )
@@ -285,7 +286,7 @@ def _draws(
 def _check_no_gaps(where: str, name: str, values: np.ndarray) -> None:
     gaps = int(pd.isna(values).sum())
     if gaps:
-        raise ValueError(
+        raise DataError(
             f"{where}: {gaps} of {len(values)} values of {name} are missing. "
             "Leave out the cases without a label or a prediction first."
         )

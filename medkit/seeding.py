@@ -16,6 +16,8 @@ from typing import Any, Iterator
 
 import numpy as np
 
+from medkit.errors import ConfigError
+
 
 def key_seed(*key: int | str) -> int:
     """A 32-bit seed for a key such as ("order", seed, epoch).
@@ -25,7 +27,7 @@ def key_seed(*key: int | str) -> int:
     """
     words = [zlib.crc32(part.encode()) if isinstance(part, str) else int(part) for part in key]
     if any(word < 0 for word in words):
-        raise ValueError(f"key {key!r}: seeds and counts must not be negative. Use 0 or more.")
+        raise ConfigError(f"key {key!r}: seeds and counts must not be negative. Use 0 or more.")
     return int(np.random.SeedSequence([len(words), *words]).generate_state(1)[0])
 
 
@@ -67,7 +69,7 @@ def seed_everything(seed: int) -> None:
     before. `PYTHONHASHSEED` is set for processes started later; this one keeps its own.
     """
     if not 0 <= seed < 2**32:
-        raise ValueError(f"seed {seed!r} is not a 32-bit number. Use 0 to {2**32 - 1}.")
+        raise ConfigError(f"seed {seed!r} is not a 32-bit number. Use 0 to {2**32 - 1}.")
     import torch  # noqa: F401  here, so that reading tables needs no torch
 
     os.environ["PYTHONHASHSEED"] = str(seed)

@@ -16,6 +16,7 @@ from sklearn.model_selection import StratifiedGroupKFold
 from medkit import files, seeding, tables
 from medkit.datasets.counting import label_columns
 from medkit.datasets.task import Task, check_task
+from medkit.errors import ConfigError, DataError, MissingError
 from medkit.images import fingerprints
 from medkit.naming import did_you_mean
 
@@ -39,8 +40,8 @@ def assign_folds(
         stratify: columns to balance by instead.
 
     Raises:
-        ValueError: with fewer groups than folds, cases without a group, or columns that are not
-            there.
+        ConfigError, DataError: with fewer groups than folds, cases without a group, or columns that
+            are not there.
     """
     check_task(task, "assign_folds")
     labels, groups = _labels(task, cases, stratify), _shuffled_groups(cases, n_folds, seed)
@@ -71,13 +72,13 @@ def _shuffled_groups(cases: pd.DataFrame, n_folds: int, seed: int) -> np.ndarray
     """
     lost = list(cases["id"][cases["group"].isna()])
     if lost:
-        raise ValueError(
+        raise DataError(
             f"assign_folds: {len(lost)} of {len(cases)} cases have no group, e.g. {lost[:3]}. "
             "Give each a group; its own id, if nothing is known."
         )
     n_groups = cases["group"].nunique()
     if not 2 <= n_folds <= n_groups:
-        raise ValueError(
+        raise ConfigError(
             f"assign_folds: {n_folds} folds of {n_groups} groups are not possible. "
             f"Use 2 to {n_groups} folds."
         )
@@ -126,22 +127,23 @@ def split(task: Task, cases: pd.DataFrame, fold: int | None) -> tuple[pd.DataFra
     """The cases that can be shown to a model, and which of them are held out; without a fold none.
 
     Raises:
-        ValueError: no folds, a group on both sides, or a side on which a class is missing.
+        ConfigError, DataError: no folds, a group on both sides, or a side on which a class is
+            missing.
     """
     seen = tables.visible(cases).reset_index(drop=True)
     if fold is None:
         _check_classes(task, seen, "the cases")
         return seen, np.zeros(len(seen), bool)
     if "fold" not in cases:
-        raise ValueError(
+        raise DataError(
             "fit: the cases have no column 'fold'. Call mk.assign_folds(task, cases) first."
         )
     if fold not in set(cases["fold"]):
-        raise ValueError(f"fit: no fold {fold!r} (found {sorted(set(cases['fold']))}).")
+        raise ConfigError(f"fit: no fold {fold!r} (found {sorted(set(cases['fold']))}).")
     is_held_out = cases["fold"] == fold
     torn = sorted(set(cases["group"][is_held_out]) & set(cases["group"][~is_held_out]))
     if torn:
-        raise ValueError(
+        raise DataError(
             f"fit: {len(torn)} groups are on both sides of fold {fold}, e.g. {torn[:3]}. "
             "Let mk.assign_folds(task, cases) make the folds; it keeps groups together."
         )
@@ -155,7 +157,7 @@ def _check_classes(task: Task, rows: pd.DataFrame, side: str) -> None:
     """Refuse cases that lack a column of labels, or a class."""
     for head in task.heads:
         if head.name not in rows:
-            raise ValueError(
+            raise DataError(
                 f"fit: the cases have no column {head.name!r}, which {task.name} asks for "
                 f"(found {list(rows.columns)}). Read them with the same task."
                 f"{did_you_mean(head.name, rows)}"
@@ -170,7 +172,7 @@ def _check_classes(task: Task, rows: pd.DataFrame, side: str) -> None:
             )
         elif missing or is_empty:
             what = f"no case labelled {missing[0]!r}" if missing else f"no {head.name}"
-            raise ValueError(
+            raise DataError(
                 f"fit: {side} of {task.name} hold {what} ({len(rows)} cases). Use fewer folds, "
                 "another seed of mk.assign_folds, or more cases."
             )
@@ -226,9 +228,9 @@ def join_groups(cases: pd.DataFrame, leaks: pd.DataFrame | Path | str) -> pd.Dat
         leaks: pairs as `find_leaks(cases)` returns them, or the CSV that notebook 01 keeps.
 
     Raises:
-        ValueError: when none of the pairs' pictures is among the cases, a column is missing, or a
+        DataError: when none of the pairs' pictures is among the cases, a column is missing, or a
             case of a pair has no group.
-        FileNotFoundError: there is no such CSV.
+        MissingError: there is no such CSV.
 
     Example:
         >>> cases = mk.join_groups(cases, mk.find_leaks(cases, near=False))
@@ -239,7 +241,7 @@ def join_groups(cases: pd.DataFrame, leaks: pd.DataFrame | Path | str) -> pd.Dat
     tables.check_columns("join_groups: leaks", leaks, PAIR)
     known = set(cases["path"].dropna())
     if len(leaks) and not known & {*leaks["path_a"], *leaks["path_b"]}:
-        raise ValueError(
+        raise DataError(
             f"join_groups: none of {len(leaks)} pairs is of these cases (e.g. "
             f"{leaks['path_a'].iloc[0]}). Pass the pairs that mk.find_leaks(cases) finds in them."
         )
@@ -248,7 +250,7 @@ def join_groups(cases: pd.DataFrame, leaks: pd.DataFrame | Path | str) -> pd.Dat
     place = paths.get_indexer(cases["path"])  # a path may stand in several groups
     if ((place >= 0) & (own < 0)).any():
         lost = list(cases["id"][(place >= 0) & (own < 0)])
-        raise ValueError(
+        raise DataError(
             f"join_groups: {len(lost)} cases of the pairs have no group, e.g. {lost[:3]}. Give "
             "each a group; its own id, if nothing is known."
         )
@@ -266,7 +268,7 @@ def join_groups(cases: pd.DataFrame, leaks: pd.DataFrame | Path | str) -> pd.Dat
 def _kept_leaks(path: Path) -> pd.DataFrame:
     """The pairs that notebook 01 keeps beside the runs."""
     if not path.is_file():
-        raise FileNotFoundError(
+        raise MissingError(
             f"{path}: not there (found {files.listing(path.parent)}). Run 01_eda.ipynb to its end, "
             "which writes it."
         )

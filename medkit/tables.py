@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 
 from medkit import files
+from medkit.errors import DataError, MissingError
 from medkit.naming import did_you_mean
 
 TEXT = ("id", "group", "path", "photo", "view", "tooth_number")  # columns that stay text
@@ -28,24 +29,22 @@ def read_csv(path: Path | str, *, text: Sequence[str] = ()) -> pd.DataFrame:
         text: more columns that stay text, such as labels "0" and "1".
 
     Raises:
-        FileNotFoundError, ValueError: naming the file, and what is wrong with it.
+        MissingError, DataError: naming the file, and what is wrong with it.
     """
     if not Path(path).is_file():
-        raise FileNotFoundError(
+        raise MissingError(
             f"{path}: no such table (found {files.listing(Path(path).parent)}). Check its name."
         )
     try:
         header = list(pd.read_csv(path, nrows=0, encoding="utf-8-sig").columns)
         return _parsed(path, header, text)
     except UnicodeDecodeError as error:
-        raise ValueError(
+        raise DataError(
             f"{path}: not UTF-8 (found byte {error.object[error.start]:#x}). "
             'Save it as "CSV UTF-8"; older Korean programs write cp949.'
         ) from error
     except (pd.errors.EmptyDataError, pd.errors.ParserError) as error:
-        raise ValueError(
-            f"{path}: not a table ({str(error).strip()}). Look at the file."
-        ) from error
+        raise DataError(f"{path}: not a table ({str(error).strip()}). Look at the file.") from error
 
 
 def _parsed(csv: Any, header: Sequence[str], text: Sequence[str]) -> pd.DataFrame:
@@ -230,11 +229,11 @@ def part_column(cases: pd.DataFrame) -> str | None:
     pixels, beyond which nothing is shown: its part of the picture is the case's picture.
 
     Raises:
-        ValueError: when there are both.
+        DataError: when there are both.
     """
     there = [name for name in PARTS if name in cases]
     if len(there) > 1:
-        raise ValueError(
+        raise DataError(
             "cases: they have both a 'region' and a 'box' (expected one of them). "
             "Drop the column that does not say what the model is shown."
         )
@@ -245,11 +244,11 @@ def check_columns(where: str, table: pd.DataFrame, names: Iterable[str]) -> None
     """Refuse a table without some of the columns that are needed.
 
     Raises:
-        ValueError: naming the first that is missing, and what there is.
+        DataError: naming the first that is missing, and what there is.
     """
     missing = [name for name in names if name not in table]
     if missing:
-        raise ValueError(
+        raise DataError(
             f"{where}: no column {missing[0]!r} (found {', '.join(map(str, table))})."
             f"{did_you_mean(missing[0], table)}"
         )
@@ -261,18 +260,18 @@ def match(cases: pd.DataFrame, predictions: pd.DataFrame) -> pd.DataFrame:
     Columns of one name get "_x" (cases) and "_y" (predictions).
 
     Raises:
-        ValueError: when an id is doubled, or has no prediction.
+        DataError: when an id is doubled, or has no prediction.
     """
     for name, table in (("cases", cases), ("predictions", predictions)):
         doubled = table["id"][table["id"].duplicated()].unique()
         if len(doubled):
-            raise ValueError(
+            raise DataError(
                 f"{name}: {len(doubled)} ids stand more than once, e.g. {list(doubled[:3])}. "
                 "Keep one row for each id."
             )
     missing = cases["id"][~cases["id"].isin(predictions["id"])]
     if len(missing):
-        raise ValueError(
+        raise DataError(
             f"predictions: {len(missing)} of {len(cases)} ids have none, e.g. {list(missing[:3])}. "
             "Predict the same cases that are scored."
         )
@@ -285,7 +284,7 @@ def _relative(path: Any, data: Path) -> str | None:
     try:
         return Path(os.path.abspath(path)).relative_to(data).as_posix()
     except ValueError as error:
-        raise ValueError(
+        raise DataError(
             f"{path}: not below the data folder {str(data)!r}. Pass the folder above all pictures."
         ) from error
 

@@ -3,9 +3,9 @@ from __future__ import annotations
 import pytest
 from showing import values_of
 
+from medkit.errors import SubmitError
 from medkit.submission.addresses import check_address, host_of, place
 from medkit.submission.credentials import Credentials
-from medkit.submission.errors import SubmitError
 
 SAME = [
     ("localhost:8765", "1"),

@@ -12,7 +12,8 @@ from types import SimpleNamespace
 import pytest
 
 import medkit as mk
-from medkit.runs.holding import Stopped, read_status
+from medkit.errors import Stopped
+from medkit.runs.holding import read_status
 from medkit.runs.tensor_files import load_state, weights_hash
 from medkit.training import following, launching, slots
 from medkit.training.launching import Launch, command, read_command
@@ -119,7 +120,7 @@ def test_an_error_of_the_child_reaches_the_notebook(cases, tmp_path, monkeypatch
     with pytest.raises(RuntimeError) as caught:
         mk.start(SHORT, gone, tmp_path / "run", **QUICK)
     message = str(caught.value)
-    assert "run: the run failed. FileNotFoundError: " in message
+    assert "run: the run failed. MissingError: " in message
     assert "the picture is gone" in message and "--- output.txt" in message
     assert mk.list_runs(tmp_path)["state"][0] == "failed"
     assert "the picture is gone" in mk.list_runs(tmp_path)["reason"][0]

@@ -8,8 +8,9 @@ import pytest
 
 import medkit as mk
 from medkit import files, progress
+from medkit.errors import Stopped
 from medkit.runs.folder import open_folder
-from medkit.runs.holding import Hold, Stopped, hold, read_status
+from medkit.runs.holding import Hold, hold, read_status
 from medkit.show import live
 from medkit.training import following, launching
 
@@ -128,7 +129,7 @@ def test_a_failed_run_is_raised_with_its_reason(run, capsys):
     words = "failed. ValueError: no picture\n--- log.txt\n.*last w"
     with pytest.raises(RuntimeError, match=words) as caught:
         live.watch(run)
-    assert caught.value._render_traceback_() == [str(caught.value)]  # what a notebook shows
+    assert caught.value._render_traceback_() == [f"RunError: {caught.value}"]  # what a notebook shows
     assert "the last words" in capsys.readouterr().out
 
 

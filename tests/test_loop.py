@@ -20,7 +20,7 @@ import pytest
 import torch
 
 import medkit as mk
-from medkit.runs.holding import Stopped
+from medkit.errors import Stopped
 from medkit.runs.tensor_files import load_state, weights_hash
 from medkit.training import pacing, preparing, process, state, validating
 from medkit.training.plan import make_plan

@@ -8,7 +8,7 @@ import pytest
 from small_runs import QUIET, TWO_EPOCHS
 
 import medkit as mk
-from medkit.runs.holding import Stopped
+from medkit.errors import Stopped
 from medkit.runs.tensor_files import load_state, weights_hash
 from medkit.training import pacing, slots
 from medkit.training.launching import Launch

@@ -16,7 +16,7 @@ import medkit as mk
 
 ROOT = Path(mk.__file__).parent
 SOURCES = sorted(ROOT.rglob("*.py"))
-BOTTOM = {"naming", "seeding", "files", "machine", "progress"}
+BOTTOM = {"errors", "naming", "seeding", "files", "machine", "progress"}
 LAYERS = [  # each may import what stands before it
     BOTTOM,
     {"images"},
@@ -141,7 +141,7 @@ def test_every_module_has_its_tests():
     told |= {"canvas", "fonts", "photos", "samples", "scores", "teeth"}  # test_figures
     told |= {"nights", "halves", "grid", "pictures"}  # test_structure, test_mistakes
     told |= {"photos", "crowns", "mouths", "painting"}  # test_drawing
-    told |= {"answers", "posting", "errors"}  # test_client, test_hostile
+    told |= {"answers", "posting"}  # test_client, test_hostile
     told |= {"cells"}  # test_checking, test_kinds
     told |= {"cuts", "missed", "shown"}  # test_figures, test_masks_shown
     told |= {"fitting", "preparing", "process", "state"}  # test_loop, test_launching

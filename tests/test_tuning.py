@@ -15,8 +15,9 @@ import pytest
 from small_runs import QUIET, TWO_EPOCHS
 
 import medkit as mk
+from medkit.errors import Stopped
 from medkit.runs import holding
-from medkit.runs.holding import Stopped, state_of
+from medkit.runs.holding import state_of
 from medkit.training import following, spaces, tuning
 from medkit.training.pacing import Pace
 from medkit.training.plan import make_plan

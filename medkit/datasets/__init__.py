@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from medkit.datasets import caries, handbone, mask, pathology, sinus, sleep
 from medkit.datasets.task import Task
+from medkit.errors import ConfigError
 from medkit.naming import did_you_mean
 
 _ALL = (
@@ -23,11 +24,11 @@ def get_task(name: str) -> Task:
     """Look a task up by name.
 
     Raises:
-        ValueError: naming the tasks that there are.
+        ConfigError: naming the tasks that there are.
     """
     if name not in TASKS:
         near = did_you_mean(name, TASKS)
-        raise ValueError(
+        raise ConfigError(
             f"unknown task {name!r} (expected one of {', '.join(TASKS)}). One of your own is made "
             f"known by mk.add_task(task).{near}"
         )
@@ -40,9 +41,9 @@ def add_task(task: Task) -> Task:
     Its own functions must stand in a .py file when another process is to use them.
 
     Raises:
-        ValueError: for a name that one of the kit's contests has.
+        ConfigError: for a name that one of the kit's contests has.
     """
     if task.name in CONTESTS:
-        raise ValueError(f"task {task.name!r} is one of the kit's. Give yours another name.")
+        raise ConfigError(f"task {task.name!r} is one of the kit's. Give yours another name.")
     TASKS[task.name] = task
     return task

@@ -7,6 +7,7 @@ from typing import Any, Mapping, Sequence, Union
 import numpy as np
 import pandas as pd
 
+from medkit.errors import ConfigError
 from medkit.metrics import METRICS
 
 Threshold = Union[float, Mapping[str, float]]
@@ -86,7 +87,7 @@ class Answer:
 
     def chances(self, codes: np.ndarray) -> np.ndarray:
         """Refused: only classes can be drawn equally often."""
-        raise ValueError(
+        raise ConfigError(
             "Config: balanced=True draws each class of the first head equally often, and "
             f"{self.name} is {self.words}. Leave it off."
         )
@@ -94,7 +95,7 @@ class Answer:
     def check_metric(self, metric: str) -> None:
         """Refuse a metric of another kind of answer."""
         if METRICS[metric].kind not in self.takes:
-            raise ValueError(
+            raise ConfigError(
                 f"{metric}: {self.name} is {self.words}, which has no such score. Take "
                 f"{', '.join(self.usual)}."
             )

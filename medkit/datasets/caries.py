@@ -22,6 +22,7 @@ from medkit.datasets.places import find_folder
 from medkit.datasets.reading import all_quarantined, find_files, not_the_layout
 from medkit.datasets.task import Fact, Head, Task
 from medkit.datasets.units import cases_as_units, class_scores
+from medkit.errors import ConfigError, DataError
 from medkit.images import decode
 from medkit.naming import did_you_mean
 from medkit.progress import track
@@ -62,7 +63,7 @@ def inspect(
     """
     if unit not in ("tooth", "image"):
         near = did_you_mean(unit, ("tooth", "image"))
-        raise ValueError(f"caries: unit {unit!r} (expected 'tooth' or 'image').{near}")
+        raise ConfigError(f"caries: unit {unit!r} (expected 'tooth' or 'image').{near}")
     pictures, labels, groups = _find(data, split)
     cases: list[dict[str, Any]] = []
     quarantine: list[dict[str, Any]] = []
@@ -74,7 +75,7 @@ def inspect(
         path = pictures.get(stem)
         try:
             if stem not in labels:
-                raise ValueError("no JSON for this picture")
+                raise DataError("no JSON for this picture")
             record = _record(labels[stem])
             photo["photo_decayed"] = _any_decayed(record["tooth"])
             path = _picture(record, stem, pictures)
@@ -92,7 +93,7 @@ def inspect(
         photo["decayed"] = photo["photo_decayed"]
         cases += teeth if unit == "tooth" and teeth else [photo]
     if not any(case["path"] for case in cases):
-        raise ValueError(all_quarantined("caries", split, quarantine))
+        raise DataError(all_quarantined("caries", split, quarantine))
     columns = ["id", "photo", "path", "group", "view", "photo_decayed", "decayed"]
     columns += ["tooth_number", "region"] if unit == "tooth" else []
     return (
@@ -143,7 +144,7 @@ def score(
 def _find(data: Path | str, split: str) -> tuple[dict[str, Path], dict[str, Path], dict[str, str]]:
     """Pictures and JSON files of a split by stem, and the groups of `groups.csv`."""
     if split not in FOLDERS:
-        raise ValueError(
+        raise ConfigError(
             f"caries: split {split!r} (expected one of {', '.join(FOLDERS)})."
             f"{did_you_mean(split, FOLDERS)}"
         )
@@ -176,13 +177,13 @@ def _record(path: Path) -> dict[str, Any]:
     try:
         record = json.loads(path.read_text(encoding="utf-8-sig"))
     except (ValueError, RecursionError) as error:  # a UnicodeDecodeError is one too
-        raise ValueError(f"the JSON cannot be read ({error})") from error
+        raise DataError(f"the JSON cannot be read ({error})") from error
     teeth = record.get("tooth") if isinstance(record, dict) else None
     if not isinstance(teeth, list) or not all(isinstance(tooth, dict) for tooth in teeth):
-        raise ValueError("the JSON has no list 'tooth'")
+        raise DataError("the JSON has no list 'tooth'")
     wrong = [tooth.get("decayed") for tooth in teeth if tooth.get("decayed") not in (0, 1, None)]
     if wrong:
-        raise ValueError(f"'decayed' is {wrong[0]!r} (expected true or false)")
+        raise DataError(f"'decayed' is {wrong[0]!r} (expected true or false)")
     return record
 
 
@@ -200,9 +201,9 @@ def _picture(record: dict[str, Any], stem: str, pictures: dict[str, Path]) -> Pa
     name = unicodedata.normalize("NFC", named.rpartition("/")[2])
     target = name[: -len(Path(name).suffix)] if Path(name).suffix.lower() in SUFFIXES else name
     if target != stem:
-        raise ValueError(f"the JSON is of another picture ({name})")
+        raise DataError(f"the JSON is of another picture ({name})")
     if stem not in pictures:
-        raise ValueError(f"the picture is missing ({name})")
+        raise DataError(f"the picture is missing ({name})")
     return pictures[stem]
 
 
@@ -237,15 +238,15 @@ def _polygon(points: Any, width: int, height: int) -> list[list[float]]:
     try:
         array = np.asarray(points, np.float64)
     except (TypeError, ValueError, OverflowError) as error:
-        raise ValueError("the polygon is not a list of [x, y]") from error
+        raise DataError("the polygon is not a list of [x, y]") from error
     array = array[0] if array.ndim == 3 and len(array) == 1 else array
     if array.ndim != 2 or array.shape[1] != 2 or not np.isfinite(array).all():
-        raise ValueError("the polygon is not a list of [x, y]")
+        raise DataError("the polygon is not a list of [x, y]")
     if len(array) < 3:
-        raise ValueError(f"the polygon has {len(array)} points (expected 3 or more)")
+        raise DataError(f"the polygon has {len(array)} points (expected 3 or more)")
     array = np.clip(array, 0, (width - 1, height - 1))
     if np.ptp(array, axis=0).min() < 1:
-        raise ValueError(f"the polygon lies outside the picture of {width} x {height} pixels")
+        raise DataError(f"the polygon lies outside the picture of {width} x {height} pixels")
     return array.tolist()
 
 

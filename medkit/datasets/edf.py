@@ -16,6 +16,7 @@ import pandas as pd
 
 from medkit import files
 from medkit.datasets.own_tables import tell_lost
+from medkit.errors import ConfigError, DataError, MissingError, NotInstalled
 from medkit.images.signals import PAINTERS, SEGMENT_S
 from medkit.naming import did_you_mean
 from medkit.progress import track
@@ -57,18 +58,18 @@ def edf_pictures(
         cannot be read keeps its row without path, and a warning tells.
 
     Raises:
-        ValueError: for other settings than those of the pictures in `folder`, or when no
-            recording can be read.
+        ConfigError, DataError: for other settings than those of the pictures in `folder`, or when
+            no recording can be read.
     """
     if kind not in PAINTERS:
-        raise ValueError(
+        raise ConfigError(
             f"edf_pictures: kind {kind!r} (expected one of {', '.join(PAINTERS)})."
             f"{did_you_mean(kind, PAINTERS)}"
         )
     if epochs is not None and window_s is None:
-        raise ValueError("edf_pictures: epochs need a window. Pass window_s=30.")
+        raise ConfigError("edf_pictures: epochs need a window. Pass window_s=30.")
     if epochs is not None and not {"id", "epoch"} <= set(epochs):
-        raise ValueError(
+        raise DataError(
             f"edf_pictures: epochs has {list(epochs)} (expected 'id', the recording's, and "
             "'epoch'). Of one recording: mk.read_hypnogram(path).assign(id=...)."
         )
@@ -82,7 +83,7 @@ def edf_pictures(
         asked = None if epochs is None else epochs[epochs["id"] == case["id"]]
         try:
             if not isinstance(case["path"], str):
-                raise ValueError("no recording")
+                raise DataError("no recording")
             found = _recording(case, asked, folder, settings)
             rows += found
             reasons += ["behind the recording's end" for row in found if row["path"] is None]
@@ -150,7 +151,7 @@ def _plan(
 ) -> list[dict[str, Any]]:
     """A case for each picture; those of windows behind the recording's end have no path."""
     if seconds < SEGMENT_S:
-        raise ValueError(f"the recording has {seconds:g} s (expected {SEGMENT_S:g} or more)")
+        raise DataError(f"the recording has {seconds:g} s (expected {SEGMENT_S:g} or more)")
     if window_s is None:
         return [{**case, "path": str(folder / f"{case['id']}.png")}]
     count = int(seconds / window_s + 1e-6)
@@ -158,7 +159,7 @@ def _plan(
         [{"epoch": k + 1} for k in range(count)] if asked is None else asked.to_dict("records")
     )
     if not windows:
-        raise ValueError(f"no window of {window_s:g} s to show in {seconds:g} s")
+        raise DataError(f"no window of {window_s:g} s to show in {seconds:g} s")
     rows = []
     for window in windows:
         epoch, id = int(window["epoch"]), f"{case['id']}_{int(window['epoch']):04d}"
@@ -174,7 +175,7 @@ def _channel(edf: Any, name: str) -> int:
     for wanted in name.split("|"):
         if wanted.strip().casefold() in labels:
             return labels.index(wanted.strip().casefold())
-    raise ValueError(f"no channel {name!r} (found {', '.join(edf.getSignalLabels())})")
+    raise ConfigError(f"no channel {name!r} (found {', '.join(edf.getSignalLabels())})")
 
 
 def _check_settings(folder: Path, settings: dict[str, Any]) -> None:
@@ -185,7 +186,7 @@ def _check_settings(folder: Path, settings: dict[str, Any]) -> None:
     known = json.loads(path.read_text(encoding="utf-8"))
     other = [name for name in settings if known.get(name) != settings[name]]
     if other:
-        raise ValueError(
+        raise ConfigError(
             f"{folder}: its pictures have another {other[0]} (found {known.get(other[0])!r}, asked "
             f"{settings[other[0]]!r}). Choose a new folder."
         )
@@ -195,10 +196,10 @@ def _opened(path: Path | str) -> Any:
     try:
         from pyedflib import EdfReader  # an extra, and only this file needs it
     except ImportError as error:
-        raise RuntimeError(
+        raise NotInstalled(
             "Reading EDF needs pyedflib, which is not installed. Install it: "
             'pip install "medkit[edf]".'
         ) from error
     if not Path(path).is_file():
-        raise FileNotFoundError(f"{path}: there is no such recording.")
+        raise MissingError(f"{path}: there is no such recording.")
     return EdfReader(str(path))

@@ -23,6 +23,7 @@ from medkit.datasets.mask_units import mask_table
 from medkit.datasets.people import FACTS, NUMBERS, read_people
 from medkit.datasets.reading import PICTURES, Records, contest_folder
 from medkit.datasets.task import Head, Layout, Task
+from medkit.errors import ConfigError, DataError
 from medkit.images import decode, masks, rle
 from medkit.naming import did_you_mean
 from medkit.progress import track
@@ -86,7 +87,7 @@ def inspect(
                 if odd:
                     records.refuse(path.name, label, f"{where}: {odd}; it is kept")
             elif has_truth:
-                raise ValueError("there is no JSON of its name in outputs_json")
+                raise DataError("there is no JSON of its name in outputs_json")
         except (OSError, ValueError) as error:
             reason = str(error).replace(f"{label}: ", "")
             records.refuse(path.name, label or path, f"{where}: {reason}")
@@ -130,7 +131,7 @@ def polygons(path: Path | str) -> tuple[tuple[int, int], dict[str, np.ndarray]]:
         outlines: {bone: (N, 2) float64 of x and y}, in the order of `BONES`.
 
     Raises:
-        FileNotFoundError, ValueError: naming the file, and in one sentence what is wrong with it.
+        MissingError, DataError: naming the file, and in one sentence what is wrong with it.
     """
     size, rows = _record(Path(path))
     found: dict[str, np.ndarray] = {}
@@ -138,19 +139,17 @@ def polygons(path: Path | str) -> tuple[tuple[int, int], dict[str, np.ndarray]]:
         label = row.get("label") if isinstance(row, dict) else None
         if label not in BONES:
             near = did_you_mean(label, BONES)
-            raise ValueError(
-                f"{path}: annotation {number} is of {label!r}, which is no bone.{near}"
-            )
+            raise DataError(f"{path}: annotation {number} is of {label!r}, which is no bone.{near}")
         if label in found:
-            raise ValueError(f"{path}: {label} stands twice (expected one outline a bone).")
+            raise DataError(f"{path}: {label} stands twice (expected one outline a bone).")
         try:
             found[label] = _outline(row, *size)
         except ValueError as error:
-            raise ValueError(f"{path}: {label}: {error}.") from error
+            raise DataError(f"{path}: {label}: {error}.") from error
     missing = [name for name in BONES if name not in found]
     if missing:
         more = f" and {len(missing) - 3} more" * (len(missing) > 3)
-        raise ValueError(f"{path}: no outline of {', '.join(missing[:3])}{more}.")
+        raise DataError(f"{path}: no outline of {', '.join(missing[:3])}{more}.")
     return size, {name: found[name] for name in BONES}
 
 
@@ -159,37 +158,37 @@ def _record(path: Path) -> tuple[tuple[int, int], list[Any]]:
     try:
         record = json.loads(path.read_text(encoding="utf-8-sig"))
     except (ValueError, RecursionError) as error:  # a UnicodeDecodeError is one too
-        raise ValueError(f"{path}: the JSON cannot be read ({error}).") from error
+        raise DataError(f"{path}: the JSON cannot be read ({error}).") from error
     record = record if isinstance(record, dict) else {}
     metadata, rows = record.get("metadata"), record.get("annotations")
     metadata = metadata if isinstance(metadata, dict) else {}
     size = metadata.get("height"), metadata.get("width")
     if not all(type(side) is int and side > 0 for side in size):
-        raise ValueError(f"{path}: 'metadata' has no height and width (found {size}).")
+        raise DataError(f"{path}: 'metadata' has no height and width (found {size}).")
     if not isinstance(rows, list):
-        raise ValueError(f"{path}: the JSON has no list 'annotations'.")
+        raise DataError(f"{path}: the JSON has no list 'annotations'.")
     return size, rows
 
 
 def _outline(row: dict[str, Any], height: int, width: int) -> np.ndarray:
     """The points of one annotation, (N, 2), as they are; a level that holds them all is opened."""
     if row.get("type", "poly_seg") != "poly_seg":
-        raise ValueError(f"the type is {row['type']!r} (expected 'poly_seg')")
+        raise DataError(f"the type is {row['type']!r} (expected 'poly_seg')")
     try:
         outline = np.asarray(row.get("points"), np.float64)
     except (TypeError, ValueError, OverflowError) as error:
-        raise ValueError("'points' is not one list of [x, y]") from error
+        raise DataError("'points' is not one list of [x, y]") from error
     outline = outline[0] if outline.ndim == 3 and len(outline) == 1 else outline
     if outline.size and (outline.ndim != 2 or outline.shape[1] != 2):
-        raise ValueError("'points' is not one list of [x, y]")
+        raise DataError("'points' is not one list of [x, y]")
     if len(outline) < 3:
-        raise ValueError(f"the outline has {len(outline)} points (expected 3 or more)")
+        raise DataError(f"the outline has {len(outline)} points (expected 3 or more)")
     wild = outline[~(np.abs(outline) < FAR).all(axis=1)]  # also what is no number
     if len(wild):
-        raise ValueError(f"a point lies at {wild[0].tolist()}")
+        raise DataError(f"a point lies at {wild[0].tolist()}")
     last = (width - 0.5, height - 0.5)  # a pixel reaches half a pixel around its middle
     if (outline.max(0) < -0.5).any() or (outline.min(0) >= last).any():
-        raise ValueError(f"the outline lies outside the picture of {width} x {height} pixels")
+        raise DataError(f"the outline lies outside the picture of {width} x {height} pixels")
     return outline
 
 
@@ -223,7 +222,7 @@ def _swapped(outlines: Mapping[str, np.ndarray]) -> str:
 def _check_size(size: tuple[int, int], picture: str) -> None:
     width, height = decode.size(picture)
     if (height, width) != size:
-        raise ValueError(
+        raise DataError(
             f"the JSON is of a picture of {size[1]} x {size[0]} pixels (found {width} x {height})"
         )
 
@@ -288,7 +287,7 @@ def _left_out(without: Sequence[str] | None) -> set[str]:
     """People to leave out, each written as their folder is."""
     names = [without] if isinstance(without, str) else list(without or ())
     if isinstance(without, str) or not all(PERSON.fullmatch(str(name)) for name in names):
-        raise ValueError(f"handbone: without {without!r} (expected IDs as in ['ID363', 'ID073']).")
+        raise ConfigError(f"handbone: without {without!r} (expected IDs as in ['ID363', 'ID073']).")
     return set(names)
 
 

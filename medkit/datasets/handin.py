@@ -13,6 +13,7 @@ import pandas as pd
 
 from medkit import files, machine
 from medkit.datasets.task import Task, check_task
+from medkit.errors import ConfigError, MissingError
 
 WEIGHTS = (".safetensors", ".pth", ".pt", ".ckpt", ".bin", ".onnx", ".h5")
 FOLDERS = ("source_dir", "performance_metric_dir")
@@ -38,10 +39,10 @@ def handin(
         sources: your own files (notebooks, config); medkit's sources are added.
 
     Raises:
-        ValueError: for weights among the sources, which the rules keep out, for two sources of
+        ConfigError: for weights among the sources, which the rules keep out, for two sources of
             one name, for folders there that are not of an earlier call, and for a task without
             the score that is asked for.
-        FileNotFoundError: for a source that is not there.
+        MissingError: for a source that is not there.
     Source: guide of the 2023 oral-image contest, section on handing in.
     """
     check_task(task, "handin")
@@ -49,19 +50,19 @@ def handin(
     paths = [Path(source) for source in sources]
     weights = [path.name for path in paths if path.suffix.lower() in WEIGHTS]
     if weights:
-        raise ValueError(
+        raise ConfigError(
             f"handin: {weights[0]!r} holds weights, and source_dir must not. Leave it out."
         )
     lost = [path for path in paths if not path.is_file()]
     if lost:
-        raise FileNotFoundError(f"handin: no such source {lost[0]}. Correct sources=[...].")
+        raise MissingError(f"handin: no such source {lost[0]}. Correct sources=[...].")
     contents = {path.name: path.read_bytes() for path in paths}
     if len(contents) < len(paths):
         names = sorted(path.name for path in paths)
-        raise ValueError(f"handin: two sources have one name (found {names}). Rename one of them.")
+        raise ConfigError(f"handin: two sources have one name (found {names}). Rename one of them.")
     scores = task.score(cases, predictions, threshold=threshold)
     if ASKED not in scores:
-        raise ValueError(
+        raise ConfigError(
             f"handin: {task.name} has no {ASKED} (found {', '.join(scores)}), which the oral "
             "contest asks for. Hand in the table of mk.write_submission instead."
         )
@@ -87,7 +88,7 @@ def _clear(folder: Path) -> None:
     old = [(folder / name, mark) for name, mark in zip(FOLDERS, MARKS) if (folder / name).exists()]
     for path, mark in old:
         if not (path / mark).is_file():
-            raise ValueError(
+            raise ConfigError(
                 f"handin: {path} is there and not of an earlier handin (found "
                 f"{files.listing(path)}). Choose another folder."
             )

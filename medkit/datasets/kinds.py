@@ -14,6 +14,7 @@ from medkit.datasets.answer import Answer
 from medkit.datasets.answer import Threshold as Threshold
 from medkit.datasets.mask_answer import MASKS as MASKS
 from medkit.datasets.mask_answer import ExclusiveMaskAnswer, MaskAnswer
+from medkit.errors import ConfigError, DataError
 from medkit.metrics import decide, get_metric
 
 OF_TWO_CLASSES = ("f1_binary", "sensitivity", "specificity", "ppv", "npv")
@@ -42,12 +43,12 @@ class ClassAnswer(Answer):
         """(N,) float: the number of each label among the classes, not a number where it is missing.
 
         Raises:
-            ValueError: naming a label that is none of the classes.
+            DataError: naming a label that is none of the classes.
         """
         codes = labels.map({name: code for code, name in enumerate(self.columns)})
         odd = labels[codes.isna()].dropna()
         if len(odd):
-            raise ValueError(
+            raise DataError(
                 f"{self.name}: {len(odd)} of {len(labels)} labels are none of its classes, e.g. "
                 f"{odd.iloc[0]!r} (expected one of {', '.join(map(repr, self.columns))}). Labels "
                 "are text; mk.read_table(..., label_columns=[...]) keeps them so."
@@ -83,7 +84,7 @@ class ClassAnswer(Answer):
         """Refuse a metric of another kind of answer, or of two classes where there are more."""
         super().check_metric(metric)
         if len(self.columns) > 2 and metric in OF_TWO_CLASSES:
-            raise ValueError(
+            raise ConfigError(
                 f"{metric}: {self.name} has {len(self.columns)} classes (expected 2). Take "
                 "f1_macro, recall_macro or auc."
             )
@@ -135,12 +136,12 @@ class NumberAnswer(Answer):
         """(N,) float: the values, not a number where one is missing.
 
         Raises:
-            ValueError: naming a label that is no number.
+            DataError: naming a label that is no number.
         """
         values = pd.to_numeric(labels, errors="coerce")
         odd = labels[labels.notna() & values.isna()]
         if len(odd):
-            raise ValueError(
+            raise DataError(
                 f"{self.name}: {len(odd)} of {len(labels)} labels are no numbers, e.g. "
                 f"{odd.iloc[0]!r} (expected a number). Correct the table of cases; "
                 "mk.read_table(..., number_columns=[...]) reads them."

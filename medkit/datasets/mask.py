@@ -20,6 +20,7 @@ from medkit.datasets.kinds import Threshold
 from medkit.datasets.reading import Records, contest_folder, find_files, one_of
 from medkit.datasets.task import Head, Layout, Task
 from medkit.datasets.units import cases_as_units, chosen, judged, label_table, truth
+from medkit.errors import ConfigError, DataError
 from medkit.progress import track
 
 LAYOUT = {"train": "train/train.csv", "test": "eval/info.csv"}
@@ -63,7 +64,7 @@ def inspect(
         quarantine: `id, path, reason`.
     """
     if not 31 <= old_from <= 100:
-        raise ValueError(f"mask: old_from {old_from!r} (expected an age from 31 on; 60 is usual).")
+        raise ConfigError(f"mask: old_from {old_from!r} (expected an age from 31 on; 60 is usual).")
     data = contest_folder("mask", data, split, LAYOUT)
     records = Records("mask", split, verify=verify)
     if split == "test":
@@ -151,7 +152,7 @@ def _read(table: Path, columns: list[str]) -> pd.DataFrame:
     rows = tables.read_csv(table, text=columns)
     missing = [name for name in columns if name not in rows]
     if missing:
-        raise ValueError(f"{table}: no column {missing} (found {list(rows)}). Look at the file.")
+        raise DataError(f"{table}: no column {missing} (found {list(rows)}). Look at the file.")
     return rows
 
 
@@ -159,7 +160,7 @@ def _labels(person: Mapping[str, str], view: str, old_from: int, fixes: bool) ->
     """What is known of one photo of a person."""
     name, gender = person["id"], one_of(person["gender"], GENDER, "gender")
     if not str(person["age"]).isdigit():
-        raise ValueError(f"age is {person['age']!r} (expected a number of years)")
+        raise DataError(f"age is {person['age']!r} (expected a number of years)")
     years, worn = int(person["age"]), VIEWS[view]
     if fixes:
         years = 29 if name in TWENTY_NINE else years

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from medkit.datasets.answer import Answer, Threshold
+from medkit.errors import ConfigError, DataError
 from medkit.images import crops, rle
 
 MASKS = "masks"  # the column of cases that says where masks lie
@@ -38,14 +39,14 @@ class MaskAnswer(Answer):
         self.classes = tuple(classes)
         self.words = "masks" if len(classes) == 1 else f"masks of {len(classes)} classes"
         if name != MASKS:
-            raise ValueError(
+            raise ConfigError(
                 f"head {name!r}: a head of masks bears the name of the column that says where they "
                 f"lie (expected {MASKS!r}). Write mk.Head({MASKS!r}, classes, kind='masks')."
             )
         doubled = sorted({c for c in classes if classes.count(c) > 1})
         if doubled or len(classes) > MOST_MASKS:
             found = f"{doubled[0]!r} twice" if doubled else f"{len(classes)} classes"
-            raise ValueError(
+            raise ConfigError(
                 f"head {name!r}: {found} (expected 1 to {MOST_MASKS} different classes). Name each "
                 "class once."
             )
@@ -97,14 +98,14 @@ class MaskAnswer(Answer):
         """The threshold of each class, in order.
 
         Raises:
-            ValueError: for one that is no probability, or a class without one.
+            ConfigError: for one that is no probability, or a class without one.
         """
         given = dict.fromkeys(self.classes, threshold)
         given = dict(threshold) if isinstance(threshold, Mapping) else given
         odd = [n for n in self.classes if not max(self.least, 1e-9) <= (given.get(n) or 0) <= 1]
         if odd or len(given) != len(self.classes):
             wanted = f"a probability from {self.least}" if self.least else "a probability above 0"
-            raise ValueError(
+            raise ConfigError(
                 f"threshold: {threshold!r} (expected {wanted}, or one for each of "
                 f"{', '.join(self.classes)}). Take what mk.choose_threshold returns."
             )
@@ -122,11 +123,11 @@ class MaskAnswer(Answer):
         """Refuse cases without masks.
 
         Raises:
-            ValueError: naming some.
+            DataError: naming some.
         """
         lost = list(cases["id"][cases[self.name].isna()])
         if lost:
-            raise ValueError(
+            raise DataError(
                 f"fit: {len(lost)} of {len(cases)} cases have no masks, e.g. {lost[:3]}. Leave "
                 f"them out: cases[cases[{self.name!r}].notna()]."
             )
@@ -168,12 +169,12 @@ class ExclusiveMaskAnswer(MaskAnswer):
         """Refuse masks that overlap.
 
         Raises:
-            ValueError: telling by how much.
+            DataError: telling by how much.
         """
         runs = list(planes.values())
         twice = sum(map(rle.area, runs)) - rle.area(rle.vote(runs, more_than=0))
         if twice:
-            raise ValueError(
+            raise DataError(
                 f"{twice:,} pixels are in two masks (expected one a pixel). Write "
                 "mk.Head('masks', classes, kind='masks') where they may overlap"
             )

@@ -19,6 +19,7 @@ import numpy as np
 from PIL import Image
 
 from medkit.datasets.mask_lists import coco_file, name_in, rle_file, stamp
+from medkit.errors import ConfigError, DataError, MissingError
 from medkit.images import decode, masks, rle
 from medkit.naming import did_you_mean
 
@@ -49,12 +50,12 @@ class MaskFiles:
 
     def __post_init__(self) -> None:
         if self.form not in FORMS:
-            raise ValueError(
+            raise ConfigError(
                 f"mask_files: form {self.form!r} (expected one of {', '.join(FORMS)})."
                 f"{did_you_mean(self.form, FORMS)}"
             )
         if not isinstance(self.values, Mapping):
-            raise ValueError(
+            raise ConfigError(
                 f"mask_files: values={self.values!r} (expected a mapping by class). Write values="
                 '{"class": 1}, or {"class": "any"} for all numbers that are not ignored.'
             )
@@ -71,8 +72,8 @@ def read_case(task: Any, case: Mapping[str, Any]) -> tuple[tuple[int, int], Plan
     """Height and width of a case's picture, and the runs of each class of the task, row by row.
 
     Raises:
-        FileNotFoundError: the masks are gone.
-        ValueError: they are of another picture, damaged, or of classes that are not known.
+        MissingError: the masks are gone.
+        DataError: they are of another picture, damaged, or of classes that are not known.
     """
     shape = decode.size(case["path"])[::-1]
     return shape, FORMS[task.mask_files.form](task, case, str(case["masks"]), shape)
@@ -82,16 +83,16 @@ def check_unchanged(task: Any, case: Mapping[str, Any]) -> None:
     """Refuse masks that are gone, or others than when their case was read.
 
     Raises:
-        FileNotFoundError, ValueError: naming the file.
+        MissingError, DataError: naming the file.
     """
     path, sha = str(case["masks"]), case.get("masks_sha")
     if not any(os.path.isfile(place) for place in _every_place(path, task.scored.classes)):
-        raise FileNotFoundError(
+        raise MissingError(
             f"{path}: the masks of {case['id']!r} are gone. Read the cases again, or pass data=... "
             "with the place of the data folder now."
         )
     if isinstance(sha, str) and fingerprint(path, task.scored.classes) != sha:
-        raise ValueError(f"{path}: changed since the cases were read. Read them again.")
+        raise DataError(f"{path}: changed since the cases were read. Read them again.")
 
 
 def checked(
@@ -100,14 +101,14 @@ def checked(
     """What a reader of masks has found, as it must be; a class of which it says nothing is nowhere.
 
     Raises:
-        ValueError: it is of another size, of a class that is not known, or no runs.
+        DataError: it is of another size, of a class that is not known, or no runs.
     """
     where, classes = f"{case['masks']}: what read_masks returns", task.scored.classes
     try:
         (height, width), planes = found
         names, shape = list(planes), (int(height), int(width))
     except (TypeError, ValueError) as error:
-        raise ValueError(
+        raise DataError(
             f"{where} is {type(found).__name__} (expected ((height, width), {{class: runs}}))."
         ) from error
     size = decode.size(case["path"])[::-1]
@@ -115,12 +116,12 @@ def checked(
         raise _another_size(str(case["masks"]), shape, size)
     odd = [name for name in names if name not in classes]
     if odd:
-        raise ValueError(f"{where} has {odd[0]!r} (expected some of {', '.join(classes)}).")
+        raise DataError(f"{where} has {odd[0]!r} (expected some of {', '.join(classes)}).")
     for name, runs in planes.items():
         is_one = isinstance(runs, np.ndarray) and runs.ndim == 1 and len(runs) % 2 == 0
         steps = np.diff(runs, prepend=0, append=shape[0] * shape[1]) if is_one else [-1]
         if min(steps) < 0:
-            raise ValueError(
+            raise DataError(
                 f"{where} of {name!r} are no runs in order, within {width} x {height} pixels. Make "
                 "them with medkit.images.rle.runs_of(mask)."
             )
@@ -156,7 +157,7 @@ def _index(
         unknown &= ~mask
     if unknown.any():
         odd = int(numbers[unknown][0])
-        raise ValueError(
+        raise DataError(
             f"{path}: {int(unknown.sum())} pixels are {odd}, which is none of the classes "
             f"(expected {values}). Name it in mk.MaskFiles(values=..., ignore=...)."
         )
@@ -210,7 +211,7 @@ def _rle(
             try:
                 runs = rle.to_runs(text, shape[0] * shape[1], base=layout.base)
             except ValueError as error:
-                raise ValueError(f"{path}: {case['id']}, {label}: {error}") from error
+                raise DataError(f"{path}: {case['id']}, {label}: {error}") from error
             mask |= rle.to_mask(runs, shape, order=layout.order).astype(bool)
         found[label] = rle.runs_of(mask)
     return found
@@ -220,19 +221,19 @@ def check_values(task: Any) -> None:
     """Refuse values of something that is no class.
 
     Raises:
-        ValueError: naming it.
+        ConfigError: naming it.
     """
     classes = task.scored.classes
     values, form = task.mask_files.values, task.mask_files.form
     odd = [name for name in values if name not in classes]
     if form == "index" and values and not odd and len(values) < len(classes):
         lost = next(name for name in classes if name not in values)
-        raise ValueError(
+        raise ConfigError(
             f"task {task.name!r}: mask_files has no value of {lost!r} (found {dict(values)}). Give "
             "each class its number, or leave values out."
         )
     if odd:
-        raise ValueError(
+        raise ConfigError(
             f"task {task.name!r}: mask_files names {odd[0]!r}, which is no class of its head "
             f"(expected some of {', '.join(classes)}). Write values={{class: number}}."
             f"{did_you_mean(odd[0], classes)}"
@@ -251,21 +252,21 @@ def check_polygon(points: Any, shape: tuple[int, int], where: str) -> np.ndarray
     """(n, 2) points of a polygon that encloses something of its picture.
 
     Raises:
-        ValueError: it does not.
+        DataError: it does not.
     """
     try:
         polygon = np.asarray(points, float)
     except (TypeError, ValueError) as error:
-        raise ValueError(f"{where}: the polygon is no list of [x, y].") from error
+        raise DataError(f"{where}: the polygon is no list of [x, y].") from error
     if polygon.ndim == 1 and len(polygon) % 2 == 0:  # x, y, x, y, ...
         polygon = polygon.reshape(-1, 2)
     if polygon.ndim != 2 or polygon.shape[1] != 2 or not np.isfinite(polygon).all():
-        raise ValueError(f"{where}: the polygon is no list of [x, y].")
+        raise DataError(f"{where}: the polygon is no list of [x, y].")
     if len(polygon) < 3:
-        raise ValueError(f"{where}: the polygon has {len(polygon)} points (expected 3 or more).")
+        raise DataError(f"{where}: the polygon has {len(polygon)} points (expected 3 or more).")
     low, high = polygon.min(0), polygon.max(0)
     if (high < 0).any() or (low > (shape[1], shape[0])).any():
-        raise ValueError(
+        raise DataError(
             f"{where}: the polygon lies outside the picture of {shape[1]} x {shape[0]} pixels (its "
             f"x are {low[0]:g} to {high[0]:g}, its y {low[1]:g} to {high[1]:g})."
         )
@@ -282,9 +283,9 @@ def _pixels(path: str, shape: tuple[int, int], *, is_lossy: bool = False) -> np.
         with Image.open(path) as image:
             pixels, is_jpeg = np.asarray(image), image.format == "JPEG"
     except (OSError, ValueError, SyntaxError) as error:
-        raise ValueError(f"{path}: the masks cannot be read ({error}).") from error
+        raise DataError(f"{path}: the masks cannot be read ({error}).") from error
     if is_jpeg and not is_lossy:
-        raise ValueError(
+        raise DataError(
             f"{path}: a JPEG changes the numbers of its pixels (expected a PNG). Save the masks "
             "again from where they were made."
         )
@@ -294,7 +295,7 @@ def _pixels(path: str, shape: tuple[int, int], *, is_lossy: bool = False) -> np.
     if pixels.ndim == 3 and (pixels == pixels[..., :1]).all():  # grey as several channels
         pixels = pixels[..., 0]
     if pixels.ndim != 2:
-        raise ValueError(
+        raise DataError(
             f"{path}: a picture of {pixels.shape[2]} channels (expected one, of numbers). Save the "
             "masks as grey or palette PNG."
         )
@@ -303,8 +304,8 @@ def _pixels(path: str, shape: tuple[int, int], *, is_lossy: bool = False) -> np.
     return pixels
 
 
-def _another_size(path: str, found: Sequence[int], shape: tuple[int, int]) -> ValueError:
-    return ValueError(
+def _another_size(path: str, found: Sequence[int], shape: tuple[int, int]) -> DataError:
+    return DataError(
         f"{path}: masks of {found[1]} x {found[0]} pixels (expected {shape[1]} x {shape[0]}, as "
         "the picture has). Look whether they belong together."
     )
@@ -314,7 +315,7 @@ def _class_of(task: Any, category: str, path: str) -> str:
     """The class that a file calls so."""
     called = {str(task.mask_files.values.get(n, n)): n for n in task.scored.classes}
     if category not in called:
-        raise ValueError(
+        raise DataError(
             f"{path}: class {category!r} (expected one of {', '.join(called)}). Correct it, or say "
             f"which class is meant: mk.MaskFiles(values={{...}}).{did_you_mean(category, called)}"
         )

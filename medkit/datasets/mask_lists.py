@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Iterable, Mapping
 
 from medkit import tables
+from medkit.errors import DataError
 
 
 def name_in(case: Mapping[str, Any], known: Iterable[str], path: str) -> str:
@@ -18,7 +19,7 @@ def name_in(case: Mapping[str, Any], known: Iterable[str], path: str) -> str:
     for name in (str(case["id"]), place.name, place.stem):
         if name in known:
             return name
-    raise ValueError(
+    raise DataError(
         f"{path}: nothing of {place.name!r} (found {', '.join(list(known)[:3])}, ...). Look "
         "whether it is the file of this split."
     )
@@ -49,12 +50,12 @@ def coco_file(
         for row in found["annotations"]:
             parts = row["segmentation"]
             if isinstance(parts, dict):
-                raise ValueError("runs in place of polygons")
+                raise DataError("runs in place of polygons")
             place = polygons.setdefault(names[row["image_id"]], [])
             place.append((categories[row["category_id"]], parts))
     except (KeyError, TypeError, ValueError, RecursionError) as error:
         what = f"no {error}" if isinstance(error, KeyError) else error
-        raise ValueError(
+        raise DataError(
             f"{path}: not a JSON as COCO has them ({what}; expected images, categories, and "
             "annotations with polygons)."
         ) from error
@@ -73,7 +74,7 @@ def rle_file(
     names = columns or tuple(table)[:count]
     if len(names) != count or not set(names) <= set(table):
         wanted = "picture and runs" if count == 2 else "picture, class and runs"
-        raise ValueError(
+        raise DataError(
             f"{path}: columns {', '.join(map(str, table))} (expected {wanted}). Name them in "
             "order: mk.MaskFiles('rle', columns=(...))."
         )

@@ -17,6 +17,7 @@ from medkit import tables
 from medkit.datasets.kinds import MASKS, Threshold
 from medkit.datasets.task_data import TaskData
 from medkit.datasets.units import class_scores, guesses, judged
+from medkit.errors import ConfigError, DataError
 from medkit.images import crops, decode, rle
 from medkit.metrics import METRICS
 
@@ -86,7 +87,7 @@ def mask_table(
     An empty mask is an empty text. A table with one key column has no `class`.
 
     Raises:
-        ValueError: naming cases without a prediction.
+        DataError: naming cases without a prediction.
     """
     tables.match(cases, predictions)
     files, layout = tables.files_of(predictions), task.layout
@@ -107,11 +108,11 @@ def true_table(task: TaskData, cases: pd.DataFrame) -> pd.DataFrame:
     """`id`, by which a row of what is handed in is known, and the runs of each true mask, `rle`.
 
     Raises:
-        ValueError: naming cases without masks.
+        DataError: naming cases without masks.
     """
     unknown = list(cases["id"][cases[MASKS].isna()]) if MASKS in cases else list(cases["id"])
     if unknown:
-        raise ValueError(
+        raise DataError(
             f"write_answers: {len(unknown)} of {len(cases)} have no masks, e.g. {unknown[:3]}. Use "
             "a split whose masks are known."
         )
@@ -192,7 +193,7 @@ def _count(
     shape, *planes = truth
     found = _crops(task, case["id"], file, sha) if is_predicted else None
     if found is not None and found.size != shape:
-        raise ValueError(
+        raise DataError(
             f"{file}: masks of a picture of {found.size[1]} x {found.size[0]} pixels (expected "
             f"{shape[1]} x {shape[0]}, as {case['path']} has). Predict again."
         )
@@ -226,13 +227,13 @@ def _with_keys(task: TaskData, rows: list[tuple[str, str, str]]) -> pd.DataFrame
     """Rows of id, class and runs as a table; without the class where the contest names none.
 
     Raises:
-        ValueError: where it would have to.
+        ConfigError: where it would have to.
     """
     table = pd.DataFrame(rows, columns=["id", "class", "rle"])
     if task.layout.key_columns == 2:
         return table
     if task.layout.key_columns != 1 or len(task.scored.classes) > 1:
-        raise ValueError(
+        raise ConfigError(
             f"{task.name}: key_columns={task.layout.key_columns} with "
             f"{len(task.scored.classes)} classes of masks (expected 2: image and class). Write "
             "layout=mk.Layout(key_columns=2, answer='runs'), or a submission_table of your own."

@@ -17,6 +17,7 @@ from medkit.datasets.own_tables import is_picture, readable, tell_lost
 from medkit.datasets.places import find_folder
 from medkit.datasets.reading import plain
 from medkit.datasets.task import Task, check_task
+from medkit.errors import ConfigError, DataError, MissingError
 from medkit.naming import did_you_mean
 
 PATTERNS = ("{class}/{stem}", "{stem}/{class}", "{stem}_{class}", "{class}_{stem}")  # of planes
@@ -43,21 +44,21 @@ def read_masks(
         are given `masks` and `masks_sha`, missing for pictures without.
 
     Raises:
-        FileNotFoundError, ValueError: naming what was found instead.
+        MissingError, ConfigError, DataError: naming what was found instead.
 
     Example:
         >>> cases = mk.read_masks(task, DATA / "images", DATA / "nuclei")  # doctest: +SKIP
     """
     check_task(task, "read_masks")
     if not isinstance(task.scored.answer, MaskAnswer):
-        raise ValueError(
+        raise ConfigError(
             f"read_masks: {task.name} asks for {task.scored.answer.words} (expected masks). Give "
             "it a head mk.Head('masks', classes, kind='masks')."
         )
     folder = find_folder(image_folder)
     found = [path for path in files.walk(folder) if is_picture(path)]
     if not found:
-        raise ValueError(
+        raise DataError(
             f"{folder}: no pictures (found {files.listing(folder)}). Pass the folder that holds "
             "them."
         )
@@ -93,7 +94,7 @@ def _tell_unlabelled(masks: Path | str, ids: Sequence[str], places: Sequence[str
 def _groups(ids: Sequence[str], groups: Mapping[str, str]) -> list[str]:
     lost = [id for id in ids if id not in groups]
     if lost:
-        raise ValueError(
+        raise DataError(
             f"read_masks: groups lacks {len(lost)} of {len(ids)} pictures, e.g. {lost[:3]}. Give "
             "each its group, by id."
         )
@@ -107,7 +108,7 @@ def _places(
     form = task.mask_files.form
     if form in ("coco", "rle"):
         if not masks.is_file():
-            raise FileNotFoundError(
+            raise MissingError(
                 f"{masks}: no such file (found {files.listing(masks.parent)}). Pass the file of "
                 f"all masks, or another form: mk.MaskFiles({form!r}) reads one."
             )
@@ -115,7 +116,7 @@ def _places(
         cases = [{"id": id, "path": str(picture)} for id, picture in zip(ids, pictures)]
         places = [path if mask_files.is_named(task, path, case) else None for case in cases]
         if not any(places):
-            raise ValueError(
+            raise DataError(
                 f"{masks}: nothing of {len(pictures)} pictures, such as {pictures[0].name!r}. Look "
                 "whether it is the file of this split; mk.MaskFiles(..., columns=(picture, class, "
                 "runs)) names its columns."
@@ -123,7 +124,7 @@ def _places(
         return places
     folder = find_folder(masks)
     if folder == pictures[0].parent:
-        raise ValueError(
+        raise ConfigError(
             f"{folder}: the folder of the images themselves. Pass that of their masks."
         )
     known = {}
@@ -136,7 +137,7 @@ def _places(
     lost = [path.name for path, place in zip(pictures, found) if place is None]
     if len(lost) == len(found):
         wanted = ", ".join(PATTERNS) if form == "planes" else f"such as {pictures[0].stem}.png"
-        raise ValueError(
+        raise DataError(
             f"{folder}: no masks of {len(found)} pictures (found {files.listing(folder)}; expected "
             f"{wanted}). Pass the folder that holds them."
         )
@@ -148,7 +149,7 @@ def _check_classes(task: Task, folder: Path, found: Sequence[str | None]) -> Non
     """Refuse a class without any picture of masks.
 
     Raises:
-        ValueError: naming it, and what there is instead.
+        DataError: naming it, and what there is instead.
     """
     for name in task.scored.classes:
         places = [place for place in found if place]
@@ -156,7 +157,7 @@ def _check_classes(task: Task, folder: Path, found: Sequence[str | None]) -> Non
             Path(mask_files.place_of(place, name)).is_file() for place in places
         ):
             there = [path.name for path in folder.iterdir()]
-            raise ValueError(
+            raise DataError(
                 f"{folder}: no picture of {name!r} (found {files.listing(folder)}; expected such "
                 f"as {Path(places[0].replace(CLASS, name)).relative_to(folder)}). Correct its "
                 f"name, or leave the class out.{did_you_mean(name, there)}"
@@ -167,12 +168,12 @@ def _check_shared(pictures: Sequence[Path], found: Sequence[str | None]) -> None
     """Refuse pictures of one name that would have the same masks.
 
     Raises:
-        ValueError: naming two.
+        DataError: naming two.
     """
     first: dict[str, Path] = {}
     for picture, place in zip(pictures, found):
         if place and first.setdefault(place, picture) != picture:
-            raise ValueError(
+            raise DataError(
                 f"{place}: the masks of {first[place]} and of {picture} (expected one picture). "
                 "Put masks into folders as the pictures are, or rename them."
             )

@@ -13,6 +13,7 @@ import pandas as pd
 from medkit import files, tables
 from medkit.datasets.places import find_folder
 from medkit.datasets.reading import PICTURES, plain
+from medkit.errors import DataError
 from medkit.images import decode
 from medkit.naming import did_you_mean
 
@@ -44,7 +45,7 @@ def read_table(
         picture is missing or cannot be read has no path; a warning counts them.
 
     Raises:
-        ValueError: naming file and line, for doubled or missing ids, values that are no numbers,
+        DataError: naming file and line, for doubled or missing ids, values that are no numbers,
             names that fit two pictures, and when no row has a picture.
     """
     where = "table" if isinstance(table, pd.DataFrame) else str(table)
@@ -55,7 +56,7 @@ def read_table(
     _check_columns(where, table, wanted)
     for name in set(tables.PARTS) & set(table):
         if not table[name].map(lambda value: isinstance(value, (list, tuple, np.ndarray))).any():
-            raise ValueError(
+            raise DataError(
                 f"{where}: the column {name!r} has a name that means a part of the picture (a "
                 "polygon, or a box). Rename it, or drop it, before it is read."
             )
@@ -85,7 +86,7 @@ def read_folders(folder: Path | str, *, label_column: str = "label") -> pd.DataF
         pictures of one belong together) and the label, which is the folder's name.
 
     Raises:
-        FileNotFoundError, ValueError: naming what was found instead of pictures.
+        MissingError, DataError: naming what was found instead of pictures.
     """
     folder = find_folder(folder)
     found = [path for path in files.walk(folder) if is_picture(path)]
@@ -93,7 +94,7 @@ def read_folders(folder: Path | str, *, label_column: str = "label") -> pd.DataF
     loose = [place for place in places if len(place.parts) == 1]
     if not found or 0 < len(loose) < len(found):
         beside = f"{len(loose)} pictures beside folders" if loose else files.listing(folder)
-        raise ValueError(
+        raise DataError(
             f"{folder}: not a folder a class (found {beside}; expected pictures in folders, or "
             "pictures only). Pass the folder that holds the classes' folders."
         )
@@ -109,7 +110,7 @@ def read_folders(folder: Path | str, *, label_column: str = "label") -> pd.DataF
 def _check_columns(where: str, table: pd.DataFrame, wanted: Sequence[str]) -> None:
     missing = [name for name in wanted if name not in table]
     if missing:
-        raise ValueError(
+        raise DataError(
             f"{where}: no column {missing} (found {list(table)}). Pass the names that the table "
             "has: id_column=..., path_column=..., label_columns=[...]."
             f"{did_you_mean(missing[0], table)}"
@@ -120,14 +121,14 @@ def _ids(where: str, column: pd.Series) -> list[str]:
     ids = [_text(value) for value in column]
     empty = [row + 2 for row, value in enumerate(ids) if not value]
     if empty:
-        raise ValueError(
+        raise DataError(
             f"{where}: {len(empty)} rows have no {column.name!r}, e.g. line {empty[0]}. "
             "Give each row an id, or leave it out."
         )
     first: dict[str, int] = {}
     for row, name in enumerate(ids):
         if first.setdefault(name, row) != row:
-            raise ValueError(
+            raise DataError(
                 f"{where}: {column.name!r} {name!r} stands in line {first[name] + 2} and in line "
                 f"{row + 2}. Keep one row for each id, or choose another id_column."
             )
@@ -138,7 +139,7 @@ def _numbers(where: str, column: pd.Series) -> pd.Series:
     numbers = pd.to_numeric(column, errors="coerce").astype(float)
     wrong = column[column.notna() & ~numbers.map(math.isfinite)]
     if len(wrong):
-        raise ValueError(
+        raise DataError(
             f"{where}: {column.name!r} is {wrong.iloc[0]!r} in line {wrong.index[0] + 2} (expected "
             "a number). Correct it, or name the column in label_columns."
         )
@@ -157,7 +158,7 @@ def _paths(folder: Path, names: Sequence[str | None]) -> tuple[list[str | None],
     for name in names:
         fitting = known.get(Path((name or "").replace("\\", "/")).as_posix(), [])
         if len(fitting) > 1:
-            raise ValueError(
+            raise DataError(
                 f"{folder}: {name!r} fits {len(fitting)} pictures ({fitting[0]}, {fitting[1]}). "
                 "Pass path_column=..., with places below image_folder and their endings."
             )
@@ -172,7 +173,7 @@ def readable(paths: Sequence[Path | None]) -> tuple[list[str | None], list[str]]
     for path in paths:
         try:
             if path is None:
-                raise ValueError("no such picture")
+                raise DataError("no such picture")
             if path.suffix.lower() not in SIGNALS:
                 decode.probe(path)
             kept.append(str(path))
@@ -188,14 +189,14 @@ def tell_lost(
     """Say how many rows have no picture.
 
     Raises:
-        ValueError: when none has one.
+        DataError: when none has one.
     """
     lost = [name for name, path in zip(ids, paths) if path is None]
     if not lost and ids:
         return
     examples = ", ".join(f"{name!r} ({reason})" for name, reason in zip(lost[:3], reasons))
     if len(lost) == len(ids):
-        raise ValueError(
+        raise DataError(
             f"{where}: none of {len(ids)} rows has a picture ({examples or 'no rows'}). Pass the "
             "folder that holds them, and path_column=... when they are not named by their id."
         )

@@ -13,6 +13,7 @@ from medkit.datasets.kinds import Threshold
 from medkit.datasets.reading import Records, contest_folder, find_files, one_of
 from medkit.datasets.task import Head, Layout, Task
 from medkit.datasets.units import chosen, class_scores, judged, truth
+from medkit.errors import DataError
 
 SPLITS = {"train": "train/train_data", "test": "test/test_data"}
 CODES = {"0": "benign", "1": "malignant"}
@@ -56,7 +57,7 @@ def inspect(
             continue
         try:
             if not id.isdecimal():
-                raise ValueError(f"the id is {id!r} (expected a whole number)")
+                raise DataError(f"the id is {id!r} (expected a whole number)")
             if row["code"]:
                 case["tissue"] = CODES[one_of(row["code"], tuple(CODES), "the label")]
             case["group"] = id if patients is None else _patient(id, patients)
@@ -106,11 +107,11 @@ def _patients(table: Path) -> dict[str, str] | None:
         return None
     rows = tables.read_csv(table, text=("id", "patient"))
     if not {"id", "patient"} <= set(rows):
-        raise ValueError(f"{table}: no columns id, patient (found {list(rows)}). Look at the file.")
+        raise DataError(f"{table}: no columns id, patient (found {list(rows)}). Look at the file.")
     found: dict[str, str] = {}
     for line, (id, patient) in enumerate(rows[["id", "patient"]].to_numpy(), 2):
         if pd.isna(patient) or found.setdefault(_number(str(id)), patient) != patient:
-            raise ValueError(
+            raise DataError(
                 f"{table}, line {line}: picture {id!r} is of {patient!r} (expected one patient a "
                 "picture). Correct it: a patient must not be in two folds."
             )
@@ -120,7 +121,7 @@ def _patients(table: Path) -> dict[str, str] | None:
 def _patient(id: str, patients: dict[str, str]) -> str:
     """Whose a picture is; one that nobody has might be of anyone."""
     if id not in patients:
-        raise ValueError("no line of patients.csv names its patient")
+        raise DataError("no line of patients.csv names its patient")
     return patients[id]
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Iterable, Iterator
 
 from medkit.datasets.reading import Records, plain
+from medkit.errors import DataError
 
 COLUMNS = {  # fact: its column in the table; the last has no name, and is called as pandas does
     "age": "나이",
@@ -54,7 +55,7 @@ def _rows(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
     """(where, cells by column) of a table with an ID; nothing where there is no table.
 
     Raises:
-        ValueError: when it cannot be read.
+        DataError: when it cannot be read.
     """
     if not path.is_file():
         return
@@ -73,10 +74,10 @@ def _rows(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
             book = load_workbook(path, data_only=True)
         lines = list(book.worksheets[0].iter_rows(values_only=True))
     except Exception as error:  # BadZipFile, KeyError, ParseError, IndexError, ...
-        raise ValueError(f"the table cannot be read ({error})") from error
+        raise DataError(f"the table cannot be read ({error})") from error
     header = [_plain(cell) for cell in lines[0]] if lines else []
     if "ID" not in header:
-        raise ValueError(f"the table has no column 'ID' (found {', '.join(header) or 'nothing'})")
+        raise DataError(f"the table has no column 'ID' (found {', '.join(header) or 'nothing'})")
     header = [name or f"Unnamed: {k}" for k, name in enumerate(header)]
     for number, cells in enumerate(lines[1:], 2):
         row = dict(zip(header, cells))
@@ -103,19 +104,19 @@ def _number(text: str) -> float | None:
     except ValueError:
         number = math.nan
     if number is not None and not 0 < number < math.inf:
-        raise ValueError(f"{text!r} (expected a number above 0)")
+        raise DataError(f"{text!r} (expected a number above 0)")
     return number
 
 
 def _sex(text: str) -> str | None:
     if text.upper() not in ("F", "M", ""):
-        raise ValueError(f"{text!r} (expected F or M)")
+        raise DataError(f"{text!r} (expected F or M)")
     return text.upper() or None
 
 
 def _nails(text: str) -> str:
     if text.replace(" ", "") not in (PAINTED, ""):
-        raise ValueError(f"{text!r} (expected {PAINTED} or nothing)")
+        raise DataError(f"{text!r} (expected {PAINTED} or nothing)")
     return "yes" if text else "no"
 
 

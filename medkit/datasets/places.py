@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 
 from medkit import files
+from medkit.errors import ConfigError, MissingError
 
 _told: set[str] = set()  # folders that were named to whoever looks
 
@@ -21,23 +22,23 @@ def find_folder(folder: Path | str, advice: str = "Check its name.") -> Path:
         advice: the end of the message when there is none.
 
     Raises:
-        FileNotFoundError: naming the places, and what they hold instead.
-        ValueError: two of these places hold one.
+        MissingError: naming the places, and what they hold instead.
+        ConfigError: two of these places hold one.
     """
     if not str(folder).strip():
-        raise ValueError(f"an empty name of a folder. {advice}")
+        raise ConfigError(f"an empty name of a folder. {advice}")
     asked = Path(folder).expanduser()
     is_searched = not asked.is_absolute() and str(folder)[:1] != "."
     here = Path(os.path.abspath(asked)).parent if asked.is_absolute() else Path.cwd()
     places = _upwards(here) if is_searched else [here]
     found = [place / asked for place in places if os.path.isdir(place / asked)]
     if len({os.path.realpath(path) for path in found}) > 1:
-        raise ValueError(
+        raise ConfigError(
             f"{folder}: there are {len(found)} such folders ({', '.join(map(str, found))}). "
             "Write the one that is meant in full."
         )
     if not found:
-        raise FileNotFoundError(_not_found(folder, asked, places, advice))
+        raise MissingError(_not_found(folder, asked, places, advice))
     path = Path(os.path.abspath(found[0]))
     if path.parent != (here / asked).parent and is_searched and str(path) not in _told:
         _told.add(str(path))

@@ -13,6 +13,7 @@ import pandas as pd
 
 from medkit import files
 from medkit.datasets.places import find_folder
+from medkit.errors import ConfigError, DataError, MissingError
 from medkit.images import decode
 from medkit.naming import did_you_mean
 
@@ -26,10 +27,10 @@ def contest_folder(contest: str, data: Path | str, split: str, parts: Mapping[st
         parts: for each split the file or folder, relative to `data`, without which it is not there.
 
     Raises:
-        FileNotFoundError, ValueError: naming what was found instead.
+        MissingError, ConfigError: naming what was found instead.
     """
     if split not in parts:
-        raise ValueError(
+        raise ConfigError(
             f"{contest}: split {split!r} (expected one of {', '.join(parts)})."
             f"{did_you_mean(split, parts)}"
         )
@@ -39,9 +40,9 @@ def contest_folder(contest: str, data: Path | str, split: str, parts: Mapping[st
     return data
 
 
-def not_the_layout(contest: str, data: Path, expected: str) -> ValueError:
+def not_the_layout(contest: str, data: Path, expected: str) -> DataError:
     """The error for a folder that is another one."""
-    return ValueError(
+    return DataError(
         f"{data}: not the layout of the {contest} contest (found {files.listing(data)}; expected "
         f"{expected}). Set DATA to the folder that holds it."
     )
@@ -112,7 +113,7 @@ class Records:
             separator: None takes any white space.
 
         Raises:
-            FileNotFoundError, ValueError: for a file that is missing, or not in UTF-8.
+            MissingError, DataError: for a file that is missing, or not in UTF-8.
         """
         for number, cells in enumerate(read_lines(table, separator), 1):
             where = f"line {number} of {table.name}"
@@ -128,7 +129,7 @@ class Records:
         """A case's picture, or None with a line in quarantine when it cannot be read."""
         try:
             if path is None:
-                raise ValueError("the picture is missing")
+                raise DataError("the picture is missing")
             decode.probe(path)
             if self.verify:
                 decode.read_image(path)
@@ -142,11 +143,11 @@ class Records:
         """The cases and the quarantine.
 
         Raises:
-            ValueError: when no case has a picture.
+            DataError: when no case has a picture.
         """
         self._settle_doubled()
         if not any(case["path"] for case in self.cases):
-            raise ValueError(all_quarantined(self.contest, self.split, self.quarantine))
+            raise DataError(all_quarantined(self.contest, self.split, self.quarantine))
         return (
             pd.DataFrame(self.cases, columns=list(columns)),
             pd.DataFrame(self.quarantine, columns=["id", "path", "reason"]),
@@ -186,16 +187,16 @@ def read_lines(table: Path, separator: str | None = ",") -> Iterator[list[str]]:
     """The lines of a text file as lists of stripped cells, an empty line as an empty list.
 
     Raises:
-        FileNotFoundError, ValueError: naming the file.
+        MissingError, DataError: naming the file.
     """
     if not table.is_file():
-        raise FileNotFoundError(
+        raise MissingError(
             f"{table}: no such label file (found {files.listing(table.parent)}). Check its name."
         )
     try:
         lines = table.read_bytes().decode("utf-8-sig").splitlines()
     except UnicodeDecodeError as error:
-        raise ValueError(
+        raise DataError(
             f"{table}: not UTF-8 (found byte {error.object[error.start]:#x}). "
             'Save it as "CSV UTF-8"; older Korean programs write cp949.'
         ) from error
@@ -207,8 +208,8 @@ def one_of(label: Any, classes: Sequence[str], name: str) -> str:
     """A label that is one of the classes.
 
     Raises:
-        ValueError: naming the column and the classes.
+        DataError: naming the column and the classes.
     """
     if label not in classes:
-        raise ValueError(f"{name} is {label!r} (expected one of {', '.join(classes)})")
+        raise DataError(f"{name} is {label!r} (expected one of {', '.join(classes)})")
     return label

@@ -10,6 +10,7 @@ from pathlib import Path
 from medkit import files
 from medkit.datasets import get_task
 from medkit.datasets.places import find_folder
+from medkit.errors import DataError, MissingError
 
 MEMORY = "contest.json"
 RUNS = "runs"  # the folder of runs where none is named
@@ -29,7 +30,7 @@ def remember(task: str, data: Path | str, runs: Path | str = RUNS) -> tuple[str,
         The three of them, the data folder in full: what `mk.recall()` returns in the others.
 
     Raises:
-        FileNotFoundError, ValueError: no such folder, two of them, or no such contest.
+        MissingError, ConfigError: no such folder, two of them, or no such contest.
 
     Example:
         >>> TASK, DATA, RUNS = mk.remember("caries", "dataset", "runs")  # doctest: +SKIP
@@ -55,8 +56,8 @@ def recall(
     """What `mk.remember` kept, but for what is given here instead.
 
     Raises:
-        FileNotFoundError: nothing was kept, or a folder that is given is not there.
-        ValueError: `contest.json` is damaged.
+        MissingError: nothing was kept, or a folder that is given is not there.
+        DataError: `contest.json` is damaged.
 
     Example:
         >>> TASK, DATA, RUNS = mk.recall(None, None, None)  # doctest: +SKIP
@@ -76,7 +77,7 @@ def recall(
 def _read(path: Path) -> dict[str, str]:
     """The task, data and runs of a file that `remember` wrote."""
     if not path.is_file():
-        raise FileNotFoundError(
+        raise MissingError(
             f"{path}: not there, so None means nothing here (found {files.listing(path.parent)}). "
             "Run 01_eda.ipynb first, which sets TASK, DATA and RUNS, or set them here."
         )
@@ -86,5 +87,5 @@ def _read(path: Path) -> dict[str, str]:
         known = None
     wanted = ("task", "data", "runs")
     if not isinstance(known, dict) or not all(isinstance(known.get(n), str) for n in wanted):
-        raise ValueError(f"{path}: damaged. Run 01_eda.ipynb again, which writes it.")
+        raise DataError(f"{path}: damaged. Run 01_eda.ipynb again, which writes it.")
     return {name: known[name] for name in wanted}

@@ -11,6 +11,7 @@ import pandas as pd
 from medkit.datasets.kinds import Threshold
 from medkit.datasets.task import Task, check_task
 from medkit.datasets.units import guesses, judged, truth
+from medkit.errors import ConfigError, DataError
 from medkit.metrics import METRICS, Interval, interval
 from medkit.naming import did_you_mean
 
@@ -60,7 +61,7 @@ def score_of_rows(
         return lambda rows: METRICS[metric](y_true[rows], guess[rows])
     known = task.score_units(units, threshold)
     if metric not in known:
-        raise ValueError(
+        raise ConfigError(
             f"unknown metric {metric!r} (expected one of {', '.join([*known, *METRICS])})."
             f"{did_you_mean(metric, [*known, *METRICS])}"
         )
@@ -71,11 +72,11 @@ def judged_units(task: Task, cases: pd.DataFrame, predictions: pd.DataFrame) -> 
     """The units that have both a label and a prediction.
 
     Raises:
-        ValueError: when there is none, or ids of `predictions` are doubled.
+        DataError: when there is none, or ids of `predictions` are doubled.
     """
     if predictions["id"].duplicated().any():
         doubled = predictions["id"][predictions["id"].duplicated()]
-        raise ValueError(
+        raise DataError(
             f"{task.name}: {len(doubled)} ids stand more than once in the predictions, e.g. "
             f"{doubled.iloc[0]!r}. Pass one prediction of each case."
         )

@@ -17,6 +17,7 @@ from medkit.datasets.kinds import Threshold
 from medkit.datasets.reading import Records, contest_folder, find_files
 from medkit.datasets.task import Head, Layout, Task
 from medkit.datasets.units import chosen, class_scores, judged, truth
+from medkit.errors import DataError
 from medkit.images import decode
 
 SPLITS = {"train": "train", "test": "test", "test_submit": "test_submit"}
@@ -90,7 +91,7 @@ def submission_table(
     units = TASK.to_units(cases, predictions)
     unknown = list(units["id"][units[list(CLASSES)].isna().any(axis=1)])
     if unknown:
-        raise ValueError(
+        raise DataError(
             f"sinus: {len(unknown)} of {len(units)} sides lack a prediction, e.g. {unknown[:3]}. "
             "Predict the cases of the whole split: mk.predict(run, test)."
         )

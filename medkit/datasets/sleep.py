@@ -24,6 +24,7 @@ from medkit.datasets.reading import (
 )
 from medkit.datasets.task import Head, Layout, Task, check_task
 from medkit.datasets.units import chosen, class_scores, judged, truth
+from medkit.errors import ConfigError, DataError
 from medkit.progress import track
 
 STAGES = ("Wake", "N1", "N2", "N3", "REM")  # the organiser's own code had two orders: this is ours
@@ -105,22 +106,23 @@ def smooth_epochs(
             predictions (the ends of a night, gaps) are left out of the mean.
 
     Raises:
-        ValueError: for an even width, predictions of other cases, or an epoch that stands twice.
+        ConfigError, DataError: for an even width, predictions of other cases, or an epoch that
+            stands twice.
     """
     check_task(task, "smooth_epochs")
     if width < 1 or width % 2 == 0:
-        raise ValueError(f"smooth_epochs: width {width!r} (expected 1, 3, 5, ...).")
+        raise ConfigError(f"smooth_epochs: width {width!r} (expected 1, 3, 5, ...).")
     night = night_column(cases)
     places = predictions[["id"]].merge(cases[["id", night, "epoch"]], on="id", how="left")
     lost = list(places["id"][places["epoch"].isna()])
     if lost:
-        raise ValueError(
+        raise DataError(
             f"smooth_epochs: {len(lost)} of {len(places)} predictions belong to no epoch of the "
             f"cases, e.g. {lost[:3]}. Pass the cases that were predicted."
         )
     doubled = places[places.duplicated([night, "epoch"])]
     if len(doubled):
-        raise ValueError(
+        raise DataError(
             f"smooth_epochs: {len(doubled)} epochs stand twice in a {night}, e.g. "
             f"{doubled['id'].iloc[0]!r}. Where a {night} holds several nights, give the cases a "
             "column 'record' that tells them apart."
@@ -145,7 +147,7 @@ def _epoch(id: str) -> int:
     """The number of an epoch, from 1, at the end of its picture's name."""
     number = id.rpartition("_")[2]
     if not number.isdigit():
-        raise ValueError(f"the file is {id!r} (expected <record>_<4 digits>.png)")
+        raise DataError(f"the file is {id!r} (expected <record>_<4 digits>.png)")
     return int(number)
 
 

@@ -21,6 +21,7 @@ from medkit.datasets.units import class_scores as class_scores
 from medkit.datasets.units import guesses as guesses
 from medkit.datasets.units import judged as judged
 from medkit.datasets.units import truth as truth
+from medkit.errors import ConfigError, WrongType
 from medkit.naming import did_you_mean
 
 METHODS = ("inspect", "to_units", "score_units", "score", "submission_table", "draw", "read_masks")
@@ -92,7 +93,7 @@ class Task(TaskData):
         own = {name: f for name, f in {**(own or {}), **given}.items() if f is not None}
         unknown = [name for name in own if name not in METHODS]
         if unknown:
-            raise ValueError(
+            raise ConfigError(
                 f"task {name!r}: own function {unknown[0]!r} (expected one of "
                 f"{', '.join(METHODS)}).{did_you_mean(unknown[0], METHODS)}"
             )
@@ -106,10 +107,10 @@ class Task(TaskData):
         """The cases of one split, and what cannot be used, with the reason: (cases, quarantine).
 
         Raises:
-            ValueError: when the folder is not of this contest's layout, or no record is usable.
+            ConfigError: when the folder is not of this contest's layout, or no record is usable.
         """
         if "inspect" not in self.own:
-            raise ValueError(
+            raise ConfigError(
                 f"task {self.name!r} has no reader. Read its cases with mk.read_table(csv, ...), "
                 "mk.read_folders(folder) or mk.read_masks(task, ...), or give it a reader: "
                 "mk.Task(..., inspect=function)."
@@ -120,7 +121,7 @@ class Task(TaskData):
         """The cases of one split ("train" or "test"); warns when some records are unusable.
 
         Raises:
-            ValueError: as `inspect` does.
+            ConfigError, DataError: as `inspect` does.
         """
         cases, quarantine = self.inspect(data, split, **options)
         if len(quarantine):
@@ -135,7 +136,7 @@ class Task(TaskData):
     def draw(self, folder: Path | str, **options: Any) -> None:
         """Write a drawn stand-in of the contest; see its own function for the options."""
         if "draw" not in self.own:
-            raise ValueError(f"task {self.name!r} draws no stand-in. Use its real pictures.")
+            raise ConfigError(f"task {self.name!r} draws no stand-in. Use its real pictures.")
         self.own["draw"](folder, **options)
 
     @property
@@ -208,8 +209,8 @@ class Task(TaskData):
         """Height and width of a case's picture, and the runs of each class, row by row.
 
         Raises:
-            FileNotFoundError: the files are gone.
-            ValueError: they cannot be read, or have changed since the cases were read.
+            MissingError: the files are gone.
+            DataError: they cannot be read, or have changed since the cases were read.
         """
         mask_files.check_unchanged(self, case)
         found = self.own.get("read_masks", partial(mask_files.read_case, self))(case)
@@ -242,10 +243,10 @@ def check_task(task: Any, where: str) -> None:
     """Refuse what is no task: it stands first wherever a contest is asked about.
 
     Raises:
-        TypeError: naming what was given instead.
+        WrongType: naming what was given instead.
     """
     if not isinstance(task, TaskData):
-        raise TypeError(
+        raise WrongType(
             f"{where}: found a {type(task).__name__} (expected a task first). Write "
             f"mk.{where}(task, ...) with task = mk.get_task(name), or a mk.Task of your own."
         )
@@ -257,7 +258,7 @@ def score(
     """The contest's scores by name, its own score first.
 
     Raises:
-        ValueError: when no unit has a label, or ids of `predictions` are not those of `cases`.
+        DataError: when no unit has a label, or ids of `predictions` are not those of `cases`.
     """
     check_task(task, "score")
     return task.score(cases, predictions, threshold=threshold)

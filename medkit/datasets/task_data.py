@@ -10,6 +10,7 @@ from typing import Any, Callable, Iterator, Mapping, TypeVar
 from medkit import tables
 from medkit.datasets.kinds import KINDS, Answer
 from medkit.datasets.mask_files import MaskFiles, check_values
+from medkit.errors import ConfigError
 from medkit.metrics import METRICS
 from medkit.naming import did_you_mean
 
@@ -31,7 +32,7 @@ class Head:
 
     def __post_init__(self) -> None:
         if isinstance(self.classes, str) or not all(isinstance(c, str) for c in self.classes):
-            raise ValueError(
+            raise ConfigError(
                 f"head {self.name!r}: classes {self.classes!r} (expected a tuple of texts). "
                 'Write ("0", "1"), not (0, 1) or "01".'
             )
@@ -39,14 +40,14 @@ class Head:
         if not self.kind:
             object.__setattr__(self, "kind", "classes" if self.classes else "number")
         if self.kind not in KINDS:
-            raise ValueError(
+            raise ConfigError(
                 f"head {self.name!r}: kind {self.kind!r} (expected one of {', '.join(KINDS)})."
                 f"{did_you_mean(self.kind, KINDS)}"
             )
 
         if KINDS[self.kind].has_classes != bool(self.classes):
             wanted = "some classes" if KINDS[self.kind].has_classes else "none"
-            raise ValueError(
+            raise ConfigError(
                 f"head {self.name!r}: kind {self.kind!r} with classes {self.classes!r} (expected "
                 f"{wanted}). Leave kind out, or set it to '', to have it told by the classes."
             )
@@ -104,7 +105,7 @@ class Layout:
         known = {"answer": ("", "runs"), "order": ("C", "F"), "base": (0, 1)}
         for name, values in known.items():
             if getattr(self, name) not in values:
-                raise ValueError(
+                raise ConfigError(
                     f"layout: {name}={getattr(self, name)!r} (expected one of "
                     f"{', '.join(map(repr, values))}). Look at what the contest's rules say."
                 )
@@ -137,7 +138,7 @@ class TaskData:
         self._check_texts()
         is_list = isinstance(self.heads, (tuple, list))
         if not is_list or not self.heads or not all(isinstance(h, Head) for h in self.heads):
-            raise ValueError(
+            raise ConfigError(
                 f"task {self.name!r}: heads {self.heads!r} (expected a tuple of mk.Head, one at "
                 "least). Write heads=(mk.Head(name, classes),), with the comma."
             )
@@ -150,7 +151,7 @@ class TaskData:
         columns = list(self.columns)
         doubled = sorted({name for name in columns if columns.count(name) > 1})
         if doubled:
-            raise ValueError(
+            raise ConfigError(
                 f"task {self.name!r}: {doubled[0]!r} is a class of two heads. "
                 "Give each class a name of its own."
             )
@@ -162,13 +163,13 @@ class TaskData:
         for name in ("smaller_is_better", "mirror", "stratify", "nouns", "text"):
             value = getattr(self, name)
             if not isinstance(value, (tuple, list)) or not all(isinstance(v, str) for v in value):
-                raise ValueError(
+                raise ConfigError(
                     f"task {self.name!r}: {name}={value!r} (expected a tuple of texts). Write "
                     f'{name}=("...",), with the comma.'
                 )
             self._fill(**{name: tuple(value)})
         if len(self.nouns) != 2:
-            raise ValueError(
+            raise ConfigError(
                 f"task {self.name!r}: nouns={self.nouns!r} (expected two). Write what its cases "
                 'are, and what it scores: nouns=("teeth", "photos").'
             )
@@ -187,7 +188,7 @@ class TaskData:
         ):
             taken = [name for name in names if name in kept]
             if taken:
-                raise ValueError(
+                raise ConfigError(
                     f"task {self.name!r}: {taken[0]!r} cannot be the name of a {what}, since "
                     f"tables have a column of that name (those are {', '.join(kept)}). Rename it."
                 )
@@ -214,7 +215,7 @@ class TaskData:
         """The row that all heads share, of a table by kind of answer."""
         rows = {table[head.kind] for head in self.heads}
         if len(rows) > 1:
-            raise ValueError(
+            raise ConfigError(
                 f"task {self.name!r}: heads of the kinds {[h.kind for h in self.heads]} cannot be "
                 "asked by one model. Make a task of each."
             )

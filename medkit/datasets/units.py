@@ -15,6 +15,7 @@ import pandas as pd
 from medkit import tables
 from medkit.datasets.kinds import Threshold
 from medkit.datasets.task_data import TaskData
+from medkit.errors import DataError
 from medkit.metrics import METRICS
 
 
@@ -35,12 +36,12 @@ def judged(task: TaskData, units: pd.DataFrame) -> pd.DataFrame:
     """The units that have both a label and a prediction.
 
     Raises:
-        ValueError: when there is none.
+        DataError: when there is none.
     """
     tables.check_columns(task.name, units, ["y_true", *task.scored.answer.unit_columns])
     known = units["y_true"].notna() & task.scored.answer.is_predicted(units)
     if not known.any():
-        raise ValueError(
+        raise DataError(
             f"{task.name}: none of {len(units)} units has both a label and a prediction. "
             "Pass cases with labels, together with predictions of all of them."
         )
@@ -96,12 +97,12 @@ def label_table(task: TaskData, units: pd.DataFrame, *, threshold: Threshold = 0
     """`id` and the label of each unit, in the contest's words.
 
     Raises:
-        ValueError: naming units that lack a prediction.
+        DataError: naming units that lack a prediction.
     """
     answer = task.scored.answer
     unknown = list(units["id"][~answer.is_predicted(units)])
     if unknown:
-        raise ValueError(
+        raise DataError(
             f"{task.name}: {len(unknown)} of {len(units)} rows lack a prediction, e.g. "
             f"{unknown[:3]}. Predict the cases of the whole split: mk.predict(run, test)."
         )
@@ -121,12 +122,12 @@ def true_table(task: TaskData, cases: pd.DataFrame) -> pd.DataFrame:
     """`id`, by which a row of what is handed in is known, and the true label of each.
 
     Raises:
-        ValueError: naming units without a label.
+        DataError: naming units without a label.
     """
     units = task.to_units(cases)
     unknown = list(units["id"][units["y_true"].isna()])
     if unknown:
-        raise ValueError(
+        raise DataError(
             f"write_answers: {len(unknown)} of {len(units)} have no label, e.g. {unknown[:3]}. "
             "Use a split whose labels are known."
         )

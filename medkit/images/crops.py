@@ -19,6 +19,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from medkit import files
+from medkit.errors import DataError, MissingError
 from medkit.images import masks, rle
 
 LEVELS = 256  # of a probability; a cut is one of them, from 1 on
@@ -150,26 +151,26 @@ def read(path: Path | str, *, id: str, classes: Sequence[str], sha: str | None =
         sha: what `sha_of` told when it was written; None where nobody knows.
 
     Raises:
-        FileNotFoundError: there is none.
-        ValueError: it is damaged, of another image, of other classes, or has changed.
+        MissingError: there is none.
+        DataError: it is damaged, of another image, of other classes, or has changed.
     """
     path = Path(path)
     if not path.is_file():
-        raise FileNotFoundError(
+        raise MissingError(
             f"{path}: the predicted masks of {id!r} are gone (found {files.listing(path.parent)})."
             " Predict again with mk.predict(run, cases)."
         )
     held = None if sha is None else sha_of(path)
     if held != sha:
-        raise ValueError(
+        raise DataError(
             f"{path}: changed since it was predicted (found sha {held}, expected {sha}). "
             "Delete it and predict again."
         )
     known = _whole(path)
     if known.id != id:
-        raise ValueError(f"{path}: the masks of {known.id!r} (expected {id!r}). Predict again.")
+        raise DataError(f"{path}: the masks of {known.id!r} (expected {id!r}). Predict again.")
     if known.classes != tuple(classes):
-        raise ValueError(
+        raise DataError(
             f"{path}: masks of the classes {', '.join(known.classes)} (expected "
             f"{', '.join(classes)}). Predict with a run of this task."
         )
@@ -192,7 +193,7 @@ def _whole(path: Path) -> Crops:
         found = _crops(state, levels), _decided(state, decided)
         return Crops(state["id"], *_facts(state), *found)
     except (SafetensorError, KeyError, TypeError, ValueError, RecursionError) as error:
-        raise ValueError(
+        raise DataError(
             f"{path}: damaged, or no predicted masks ({error}). Delete it and predict again."
         ) from error
 
@@ -201,7 +202,7 @@ def _facts(state: Mapping[str, Any]) -> tuple[tuple, tuple, tuple]:
     size, inner = tuple(state["size"]), tuple(state["inner"])
     if state["version"] not in (VERSION, DECIDED) or min(*size, *inner) < 1:
         known = f"{VERSION} or {DECIDED}"
-        raise ValueError(f"version {state['version']} (expected {known}), size {size}, {inner}")
+        raise DataError(f"version {state['version']} (expected {known}), size {size}, {inner}")
     return size, inner, tuple(state["classes"])
 
 
@@ -211,9 +212,9 @@ def _crops(state: Mapping[str, Any], tensors: Mapping[str, np.ndarray]) -> dict[
     for name, levels in tensors.items():
         x, y = state["boxes"][name]
         if levels.ndim != 2 or levels.dtype != np.uint8:
-            raise ValueError(f"{name!r} is {levels.dtype} {levels.shape}")
+            raise DataError(f"{name!r} is {levels.dtype} {levels.shape}")
         if min(x, y) < 0 or y + levels.shape[0] > height or x + levels.shape[1] > width:
-            raise ValueError(f"{name!r} leaves its plane of {width} x {height}")
+            raise DataError(f"{name!r} leaves its plane of {width} x {height}")
         found[name] = Crop(x, y, levels)
     return found
 
@@ -223,11 +224,11 @@ def _decided(state: Mapping[str, Any], tensors: Mapping[str, np.ndarray]) -> dic
     found, (height, width) = {}, state["size"]
     for name, values in tensors.items():
         if name not in state["classes"] or values.dtype.kind not in "iu":
-            raise ValueError(f"{name!r} is {values.dtype} {values.shape}")
+            raise DataError(f"{name!r} is {values.dtype} {values.shape}")
         runs = values.astype(np.int64)
         if len(runs) % 2 or (np.diff(runs) <= 0).any() or (runs[:1] < 0).any():
-            raise ValueError(f"{name!r}: {len(runs)} ends that are no runs in order")
+            raise DataError(f"{name!r}: {len(runs)} ends that are no runs in order")
         if len(runs) and runs[-1] > height * width:
-            raise ValueError(f"{name!r} ends at {runs[-1]}, beyond {height} x {width} pixels")
+            raise DataError(f"{name!r} ends at {runs[-1]}, beyond {height} x {width} pixels")
         found[name] = runs
     return found

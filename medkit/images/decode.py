@@ -13,6 +13,8 @@ from typing import Iterator
 import numpy as np
 from PIL import Image, ImageFile, UnidentifiedImageError
 
+from medkit.errors import DataError, MissingError
+
 TURNS = {  # EXIF orientation: what brings the picture upright (EXIF 2.32, tag 0x0112)
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -35,7 +37,7 @@ def read_image(path: Path | str, *, min_size: float | None = None) -> np.ndarray
             shorter side keeps this many pixels. That is 3 to 10 times faster.
 
     Raises:
-        FileNotFoundError, ValueError: naming the file.
+        MissingError, DataError: naming the file.
     """
     with _opened(path) as image, _named(path):
         if min_size is not None and image.format == "JPEG":
@@ -55,12 +57,12 @@ def probe(path: Path | str) -> tuple[int, int]:
     """Width and height in pixels, EXIF turn applied, without decoding.
 
     Raises:
-        FileNotFoundError, ValueError: naming the file; a cut-off JPEG or PNG is noticed too.
+        MissingError, DataError: naming the file; a cut-off JPEG or PNG is noticed too.
     """
     with _opened(path) as image, _named(path):
         end = ENDS.get(image.format or "")
         if end is not None and end not in _tail(path):
-            raise ValueError(f"{path}: the picture is cut off (a {image.format} without its end).")
+            raise DataError(f"{path}: the picture is cut off (a {image.format} without its end).")
         return _upright_size(image)
 
 
@@ -68,7 +70,7 @@ def size(path: Path | str) -> tuple[int, int]:
     """Width and height in pixels, EXIF turn applied, from the first bytes alone.
 
     Raises:
-        FileNotFoundError, ValueError: naming the file.
+        MissingError, DataError: naming the file.
     """
     with _opened(path) as image, _named(path):
         return _upright_size(image)
@@ -79,26 +81,26 @@ def _named(path: Path | str) -> Iterator[None]:
     """One kind of error for whatever Pillow raises on a picture: readers quarantine it.
 
     Raises:
-        ValueError: naming the file and what is wrong with it.
+        DataError: naming the file and what is wrong with it.
     """
     try:
         yield
     except Image.DecompressionBombError as error:
         most = 2 * Image.MAX_IMAGE_PIXELS
-        raise ValueError(
+        raise DataError(
             f"{path}: the picture is too large to be opened ({error}). If it is what it seems, "
             f"make it smaller, or set PIL.Image.MAX_IMAGE_PIXELS (now half of {most:,})."
         ) from error
     except MemoryError as error:
-        raise ValueError(f"{path}: there is not enough memory for the picture.") from error
+        raise DataError(f"{path}: there is not enough memory for the picture.") from error
     except UnidentifiedImageError as error:
-        raise ValueError(f"{path}: this is not a picture that can be read.") from error
+        raise DataError(f"{path}: this is not a picture that can be read.") from error
     except Exception as error:  # SyntaxError, struct.error, zlib.error, IndexError, KeyError, ...
         is_of_the_disk = isinstance(error, OSError) and error.errno is not None
         if is_of_the_disk or str(error).startswith(f"{path}: "):
             raise
         what = str(error) or type(error).__name__
-        raise ValueError(f"{path}: the picture is broken ({what}).") from error
+        raise DataError(f"{path}: the picture is broken ({what}).") from error
 
 
 def _opened(path: Path | str) -> ImageFile.ImageFile:
@@ -106,7 +108,7 @@ def _opened(path: Path | str) -> ImageFile.ImageFile:
         with _named(path):
             return Image.open(path)  # type: ignore[return-value]
     except FileNotFoundError as error:
-        raise FileNotFoundError(f"{path}: there is no such picture.") from error
+        raise MissingError(f"{path}: there is no such picture.") from error
 
 
 def _upright_size(image: ImageFile.ImageFile) -> tuple[int, int]:

@@ -10,6 +10,7 @@ from typing import Sequence
 
 import numpy as np
 
+from medkit.errors import ConfigError
 from medkit.images.rle_texts import BLOCK, check_base, named, read, sizes_of, written
 
 Runs = np.ndarray  # (2 n,) int64: start, end, start, end ... from 0 on, sorted, none touching
@@ -44,7 +45,7 @@ def shifted(box: np.ndarray, x: int, y: int, width: int) -> Runs:
     """The runs, row by row, of a picture of this width that is empty but for a box at (x, y)."""
     box = _plane(box)
     if min(x, y) < 0 or x + box.shape[1] > width:
-        raise ValueError(
+        raise ConfigError(
             f"shifted: a box {box.shape[1]} wide at {(x, y)} leaves a picture {width} wide. "
             "Cut the box at the picture's edge first."
         )
@@ -62,7 +63,7 @@ def to_mask(runs: Runs, shape: tuple[int, int], *, order: str = "C") -> np.ndarr
     _check_order(order)
     height, width = shape
     if len(runs) and runs[-1] > height * width:
-        raise ValueError(
+        raise ConfigError(
             f"to_mask: the last run ends at {runs[-1]} (expected at most {height * width}, for "
             f"{height} x {width} pixels). Pass the shape of the picture that the runs are of."
         )
@@ -98,7 +99,7 @@ def to_runs(text: str, size: int | None, *, base: int = 1) -> Runs:
         size: pixels of the picture; None where it is not known.
 
     Raises:
-        ValueError: if the text holds no sorted runs, none overlapping, of such a picture.
+        DataError: if the text holds no sorted runs, none overlapping, of such a picture.
     """
     check_base(base)
     places, _ = read([text], sizes_of(size, 1, "to_runs"), base, lambda k: "text")
@@ -141,12 +142,12 @@ def overlaps(
         size: pixels of the picture, one for all rows or one a row; None where it is not known.
 
     Raises:
-        ValueError: naming a row, counted from 0, whose text holds no runs of such a picture.
+        ConfigError: naming a row, counted from 0, whose text holds no runs of such a picture.
     """
     check_base(base)
     texts, others = list(texts), list(others)
     if len(texts) != len(others):
-        raise ValueError(
+        raise ConfigError(
             f"overlaps: {len(texts)} texts and {len(others)} others. Pass one for each."
         )
     sizes, found = sizes_of(size, len(texts), "overlaps"), np.zeros((3, len(texts)), np.int64)
@@ -192,12 +193,12 @@ def vote_texts(
         size: pixels of the picture, one for all rows or one a row; None where it is not known.
 
     Raises:
-        ValueError: naming the row and voter, counted from 0, whose text holds no such runs.
+        ConfigError: naming the row and voter, counted from 0, whose text holds no such runs.
     """
     check_base(base)
     rows = list(rows)
     if any(isinstance(row, str) for row in rows):
-        raise ValueError(
+        raise ConfigError(
             "vote_texts: a row is one text (expected a list of texts, one a voter). "
             "From a list of texts a voter, make rows by zip(*columns)."
         )
@@ -206,7 +207,7 @@ def vote_texts(
     n = len(rows[0])
     other = next((k for k, row in enumerate(rows) if len(row) != n), None)
     if other is not None:
-        raise ValueError(
+        raise ConfigError(
             f"vote_texts: row {other} has {len(rows[other])} texts (expected {n}, as row 0 has). "
             "Pass an empty text where a voter found nothing."
         )
@@ -246,14 +247,14 @@ def _shares(where: str, n: int, weights: Sequence[float] | None, more_than: floa
     """What each voter counts for, in parts of WHOLE."""
     given = np.ones(n) if weights is None else np.asarray(weights, np.float64)
     if not n:
-        raise ValueError(f"{where}: no voters (expected 1 or more). Pass the masks to vote on.")
+        raise ConfigError(f"{where}: no voters (expected 1 or more). Pass the masks to vote on.")
     if given.shape != (n,) or not np.isfinite(given).all() or min(given) < 0 or not given.any():
-        raise ValueError(
+        raise ConfigError(
             f"{where}: weights {weights!r} for {n} voters (expected one each, 0 or more, not all "
             "0). Leave them out to count all alike."
         )
     if not 0 <= more_than < 1:
-        raise ValueError(
+        raise ConfigError(
             f"{where}: more_than={more_than!r} (expected 0 to below 1). For what all have inside, "
             "pass a number just below 1."
         )
@@ -281,11 +282,11 @@ def _plane(mask: np.ndarray) -> np.ndarray:
     """A mask as whole numbers, two-dimensional."""
     mask = np.asarray(mask)
     if mask.ndim != 2:
-        raise ValueError(
+        raise ConfigError(
             f"mask: shape {mask.shape} (expected height and width). Pass one mask at a time."
         )
     if mask.dtype.kind not in "bui":
-        raise ValueError(
+        raise ConfigError(
             f"mask: {mask.dtype} (expected bool or whole numbers). Compare it with a threshold "
             "first: mask >= 0.5."
         )
@@ -294,7 +295,7 @@ def _plane(mask: np.ndarray) -> np.ndarray:
 
 def _check_order(order: str) -> None:
     if order not in ("C", "F"):
-        raise ValueError(
+        raise ConfigError(
             f"order: {order!r} (expected 'C', row by row, or 'F', column by column). "
             "The contest's page says which one its texts have."
         )

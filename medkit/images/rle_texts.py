@@ -8,6 +8,8 @@ from typing import Callable, Sequence
 
 import numpy as np
 
+from medkit.errors import ConfigError, DataError
+
 MOST = 2**40  # pixels of a picture; sums and keys made of such numbers stay below 2**63
 KNOWN = b"0123456789 "
 BLOCK = 64  # texts read at once: their numbers fit a processor's cache
@@ -25,13 +27,13 @@ def read(
         where: what a message calls the k-th text.
 
     Raises:
-        ValueError: if a text holds no sorted runs, none overlapping, of such a picture.
+        DataError: if a text holds no sorted runs, none overlapping, of such a picture.
     """
     parsed = _parsed(texts, sizes, base)
     if parsed is None:
         faults = (_fault(text, size, base) for text, size in zip(texts, sizes.tolist()))
         k, fault = next((k, fault) for k, fault in enumerate(faults) if fault)
-        raise ValueError(f"{where(k)}: {fault}")
+        raise DataError(f"{where(k)}: {fault}")
     return parsed
 
 
@@ -57,7 +59,7 @@ def sizes_of(size: int | Sequence[int] | None, rows: int, where: str) -> np.ndar
     sizes = np.asarray(MOST if size is None else size)
     is_whole = sizes.dtype.kind in "iu" or not sizes.size
     if sizes.shape not in ((), (rows,)) or not is_whole:
-        raise ValueError(
+        raise ConfigError(
             f"{where}: size is {sizes.dtype} of shape {sizes.shape} (expected one whole number, or "
             f"one for each of {rows} rows). Pass height times width of the picture."
         )
@@ -71,7 +73,7 @@ def named(low: int, name: str, voters: int = 1) -> Callable[[int], str]:
 
 def check_base(base: int) -> None:
     if base not in (0, 1):
-        raise ValueError(
+        raise ConfigError(
             f"base: {base!r} (expected 0 or 1, the number of the first pixel). "
             "The contest's page says where its texts begin."
         )

@@ -10,6 +10,7 @@ from scipy.optimize import minimize_scalar
 
 from medkit.datasets.task import Head, Task, check_task
 from medkit.datasets.units import judged, truth, values
+from medkit.errors import ConfigError, DataError
 from medkit.images.crops import LEVELS
 from medkit.metrics import Interval, interval
 from medkit.tables import match
@@ -28,12 +29,12 @@ def fit_temperature(task: Task, cases: pd.DataFrame, predictions: pd.DataFrame) 
         cases, predictions: of held-out cases only, as for `choose_threshold`.
 
     Raises:
-        ValueError: for a head without a label among the cases.
+        DataError: for a head without a label among the cases.
     Source: Guo et al., arXiv 1706.04599, section 4.2.
     """
     check_task(task, "fit_temperature")
     if not any(head.answer.is_probability for head in task.heads):
-        raise ValueError(
+        raise ConfigError(
             f"fit_temperature: {task.scored.name} is {task.scored.answer.words}, and only the "
             "probabilities of classes have a temperature. Leave it out."
         )
@@ -43,7 +44,7 @@ def fit_temperature(task: Task, cases: pd.DataFrame, predictions: pd.DataFrame) 
         labels = matched.get(head.name, matched.get(f"{head.name}_x"))
         known = None if labels is None else labels.notna().to_numpy()
         if known is None or not known.any():
-            raise ValueError(
+            raise DataError(
                 f"fit_temperature: no case has a {head.name}. Pass held-out cases with labels."
             )
         logs = np.log(_values(matched, head)[known].clip(TINY))
@@ -86,7 +87,7 @@ def reliability(task: Task, units: pd.DataFrame, *, bins: int = 10) -> pd.DataFr
         largest. Of masks a case is a pixel of a class, but for those of probability 0.
 
     Raises:
-        ValueError: for a kind of answer that has no probability.
+        ConfigError: for a kind of answer that has no probability.
     """
     return RELIABLE[task.scored.kind](task, judged(task, units), bins)
 
@@ -141,7 +142,7 @@ def _share(so: np.ndarray, pixels: np.ndarray) -> Interval:
 
 
 def _no_probability(task: Task, rows: pd.DataFrame, bins: int) -> pd.DataFrame:
-    raise ValueError(
+    raise ConfigError(
         f"reliability: {task.scored.name} is {task.scored.answer.words}, which has no probability. "
         "Use mk.show_agreement."
     )

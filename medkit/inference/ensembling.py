@@ -14,6 +14,7 @@ import pandas as pd
 from medkit import files, tables
 from medkit.datasets.kinds import Threshold
 from medkit.datasets.task import Head, Task, check_task
+from medkit.errors import ConfigError, DataError, WrongType
 from medkit.inference.mask_votes import hard_masks, soft_masks
 from medkit.naming import did_you_mean
 from medkit.runs.folder import Run
@@ -55,8 +56,8 @@ def blend(
             table. None of the masks that are voted on may lie there.
 
     Raises:
-        ValueError: for tables of different ids, classes or pictures, weights that are none, or a
-            setting that has no meaning for this vote.
+        ConfigError, DataError: for tables of different ids, classes or pictures, weights that are
+            none, or a setting that has no meaning for this vote.
     """
     check_task(task, "blend")
     parts, shares = aligned(task, predictions), _shares(weights, len(predictions))
@@ -77,22 +78,22 @@ def soup(runs: Sequence[Run], folder: Path | str) -> Run:
     Statistics of BatchNorm are averaged, too.
 
     Raises:
-        ValueError: for runs of different tasks, models or sizes, or a folder that is not empty.
+        ConfigError: for runs of different tasks, models or sizes, or a folder that is not empty.
     Source: Wortsman et al., arXiv 2203.05482.
     """
     folder = Path(folder)
     if not len(runs):
-        raise ValueError("soup: no run. Pass a list of runs.")
+        raise ConfigError("soup: no run. Pass a list of runs.")
     for run in runs[1:]:
         for name in SAME:
             one, other = getattr(runs[0].config, name), getattr(run.config, name)
             if one != other:
-                raise ValueError(
+                raise ConfigError(
                     f"soup: {runs[0].path} has {name} {one!r}, {run.path} has {other!r}. "
                     "Only weights of one architecture have a mean; use mk.blend for others."
                 )
     if folder.is_dir() and any(folder.iterdir()):
-        raise ValueError(f"{folder}: not empty ({files.listing(folder)}). Choose a new folder.")
+        raise ConfigError(f"{folder}: not empty ({files.listing(folder)}). Choose a new folder.")
     states = [load_state(run.best)[0] for run in runs]
     mean = {
         name: sum(state[name].double() for state in states).div(len(states)).to(tensor.dtype)
@@ -114,24 +115,25 @@ def aligned(task: Task, predictions: Sequence[pd.DataFrame]) -> list[pd.DataFram
     """The columns of predictions of each table, in the order of the first.
 
     Raises:
-        ValueError: for no table, tables of different ids, or without some of the columns.
+        ConfigError, DataError: for no table, tables of different ids, or without some of the
+            columns.
     """
     if isinstance(predictions, pd.DataFrame):
-        raise ValueError("blend: a table (expected a list of tables). Write [table].")
+        raise WrongType("blend: a table (expected a list of tables). Write [table].")
     if not len(predictions):
-        raise ValueError("blend: no table of predictions. Pass a list of mk.predict's tables.")
+        raise ConfigError("blend: no table of predictions. Pass a list of mk.predict's tables.")
     columns = list(task.columns)
     first, values = predictions[0], []
     for number, table in enumerate(predictions):
         missing = [name for name in ["id", *columns] if name not in table]
         if missing:
-            raise ValueError(
+            raise DataError(
                 f"blend: table {number} has no column {missing[0]!r} (found {list(table)}). "
                 f"Pass predictions of the task {task.name!r}."
             )
         if len(table) != len(first) or set(table["id"]) != set(first["id"]):
             odd = sorted(set(table["id"]) ^ set(first["id"]), key=str)
-            raise ValueError(
+            raise DataError(
                 f"blend: tables 0 and {number} are of different cases ({len(first)} and "
                 f"{len(table)} rows, e.g. {odd[:3]}). Predict the same cases with each run."
             )
@@ -149,7 +151,7 @@ def _shares(weights: Sequence[float] | None, count: int) -> np.ndarray:
         or (shares < 0).any()
         or not shares.sum()
     ):
-        raise ValueError(
+        raise ConfigError(
             f"blend: weights {shares.tolist()} for {count} tables (expected a number from 0 for "
             "each, and not all 0)."
         )
@@ -220,16 +222,16 @@ def _way(head: Head, how: str, asked: Mapping[str, Any]) -> Way:
     """How the tables' answers of a head become one.
 
     Raises:
-        ValueError: there is no such way, or something is asked that it cannot take.
+        ConfigError: there is no such way, or something is asked that it cannot take.
     """
     ways = BLENDS[head.kind]
     every = dict.fromkeys(name for known in BLENDS.values() for name in known)
     if how not in every:
-        raise ValueError(
+        raise ConfigError(
             f"blend: how={how!r} (expected one of {', '.join(every)}).{did_you_mean(how, every)}"
         )
     if how not in ways:
-        raise ValueError(
+        raise ConfigError(
             f"blend: {head.name} is {head.answer.words}; only how={list(ways)[0]!r} has a meaning."
         )
     way, more_than, smallest = ways[how], asked["more_than"], asked["smallest"]
@@ -237,17 +239,17 @@ def _way(head: Head, how: str, asked: Mapping[str, Any]) -> Way:
         is_usual = isinstance(value, Real) and value == USUAL[name]
         if name not in way.takes and not is_usual:
             other = [f", or take how={key!r}" for key, of in ways.items() if name in of.takes]
-            raise ValueError(
+            raise ConfigError(
                 f"blend: {name}={value!r} has no meaning for how={how!r} where {head.name} is "
                 f"{head.answer.words}. Leave it out{''.join(other)}."
             )
     if not (isinstance(more_than, Real) and way.least <= more_than < 1):
-        raise ValueError(
+        raise ConfigError(
             f"blend: more_than={more_than!r} (expected {way.least} to below 1"
             f"{', for one answer alone' if way.least else ''}). Leave it out for more than half."
         )
     if not isinstance(smallest, Integral) or smallest < 0:
-        raise ValueError(
+        raise ConfigError(
             f"blend: smallest={smallest!r} (expected whole pixels from 0 on). Leave it out to keep "
             "every part of a mask."
         )

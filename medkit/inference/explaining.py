@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import torch
 
+from medkit.errors import ConfigError, DataError
 from medkit.inference.answers import ANSWERS
 from medkit.inference.mask_answers import SURE
 from medkit.inference.predicting import load_model
@@ -39,19 +40,20 @@ def explain(
             masks: how sure the model is of the class at each pixel.
 
     Raises:
-        ValueError: unknown class, no visible case, or a backbone without a map (a transformer).
+        ConfigError, DataError: unknown class, no visible case, or a backbone without a map (a
+            transformer).
     Source: Selvaraju et al., arXiv 1610.02391, equations 1 and 2.
     """
     classes = [name for head in run.task.heads for name in head.answer.asked]
     name = classes[-1] if class_name is None else class_name
     if name not in classes:
-        raise ValueError(
+        raise ConfigError(
             f"explain: no class {name!r} (expected one of {', '.join(classes)})."
             f"{did_you_mean(name, classes)}"
         )
     seen = visible(cases).reset_index(drop=True)
     if seen.empty:
-        raise ValueError(f"explain: none of {len(cases)} cases has a picture. Choose others.")
+        raise DataError(f"explain: none of {len(cases)} cases has a picture. Choose others.")
     model = load_model(run, device=device)
     dataset = make_dataset(run.task, run.config, seen, cache_folder=cache_folder, progress=False)
     items = [dataset[0, 0, row] for row in range(len(seen))]
@@ -69,7 +71,7 @@ def _evidence(
     """(N, h, w): which parts of a feature map spoke for an output, up to 1 in each."""
     features = model.features(images).detach().requires_grad_(True)
     if features.ndim != 4 or features.shape[1] != model.backbone.num_features:
-        raise ValueError(
+        raise ConfigError(
             f"explain: {run.config.model!r} keeps no (N, C, h, w) feature map "
             f"(found {tuple(features.shape)}). Grad-CAM needs a convolutional backbone."
         )

@@ -11,6 +11,7 @@ from medkit.datasets.kinds import Threshold
 from medkit.datasets.scoring import judged_units, of_head, own_score, score_interval, score_of_rows
 from medkit.datasets.task import Task, check_task
 from medkit.datasets.units import judged, truth, values
+from medkit.errors import ConfigError, DataError
 from medkit.images.crops import LEVELS, cut_of
 from medkit.metrics import (
     METRICS,
@@ -85,7 +86,7 @@ def compare(
     task, metric = of_head(task, metric)
     units_a, units_b = (judged_units(task, cases, table) for table in (a, b))
     if list(units_a["id"]) != list(units_b["id"]):
-        raise ValueError(
+        raise DataError(
             f"compare: {len(units_a)} rows of the first table and {len(units_b)} of the second are "
             "predicted, and not the same. Predict the same cases with both."
         )
@@ -148,7 +149,7 @@ def _middle(scores: np.ndarray, first: int) -> float:
 
 
 def _no_cut(task: Task, units: pd.DataFrame, metric: str | None) -> Threshold:
-    raise ValueError(
+    raise ConfigError(
         f"choose_threshold: {task.scored.name} is {task.scored.answer.words} and needs none."
     )
 

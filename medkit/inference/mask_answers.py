@@ -16,6 +16,7 @@ import torch
 
 from medkit import files
 from medkit.datasets.task import Task
+from medkit.errors import ConfigError, PlaceError
 from medkit.images import crop, crops, decode
 
 LEAST = 4  # of 255, a level that is kept: what is less (1.6 %) makes boxes five times as large
@@ -84,12 +85,12 @@ class Masks:
         """Refuse to go on, after the first image, where the disk cannot hold them all.
 
         Raises:
-            OSError: telling how much is needed and how much is there.
+            PlaceError: telling how much is needed and how much is there.
         """
         left = len(self._cases) - 1
         free = shutil.disk_usage(self.folder).free
         if left * size > free:
-            raise OSError(
+            raise PlaceError(
                 errno.ENOSPC,
                 f"{self.folder}: the masks of {left} more images need about "
                 f"{left * size / 1e9:.2f} GB ({size / 1e6:.1f} MB of the first one), and the disk "
@@ -101,7 +102,7 @@ class Masks:
     def begin(task: Task, ids: Sequence[str], folder: Path, key: str) -> np.ndarray:
         """Whose files an earlier call of the same key has written; those of others are removed."""
         if folder.exists() and not folder.is_dir():
-            raise ValueError(f"predict: {folder} is a file (expected a folder). Pass another.")
+            raise ConfigError(f"predict: {folder} is a file (expected a folder). Pass another.")
         mark, places = folder / MARK, [folder / file_name(id) for id in ids]
         if mark.is_file() and mark.read_text(encoding="utf-8") == key:
             return np.array([_is_whole(task, *each) for each in zip(ids, places)])

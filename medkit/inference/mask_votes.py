@@ -19,6 +19,7 @@ import pandas as pd
 from medkit import tables
 from medkit.datasets.kinds import Threshold
 from medkit.datasets.task import Head
+from medkit.errors import ConfigError, DataError
 from medkit.images import crops, masks, rle
 from medkit.images.crops import Crop, Crops
 from medkit.inference.mask_answers import disown, file_name
@@ -48,12 +49,12 @@ def hard_masks(
     """What more than a share of the models has inside, see `hard`.
 
     Raises:
-        ValueError: for thresholds that are not one for all tables or one each.
+        ConfigError: for thresholds that are not one for all tables or one each.
     """
     is_one = thresholds is None or isinstance(thresholds, (Real, Mapping))
     each = [thresholds] * len(parts) if is_one else list(thresholds)
     if len(each) != len(parts):
-        raise ValueError(
+        raise ConfigError(
             f"blend: {len(each)} thresholds for {len(parts)} tables (expected one for all, or a "
             "list of one a table). Take what mk.choose_threshold returns for each."
         )
@@ -105,14 +106,14 @@ def opened(
     """What the models with a share in the vote say of an image, and these shares.
 
     Raises:
-        FileNotFoundError, ValueError: as `crops.read`, and for a picture of several sizes.
+        MissingError, DataError: as `crops.read`, and for a picture of several sizes.
     """
     named = [pair for pair, share in zip(row, shares) if share]
     votes = [crops.read(file, id=id, classes=classes, sha=sha) for file, sha in named]
     for (file, _), other in zip(named, votes):
         if other.size != votes[0].size:
             (height, width), (h, w) = votes[0].size, other.size
-            raise ValueError(
+            raise DataError(
                 f"blend: {file}: masks of a picture of {w} x {h} pixels (expected {width} x "
                 f"{height}, as in {named[0][0]}). Predict the same pictures with each run."
             )
@@ -202,13 +203,13 @@ def _apart(folder: Path | str, rows: Sequence[Sequence[tuple[Any, str | None]]])
     """A folder that was asked for, in which nothing lies that is voted on.
 
     Raises:
-        ValueError: it holds such a file, over which the blended one could be written.
+        ConfigError: it holds such a file, over which the blended one could be written.
     """
     place = Path(folder).absolute()
     named = (Path(file) for row in rows for file, _ in row if isinstance(file, str))
     inside = next((file for file in named if file.parent.resolve() == place.resolve()), None)
     if inside is not None:
-        raise ValueError(
+        raise ConfigError(
             f"blend: folder={str(folder)!r} holds {inside.name}, which is voted on. Choose another "
             "folder, or leave it out."
         )

@@ -14,6 +14,7 @@ import torch
 
 from medkit import __version__, files, tables
 from medkit.devices import find_device, free_memory, is_out_of_memory, precision
+from medkit.errors import DataError
 from medkit.inference.answers import begin, collected
 from medkit.inference.sliding import slide
 from medkit.inference.views import allowed_views, check_views, predict_views
@@ -57,7 +58,7 @@ def predict(
     check_views(views, task.mirror)
     seen = tables.visible(cases)
     if not len(seen):
-        raise ValueError(
+        raise DataError(
             f"predict: none of {len(cases)} cases has a picture to look at. Read them with "
             "task.inspect(data, split), which lists what cannot be used."
         )

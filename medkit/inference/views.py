@@ -6,6 +6,7 @@ from typing import Sequence
 
 import torch
 
+from medkit.errors import ConfigError
 from medkit.naming import did_you_mean
 
 VIEWS = {  # name: (see, turn back), both on (N, C, H, W)
@@ -38,12 +39,12 @@ def check_views(views: Sequence[str], flips: Sequence[str]) -> None:
     """
     for view in views:
         if view not in VIEWS:
-            raise ValueError(
+            raise ConfigError(
                 f"unknown view {view!r} (expected one of {', '.join(VIEWS)})."
                 f"{did_you_mean(view, VIEWS)}"
             )
         if not NEEDS.get(view, set()) <= set(flips):
-            raise ValueError(
+            raise ConfigError(
                 f"view {view!r} changes the labels of this task (it allows {list(flips)}). "
                 "Leave the view out."
             )

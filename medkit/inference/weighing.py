@@ -12,6 +12,7 @@ from medkit import tables
 from medkit.datasets.kinds import Threshold
 from medkit.datasets.scoring import judged_units, score_of_rows
 from medkit.datasets.task import Task, check_task, judged
+from medkit.errors import DataError
 from medkit.images import crops
 from medkit.inference.ensembling import aligned, blend
 from medkit.inference.mask_votes import hard, is_known, opened, soft
@@ -64,9 +65,9 @@ def choose_weights(
     """
     check_task(task, "choose_weights")
     if "fold" not in cases:
-        raise ValueError("choose_weights: no column 'fold'. Pass the cases of mk.fit_folds.")
+        raise DataError("choose_weights: no column 'fold'. Pass the cases of mk.fit_folds.")
     if cases["fold"].nunique() < 2:
-        raise ValueError(
+        raise DataError(
             f"choose_weights: all {len(cases)} cases are of one fold (expected 2 or more, of which "
             "one chooses for the other). Pass the cases of mk.fit_folds."
         )

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from medkit import __version__
+from medkit.errors import NotInstalled
 from medkit.leaderboard.board import Board
 from medkit.leaderboard.pages import LANGUAGES, TICK_HASH, digits, frame, plot, rounded
 from medkit.leaderboard.refusing import Refused
@@ -37,13 +38,13 @@ def make_app(board: Board) -> Any:
     """A Flask application for one contest.
 
     Raises:
-        ImportError: naming the extra, when Flask is missing.
+        NotInstalled: naming the extra, when Flask is missing.
     Source: MAIC briefing 2022, POST /api/direct-report/<team>?password=<contest password>.
     """
     try:
         from flask import Flask
     except ImportError as error:
-        raise ImportError(
+        raise NotInstalled(
             "the leaderboard needs Flask: pip install 'medkit[leaderboard]'."
         ) from error
     folder = str(Path(__file__).parent / "templates")

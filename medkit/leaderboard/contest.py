@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Iterator, Sequence
 
 from medkit import files
+from medkit.errors import ConfigError, DataError, MissingError, RunError
 from medkit.metrics import METRICS
 from medkit.naming import did_you_mean
 from medkit.submission.quota import Quota
@@ -65,7 +66,7 @@ class Contest:
         self.quota()
         opens, closes = _moment("opens", self.opens), _moment("closes", self.closes)
         if opens is not None and closes is not None and not opens < closes:
-            raise ValueError(f"contest: opens {self.opens} is not before closes {self.closes}.")
+            raise ConfigError(f"contest: opens {self.opens} is not before closes {self.closes}.")
         unknown = [name for name in self.metrics if name not in METRICS]
         near = did_you_mean(unknown[0], METRICS).rstrip("?") if unknown else ""
         few, many = self.members if len(self.members) == 2 else (0, 0)
@@ -78,7 +79,7 @@ class Contest:
         ]
         for is_wrong, found in problems:
             if is_wrong:
-                raise ValueError(f"contest: {found}. Correct it in {SETTINGS}.")
+                raise ConfigError(f"contest: {found}. Correct it in {SETTINGS}.")
 
     def quota(self) -> Quota:
         """How many submissions a team has."""
@@ -108,11 +109,11 @@ def read_contest(folder: Path | str) -> Contest:
     """The rules of the contest in a folder.
 
     Raises:
-        FileNotFoundError, ValueError: naming the file, and what is wrong with it.
+        MissingError, ConfigError: naming the file, and what is wrong with it.
     """
     path = Path(folder) / SETTINGS
     if not path.is_file():
-        raise FileNotFoundError(
+        raise MissingError(
             f"{folder}: no contest (no {SETTINGS}; found {files.listing(path.parent)}). "
             "Make one: python -m medkit.leaderboard new FOLDER --answers answers.csv"
         )
@@ -120,7 +121,7 @@ def read_contest(folder: Path | str) -> Contest:
         found = json.loads(path.read_text(encoding="utf-8"))
         return Contest(**found)
     except (TypeError, ValueError) as error:
-        raise ValueError(f"{path}: not a contest's rules ({error}).") from error
+        raise ConfigError(f"{path}: not a contest's rules ({error}).") from error
 
 
 def write_contest(contest: Contest, folder: Path | str) -> None:
@@ -133,19 +134,19 @@ def held(folder: Path | str) -> Iterator[None]:
     """The contest's folder for one process alone: a second server would count slots of its own.
 
     Raises:
-        RuntimeError: another process has it, or its disk has no locks.
+        RunError: another process has it, or its disk has no locks.
     """
     with open(Path(folder) / LOCK, "a+") as lock:
         try:
             is_held = files.lock(lock.fileno(), wait_s=0)
         except BlockingIOError as error:
             lock.seek(0)
-            raise RuntimeError(
+            raise RunError(
                 f"{folder}: a server has it already (process {lock.read().strip() or 'unknown'}). "
                 "End that one first."
             ) from error
         if not is_held:
-            raise RuntimeError(
+            raise RunError(
                 f"{folder}: this disk has no locks, so that slots could be counted twice. Put the "
                 "contest on a local disk."
             )
@@ -163,11 +164,11 @@ def read_answers(
     """
     header = list(read_csv(path).columns)
     if len(header) < 2:
-        raise ValueError(f"{path}: columns {header} (expected an id and a label).")
+        raise DataError(f"{path}: columns {header} (expected an id and a label).")
     names = [id_column or header[0], label_column or header[1]]
     missing = [name for name in names if name not in header]
     if missing:
-        raise ValueError(f"{path}: no column {missing[0]!r} (found {header}).")
+        raise DataError(f"{path}: no column {missing[0]!r} (found {header}).")
     names += [PIXELS] * (PIXELS in header and PIXELS not in names)
     table = read_csv(path, text=names)[names].astype(object)
     rows = [[str(cell) for cell in row] for row in table.where(table.notna(), "").to_numpy()]
@@ -175,7 +176,7 @@ def read_answers(
     doubled = [name for name, count in Counter(row[0] for row in rows).items() if count > 1]
     for names_of, what in ((empty, "have an empty cell"), (doubled, "stand more than once")):
         if names_of:
-            raise ValueError(f"{path}: {len(names_of)} ids {what}, e.g. {names_of[:3]}.")
+            raise DataError(f"{path}: {len(names_of)} ids {what}, e.g. {names_of[:3]}.")
     return [names, *rows]
 
 
@@ -193,7 +194,7 @@ def _moment(name: str, text: str | None) -> datetime | None:
     except (TypeError, ValueError):
         moment = None
     if moment is None or moment.tzinfo is None:
-        raise ValueError(
+        raise ConfigError(
             f"contest: {name} {text!r} is no time with a zone. "
             "Write it like 2026-11-20T18:00:00+09:00."
         )

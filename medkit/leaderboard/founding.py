@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Mapping, Sequence
 
 from medkit.datasets import get_task
+from medkit.errors import ConfigError
 from medkit.leaderboard.contest import (
     SETTINGS,
     Contest,
@@ -36,11 +37,11 @@ def new_contest(
         rules: fields of `Contest`; what is left out is found in the answers and the task.
 
     Raises:
-        ValueError: when the answers cannot be scored, or the folder holds a contest already.
+        ConfigError: when the answers cannot be scored, or the folder holds a contest already.
     """
     folder = Path(folder)
     if (folder / SETTINGS).exists():
-        raise ValueError(f"{folder}: holds a contest already. Choose another folder.")
+        raise ConfigError(f"{folder}: holds a contest already. Choose another folder.")
     table = read_answers(answers, id_column, label_column)
     contest = Contest(**_completed(rules, table))
     known = Answers(contest, table, answers)  # refuses what cannot be split
@@ -48,7 +49,7 @@ def new_contest(
         known.score([row[1] for row in table[1:]])
     except Exception as error:  # a task's own score may raise anything
         why = str(error).rstrip(".")
-        raise ValueError(
+        raise ConfigError(
             f"{answers}: its own labels cannot be scored ({why}). Name other metrics."
         ) from error
     if "most_bytes" not in rules:  # more than the longest table, so that who sends it hears why

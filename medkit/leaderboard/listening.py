@@ -10,6 +10,7 @@ import threading
 import time
 from typing import Any, Callable
 
+from medkit.errors import NotInstalled
 from medkit.leaderboard.app import HEADERS, MOST_FORM, RECEIVED, TOO_LARGE
 
 HOST = "127.0.0.1"
@@ -43,12 +44,12 @@ def make_server(
         most: bytes that are read and thrown away, so that a client hears why.
 
     Raises:
-        ImportError: naming the extra, when waitress is missing.
+        NotInstalled: naming the extra, when waitress is missing.
     """
     try:
         from waitress.server import create_server
     except ImportError as error:
-        raise ImportError(
+        raise NotInstalled(
             "the leaderboard needs waitress: pip install 'medkit[leaderboard]'."
         ) from error
     proxy: dict[str, Any] = {}

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Iterable, Sequence
 
 from medkit import files
+from medkit.errors import ConfigError, DataError
 from medkit.leaderboard.board import BACK, Board
 from medkit.leaderboard.contest import ANSWERS, SETTINGS, STORE, Contest, held, read_contest
 from medkit.leaderboard.founding import new_contest
@@ -66,13 +67,13 @@ def add_team(store: Store, contest: Contest, name: str | None, members: Sequence
     """Add a team of "e-mail:name" members and print its passwords, this once.
 
     Raises:
-        ValueError: for a name or a number of members that the contest does not take.
+        ConfigError: for a name or a number of members that the contest does not take.
     """
     few, many = contest.members
     if not name or not name.strip() or len(name) > 50 or not name.isprintable():
-        raise ValueError(f"team {name!r}: no name for a ranking. Write 1 to 50 characters.")
+        raise ConfigError(f"team {name!r}: no name for a ranking. Write 1 to 50 characters.")
     if not few <= len(members) <= many:
-        raise ValueError(
+        raise ConfigError(
             f"team {name!r}: {len(members)} members (expected {few} to {many}). "
             "Write --member E-MAIL:NAME once for each."
         )
@@ -80,7 +81,7 @@ def add_team(store: Store, contest: Contest, name: str | None, members: Sequence
     for text in members:
         email, _, person = text.partition(":")
         if "@" not in email or not text.isprintable():
-            raise ValueError(f"team {name!r}: {email!r} is no e-mail. Write --member E-MAIL:NAME.")
+            raise ConfigError(f"team {name!r}: {email!r} is no e-mail. Write --member E-MAIL:NAME.")
         people.append((email.strip(), person.strip() or email.partition("@")[0]))
     _keep(store, None, name.strip(), people)
 
@@ -89,13 +90,13 @@ def read_teams(path: Path) -> dict[str, list[str]]:
     """Members by team, of a CSV with the columns team, email and name.
 
     Raises:
-        ValueError: columns or cells are missing.
+        DataError: columns or cells are missing.
     """
     wanted = ["team", "email", "name"]
     table = read_csv(path, text=wanted)
     missing = [name for name in wanted if name not in table]
     if missing or table[wanted].isna().any(axis=None):
-        raise ValueError(f"{path}: lacks {missing or 'some cells'} (expected columns {wanted}).")
+        raise DataError(f"{path}: lacks {missing or 'some cells'} (expected columns {wanted}).")
     found: dict[str, list[str]] = {}
     for team, email, name in table[wanted].to_numpy().tolist():
         found.setdefault(team, []).append(f"{email}:{name}")
@@ -106,7 +107,7 @@ def _renew(store: Store, number: str | None) -> None:
     team = store.team(int(number)) if number and number.isdigit() else None
     if team is None:
         numbers = [known.number for known in store.teams()]
-        raise ValueError(f"team {number!r}: no such number (there are {numbers[:20]}).")
+        raise ConfigError(f"team {number!r}: no such number (there are {numbers[:20]}).")
     people = [(member.email, member.name) for member in store.members(team.number)]
     _keep(store, team.number, team.name, people)
 
@@ -153,7 +154,7 @@ def backup(arguments: argparse.Namespace) -> None:
     folder, target = arguments.folder, arguments.target
     read_contest(folder)
     if target.exists() and any(target.iterdir()):
-        raise ValueError(f"{target}: not empty. Choose a new folder for each backup.")
+        raise ConfigError(f"{target}: not empty. Choose a new folder for each backup.")
     target.mkdir(parents=True, exist_ok=True, mode=0o700)
     store = Store(folder / STORE)
     try:

@@ -14,6 +14,7 @@ import pandas as pd
 
 from medkit.datasets.kinds import ClassAnswer
 from medkit.datasets.task import Head, Task
+from medkit.errors import ConfigError, DataError
 from medkit.images import crops, rle
 from medkit.images.rle_texts import faults, sizes_of
 from medkit.leaderboard.contest import Contest
@@ -98,11 +99,11 @@ class Labels(Reader):
         """Refuse true answers that cannot be scored.
 
         Raises:
-            ValueError: naming the file.
+            DataError: naming the file.
         """
         found = sorted(set(answers))
         if not 2 <= len(found) <= max(2, (len(answers) + 1) // 2):
-            raise ValueError(
+            raise DataError(
                 f"{path}: {len(found)} different labels {found[:5]} (expected at least 2, and "
                 "several rows of each). Make it with medkit.write_answers(task, cases, path)."
             )
@@ -146,7 +147,7 @@ class Probabilities(Labels):
         found = sorted(set(answers))
         is_ranked = any(METRICS[name].kind == "probabilities" for name in metrics)
         if is_ranked and len(found) != 2:
-            raise ValueError(f"{path}: {metrics[0]} needs 2 labels (found {found[:5]}).")
+            raise DataError(f"{path}: {metrics[0]} needs 2 labels (found {found[:5]}).")
 
     def read(self, guesses: Sequence[str]) -> np.ndarray:
         return np.array(guesses, float)
@@ -180,7 +181,7 @@ class Numbers(Reader):
     def check(answers: Sequence[str], metrics: Sequence[str], path: Path | str) -> None:
         odd = [text for text in answers if not is_number(text)]
         if odd:
-            raise ValueError(
+            raise DataError(
                 f"{path}: {len(odd)} of {len(answers)} answers are no numbers, e.g. {odd[0]!r}, "
                 "and the contest scores numbers. Correct them, or name other metrics."
             )
@@ -237,7 +238,7 @@ class Areas(Reader):
         wrong = faults(answers, sizes_of(None, len(answers), "answers"), 0)
         if wrong:
             first, fault = next(iter(wrong.items()))
-            raise ValueError(
+            raise DataError(
                 f"{path}: {len(wrong)} of {len(answers)} answers are no runs of a mask, e.g. "
                 f"answer {first + 1}: {fault}"
             )
@@ -290,19 +291,19 @@ def read_truth(
     """The reader of a contest with its true answers.
 
     Raises:
-        ValueError: they cannot be scored by the contest's rules.
+        ConfigError, DataError: they cannot be scored by the contest's rules.
     """
     reader = READERS[taken(contest.metrics, task, contest.labels)]
     empty = [name for name, text in zip(ids, answers) if not (text or reader.may_be_empty)]
     if empty:
-        raise ValueError(f"{path}: {len(empty)} ids have an empty cell, e.g. {empty[:3]}.")
+        raise DataError(f"{path}: {len(empty)} ids have an empty cell, e.g. {empty[:3]}.")
     reader.check(answers, contest.metrics, path)
     kinds = {METRICS[name].kind for name in contest.metrics} - {"labels"}
     if len(kinds) > 1 or (kinds and contest.labels):
-        raise ValueError(f"contest: metrics {list(contest.metrics)} want different answers.")
+        raise ConfigError(f"contest: metrics {list(contest.metrics)} want different answers.")
     strange = [label for label in answers if contest.labels and label not in contest.labels]
     if strange:
-        raise ValueError(f"{path}: label {strange[0]!r} is none of {list(contest.labels)}.")
+        raise DataError(f"{path}: label {strange[0]!r} is none of {list(contest.labels)}.")
     return reader(answers, contest.labels)
 
 
@@ -311,7 +312,7 @@ def _class_of(scored: Head, id: str) -> str:
     names = [name for name in scored.classes if id.endswith(f",{name}")]
     names += list(scored.classes) * (len(scored.classes) == 1)
     if not names:
-        raise ValueError(f"row {id!r} names none of the classes {', '.join(scored.classes)}")
+        raise DataError(f"row {id!r} names none of the classes {', '.join(scored.classes)}")
     return max(names, key=len)
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from medkit.errors import MedkitError
 
-class Refused(ValueError):
+
+class Refused(MedkitError, ValueError):
     """A request that is not obeyed; it costs no submission.
 
     Attributes:

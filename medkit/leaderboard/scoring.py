@@ -16,6 +16,7 @@ import pandas as pd
 
 from medkit.datasets import get_task
 from medkit.datasets.task import Layout
+from medkit.errors import DataError
 from medkit.leaderboard.contest import Contest
 from medkit.leaderboard.reading import read_truth
 from medkit.leaderboard.refusing import Refused
@@ -34,7 +35,7 @@ class Answers:
         path: where it is from, for messages.
 
     Raises:
-        ValueError: they cannot be scored by the contest's rules, or not be split.
+        DataError: they cannot be scored by the contest's rules, or not be split.
     """
 
     def __init__(self, contest: Contest, table: Sequence[Sequence[str]], path: Path | str):
@@ -108,7 +109,7 @@ class Answers:
         """Scores by part ("public", "private") and name, the ranking one first (private: alone).
 
         Raises:
-            ValueError: when a score is no number.
+            DataError: when a score is no number.
         """
         parts = {"public": self.is_public}
         if self.contest.has_private:
@@ -124,7 +125,7 @@ class Answers:
             scores[part] = {name: float(value) for name, value in found.items()}
             first = next(iter(scores[part]))
             if not math.isfinite(scores[part][first]):
-                raise ValueError(f"the {part} {first} is {scores[part][first]}")
+                raise DataError(f"the {part} {first} is {scores[part][first]}")
         return scores
 
     def _task_scores(self, guesses: np.ndarray, rows: np.ndarray) -> dict[str, float]:
@@ -156,7 +157,7 @@ class Answers:
         parts = [self.is_public, ~self.is_public] if self.contest.has_private else []
         for part in parts:
             if not part.any() or self.reader.lacks(part):
-                raise ValueError(
+                raise DataError(
                     f"{path}: {len(self.ids)} rows cannot be split, as a part would hold no row of "
                     "some label. Give more answers, or another public_share (1: no private part)."
                 )
@@ -200,7 +201,7 @@ def pixels_told(table: Sequence[Sequence[str]], path: Path | str) -> dict[str, l
     told = {row[0]: row[2] for row in table[1:] if len(row) > 2 and row[2]}
     odd = [name for name, text in told.items() if not re.fullmatch(r"\d{1,12}", text)]
     if odd:
-        raise ValueError(
+        raise DataError(
             f"{path}: pixels of {odd[0]!r} are {told[odd[0]]!r} (expected height times width of "
             "its picture). Make it with medkit.write_answers(task, cases, path)."
         )

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Callable
 
 from medkit import files
+from medkit.errors import ConfigError, RunError
 from medkit.leaderboard.app import make_app
 from medkit.leaderboard.board import Board
 from medkit.leaderboard.contest import SETTINGS, held, read_contest
@@ -72,7 +73,7 @@ def start_leaderboard(
         port: 0 takes a free one.
 
     Raises:
-        RuntimeError: when it does not start, with the end of its log.
+        RunError: when it does not start, with the end of its log.
     """
     folder = Path(folder).resolve()
     folder.mkdir(parents=True, exist_ok=True)
@@ -97,7 +98,7 @@ def start_leaderboard(
             process.wait()
             process.stdin.close()
             last = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()[-1:]
-            raise RuntimeError(f"the leaderboard did not start ({' '.join(last)}). See {log}.")
+            raise RunError(f"the leaderboard did not start ({' '.join(last)}). See {log}.")
         time.sleep(0.05)
     _running[folder] = Leaderboard(process, ready)
     return _running[folder]
@@ -121,7 +122,7 @@ def _practice_board(answers: Path, folder: Path, task: str | None) -> tuple[Boar
     settings = folder / SETTINGS
     if settings.exists():  # an earlier cell's: its ranking is kept
         if read_contest(folder).name != PRACTICE:
-            raise ValueError(f"{folder}: holds a real contest. Practise in another folder.")
+            raise ConfigError(f"{folder}: holds a real contest. Practise in another folder.")
         settings.unlink()
     rules = {"name": PRACTICE, "task": task, "public_share": 1.0, "seed": 0, "members": (1, 1)}
     new_contest(folder, answers, **rules)
@@ -143,8 +144,8 @@ def serve(
         is_behind_proxy: believe what a proxy on this machine says of addresses.
 
     Raises:
-        ImportError: naming the extra, when Flask or waitress is missing.
-        RuntimeError: another server has the folder.
+        NotInstalled: naming the extra, when Flask or waitress is missing.
+        RunError: another server has the folder.
     """
     with held(board.folder):
         _serve(board, port=port, host=host, is_behind_proxy=is_behind_proxy)

@@ -16,6 +16,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, Iterator, Mapping, Sequence
 
+from medkit.errors import ConfigError, DataError
 from medkit.files import beside, sha256, write_whole
 from medkit.leaderboard.refusing import Refused
 from medkit.submission.quota import Quota, span_of
@@ -76,7 +77,7 @@ class Store:
     """One contest's database. Threads share a few connections, one a call.
 
     Raises:
-        ValueError: the file is damaged, with what to do.
+        DataError: the file is damaged, with what to do.
     """
 
     def __init__(self, path: Path | str):
@@ -96,10 +97,10 @@ class Store:
             self._watch, self._watching = self._connect(), threading.Lock()
         except sqlite3.OperationalError as error:
             self.close()
-            raise ValueError(f"{self.path}: cannot be opened ({error}).") from error
+            raise DataError(f"{self.path}: cannot be opened ({error}).") from error
         except sqlite3.DatabaseError as error:
             self.close()
-            raise ValueError(
+            raise DataError(
                 f"{self.path}: the store is damaged ({error}). Move it away, with its -wal and "
                 "-shm, and put a backup in its place."
             ) from error
@@ -127,7 +128,7 @@ class Store:
             members: `email`, `name`, `password` of each.
 
         Raises:
-            ValueError: the name or an e-mail is taken.
+            ConfigError: the name or an e-mail is taken.
         """
         with self._change() as database:
             if number is None:
@@ -307,7 +308,7 @@ class Store:
         is_email = len(set(new)) < len(new) or not taken_keys.isdisjoint(new)
         if is_name or is_email:
             taken = "name" if is_name else "e-mail"
-            raise ValueError(f"team {name!r}: its {taken} is another team's. Choose another.")
+            raise ConfigError(f"team {name!r}: its {taken} is another team's. Choose another.")
 
     @staticmethod
     def _used(database: sqlite3.Connection, team: int, quota: Quota, now: datetime) -> int:

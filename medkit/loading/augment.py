@@ -15,6 +15,7 @@ import numpy as np
 import torch
 
 from medkit import seeding
+from medkit.errors import ConfigError
 from medkit.images import masks
 from medkit.naming import did_you_mean
 
@@ -36,7 +37,7 @@ def make_transform(recipe: str) -> Callable[..., Pair]:
             contrast and a little noise; no colour).
     """
     if recipe not in RECIPES:
-        raise ValueError(
+        raise ConfigError(
             f"unknown augmentation {recipe!r} (expected one of {', '.join(RECIPES)})."
             f"{did_you_mean(recipe, RECIPES)}"
         )

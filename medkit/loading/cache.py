@@ -25,6 +25,7 @@ import pandas as pd
 
 from medkit import files, machine, tables
 from medkit.datasets.task import Task
+from medkit.errors import DataError, PlaceError
 from medkit.images import crop, decode
 from medkit.loading.stored_labels import StoredLabels
 from medkit.progress import track
@@ -93,8 +94,8 @@ def open_cache(
         folder: where stores lie; see `default_folder`.
 
     Raises:
-        OSError: when the disk has no room (how much is needed, how much is there).
-        ValueError: naming the pictures that cannot be decoded.
+        PlaceError: when the disk has no room (how much is needed, how much is there).
+        DataError: naming the pictures that cannot be decoded.
     """
     settings = {"size": image_size, "margin": region_margin, "mask": region_mask}
     settings.update({"contrast": contrast} if contrast else {})
@@ -139,10 +140,10 @@ def _is_there(path: Path) -> bool:
     """Whether a store is there, to be read.
 
     Raises:
-        PermissionError: for one that another user keeps to themselves.
+        PlaceError: for one that another user keeps to themselves.
     """
     if path.parent.is_dir() and not os.access(path.parent, os.R_OK | os.X_OK):
-        raise PermissionError(
+        raise PlaceError(
             errno.EACCES,
             f"{path.parent}: another user's, which only they may read; set MEDKIT_CACHE, or pass "
             "cache_folder=..., with a folder of yours",
@@ -182,7 +183,7 @@ def _points(region: Any) -> list[list[float]]:
     try:
         return [[float(x) + 0.0, float(y) + 0.0] for x, y in region]
     except (TypeError, ValueError) as error:
-        raise ValueError(
+        raise DataError(
             f"cases: the region {str(region)[:60]!r} is no polygon (expected points [x, y] in "
             "pixels). Correct the column 'region'."
         ) from error
@@ -199,7 +200,7 @@ def _make_room(root: Path, needed: int, count: int, progress: bool) -> None:
         raise _explain(error, root) from error
     free = shutil.disk_usage(root).free
     if needed > free:
-        raise OSError(
+        raise PlaceError(
             errno.ENOSPC,
             f"{root}: {count:,} pictures need {needed / 1e9:.2f} GB, and the disk has "
             f"{free / 1e9:.2f} GB left. Use a smaller image_size, delete old stores there, "
@@ -209,7 +210,7 @@ def _make_room(root: Path, needed: int, count: int, progress: bool) -> None:
         print(f"cache: {count:,} pictures, {needed / 1e9:.2f} GB in {root}")
 
 
-def _explain(error: OSError, path: Path) -> OSError:
+def _explain(error: OSError, path: Path) -> PlaceError:
     """The error, with the two ways to another folder."""
     told = files.explain(error, path)
     told.strerror += "; set MEDKIT_CACHE, or pass cache_folder=..., with a folder of yours"
@@ -252,7 +253,7 @@ def _build(cases: pd.DataFrame, path: Path, settings: dict[str, Any], progress: 
     finally:
         os.close(handle)
     if broken:
-        raise ValueError(
+        raise DataError(
             f"{len(broken)} pictures cannot be decoded: {'; '.join(sorted(broken)[:3])}. "
             "task.inspect(data, split, verify=True) quarantines them."
         )
@@ -282,7 +283,7 @@ def boxed(source: str, boxes: list[Any], settings: dict[str, Any]) -> list[np.nd
     Decoded at full size: at a smaller one the pixels at a box's edge hold some of what is outside.
 
     Raises:
-        ValueError: for a box that is empty, or that leaves the photo.
+        DataError: for a box that is empty, or that leaves the photo.
     """
     image = decode.read_image(source)
     height, width = image.shape[:2]
@@ -291,7 +292,7 @@ def boxed(source: str, boxes: list[Any], settings: dict[str, Any]) -> list[np.nd
         left, top, right, bottom = (*map(int, box), 0, 0, 0, 0)[:4]
         is_inside = 0 <= left < right <= width and 0 <= top < bottom <= height
         if not is_inside or (left, top, right, bottom) != tuple(box):
-            raise ValueError(
+            raise DataError(
                 f"{source}: the box is {tuple(box)} (expected left, top, right and bottom in whole "
                 f"pixels, within {width} x {height})"
             )

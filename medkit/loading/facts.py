@@ -9,6 +9,7 @@ import pandas as pd
 import torch
 
 from medkit.datasets.task import Fact, Task
+from medkit.errors import ConfigError
 from medkit.naming import did_you_mean
 
 
@@ -29,12 +30,12 @@ def fact_list(task: Task, names: Sequence[str]) -> list[Fact]:
     """The facts of a task by name.
 
     Raises:
-        ValueError: for a fact that the task does not know.
+        ConfigError: for a fact that the task does not know.
     """
     known = {fact.name: fact for fact in task.facts}
     unknown = [name for name in names if name not in known]
     if unknown:
-        raise ValueError(
+        raise ConfigError(
             f"{task.name}: no fact {unknown[0]!r} (expected one of {', '.join(known) or 'none'})."
             f"{did_you_mean(unknown[0], known)}"
         )

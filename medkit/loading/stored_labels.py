@@ -14,6 +14,7 @@ import pandas as pd
 from medkit import machine, tables
 from medkit.datasets.kinds import MASKS
 from medkit.datasets.task import Task
+from medkit.errors import DataError
 from medkit.images import masks
 from medkit.progress import track
 
@@ -22,12 +23,12 @@ class StoredLabels:
     """The masks of cases, as they become bits.
 
     Raises:
-        ValueError: cases that are parts of pictures.
+        DataError: cases that are parts of pictures.
     """
 
     def __init__(self, task: Task, cases: pd.DataFrame, size: int):
         if tables.part_column(cases):
-            raise ValueError(
+            raise DataError(
                 f"cases: masks of parts of pictures (a column {tables.part_column(cases)!r}) are "
                 "not possible (expected whole ones). Cut the pictures out, or drop the column."
             )
@@ -44,7 +45,7 @@ class StoredLabels:
         """Write all rows.
 
         Raises:
-            ValueError: naming masks that cannot be read, or that have changed.
+            DataError: naming masks that cannot be read, or that have changed.
         """
         broken: list[str] = []
         rows = self.cases.to_dict("records")
@@ -67,7 +68,7 @@ class StoredLabels:
             file.flush()
             os.fsync(file.fileno())
         if broken:
-            raise ValueError(
+            raise DataError(
                 f"{len(broken)} of {len(rows)} cases have masks that cannot be used: "
                 f"{'; '.join(sorted(broken)[:3])}. Correct these files, or leave the cases out."
             )

@@ -14,6 +14,7 @@ from torch.nn.functional import linear, normalize
 
 from medkit import seeding
 from medkit.datasets.task import Task
+from medkit.errors import ConfigError, DataError
 from medkit.loading.facts import fact_list
 from medkit.models.checkpointing import checkpointed
 from medkit.models.mask_model import MaskModel
@@ -98,7 +99,7 @@ def check_model(task: Task, config: Config) -> None:
     """Refuse what can be refused of a config's model before it is built.
 
     Raises:
-        ValueError, FileNotFoundError: for an unknown backbone, an unknown fact, and weights that
+        ConfigError, MissingError: for an unknown backbone, an unknown fact, and weights that
             are no local safetensors file.
     """
     _check_name(config.model)
@@ -112,7 +113,7 @@ def new_model(task: Task, config: Config) -> PictureModel:
     """The untrained model of a config, on the CPU; the same bits for the same config."""
     model = task.common({kind: row.new for kind, row in LAYERS.items()})(task, config)
     if config.checkpointing and not sum(checkpointed(stack) for stack in model.stacks):
-        raise ValueError(
+        raise ConfigError(
             f"model {config.model!r} has no blocks to compute again (found checkpointing=True, "
             "expected False). Set it to False, or take another model."
         )
@@ -191,7 +192,7 @@ def make_model(
         image_size: pixels a side; matters to transformers only.
 
     Raises:
-        ValueError: unknown backbone (with near names), or weights that would be downloaded, are
+        ConfigError: unknown backbone (with near names), or weights that would be downloaded, are
             pickled or fit another model.
     """
     _check_name(name)
@@ -199,7 +200,7 @@ def make_model(
     with seeding.keyed("model", seed):
         backbone = _backbone(name, image_size, options)
         if not hasattr(backbone, "forward_head"):
-            raise ValueError(f"model {name!r} has no feature map. Choose another backbone.")
+            raise ConfigError(f"model {name!r} has no feature map. Choose another backbone.")
         model = CaseModel(task, backbone, facts, drop_rate, cosine_scale)
     if weights is not None:
         _load_backbone(model, backbone, name, weights)
@@ -215,7 +216,7 @@ def _backbone(name: str, image_size: int, options: dict) -> nn.Module:
             failed = error
     if not options:
         raise failed
-    raise ValueError(
+    raise ConfigError(
         f"model {name!r} has no stochastic depth (found drop_path_rate="
         f"{options['drop_path_rate']!r}, expected 0). Set it to 0, or take another backbone."
     ) from failed
@@ -223,13 +224,13 @@ def _backbone(name: str, image_size: int, options: dict) -> nn.Module:
 
 def _check_name(name: str) -> None:
     if ":" in name or "/" in name:
-        raise ValueError(
+        raise ConfigError(
             f"model {name!r} would be downloaded, and nothing is. "
             "Name an architecture of timm, and pass weights=... for a local safetensors file."
         )
     if not timm.is_model(name.split(".")[0]):
         near = did_you_mean(name, timm.list_models()) or " timm.list_models() lists them all."
-        raise ValueError(f"unknown model {name!r}.{near}")
+        raise ConfigError(f"unknown model {name!r}.{near}")
 
 
 def _load_backbone(
@@ -244,7 +245,7 @@ def _load_backbone(
     missing = sorted(set(wanted) - set(tensors))
     shapes = [k for k in wanted if k in tensors and wanted[k].shape != tensors[k].shape]
     if missing or shapes:
-        raise ValueError(
+        raise DataError(
             f"{weights}: not the weights of {name!r} ({len(missing)} of {len(wanted)} tensors are "
             f"missing, {len(shapes)} have another shape, e.g. {(missing + shapes)[:3]}). "
             "Pass the file of the same architecture."
@@ -258,7 +259,7 @@ def _load_backbone(
 def _local(weights: Path | str) -> Path:
     """The path of a file of weights; nothing is downloaded."""
     if weights is True or "://" in str(weights) or str(weights).startswith("hf"):
-        raise ValueError(
+        raise ConfigError(
             f"weights {weights!r} would be downloaded, and nothing is. "
             "Pass the path of a local safetensors file, or None to train from scratch."
         )
@@ -276,7 +277,7 @@ def _metadata(path: Path) -> dict[str, list[float]]:
         except (ValueError, TypeError, RecursionError):
             found[name] = []
         if len(found[name]) != 3:
-            raise ValueError(
+            raise DataError(
                 f"{path}: its {name} is {texts[name]!r} (expected 3 numbers such as [0.5, 0.5, "
                 "0.5]). Write the file again with save_file(tensors, path, metadata=...)."
             )

@@ -14,6 +14,7 @@ import torch
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from medkit.errors import ConfigError
 from medkit.naming import did_you_mean
 
 FAILURES = (AssertionError, AttributeError, IndexError, RuntimeError, TypeError, ValueError)
@@ -45,7 +46,7 @@ class UNet(nn.Module):
             rexnet, whose attention normalises means of maps.
 
     Raises:
-        ValueError: an encoder that fits no U-Net, or a setting that does not fit the encoder.
+        ConfigError: an encoder that fits no U-Net, or a setting that does not fit the encoder.
     Source: Ronneberger et al., arXiv 1505.04597; Zhou et al., arXiv 1807.10165, section 3.1.
     """
 
@@ -162,7 +163,7 @@ def _encoder(name: str, depth: int | None, drop_path_rate: float) -> tuple[nn.Mo
     """
     if not timm.is_model(name.split(".")[0]):
         near = did_you_mean(name, timm.list_models()) or " timm.list_models() lists them all."
-        raise ValueError(f"UNet: unknown encoder {name!r}.{near}")
+        raise ConfigError(f"UNet: unknown encoder {name!r}.{near}")
     encoder = _features(name)
     strides, layout = encoder.feature_info.reduction(), getattr(encoder, "output_fmt", "NCHW")
     if strides[0] not in (1, 2, 4) or strides != [strides[0] << n for n in range(len(strides))]:
@@ -170,7 +171,7 @@ def _encoder(name: str, depth: int | None, drop_path_rate: float) -> tuple[nn.Mo
     if layout != "NCHW":
         raise _unfit(name, f"its maps are {layout.value}, expected NCHW")
     if depth is not None and depth not in range(2, len(strides) + 1):
-        raise ValueError(
+        raise ConfigError(
             f"UNet: depth={depth!r} does not fit {name!r} (found {len(strides)} maps, expected 2 "
             f"to {len(strides)} of them). Take None for all."
         )
@@ -191,7 +192,7 @@ def _features(name: str, **options: Any) -> nn.Module:
         if not rate:
             raise _unfit(name, f"timm gives no maps of it: {_first_line(error)}") from error
     if rate and "DropPath" not in parts:
-        raise ValueError(
+        raise ConfigError(
             f"UNet: {name!r} has no stochastic depth (found drop_path_rate={rate!r}, expected 0). "
             "Set it to 0, or take another encoder."
         )
@@ -231,8 +232,8 @@ def _try(name: str, encoder: nn.Module, stride: int) -> bool:
     return 1 in pixels
 
 
-def _unfit(name: str, why: str) -> ValueError:
-    return ValueError(
+def _unfit(name: str, why: str) -> ConfigError:
+    return ConfigError(
         f"UNet: {name!r} cannot be the encoder ({why}). Take a convolutional one, such as "
         "'resnet34', 'densenet121', 'convnext_tiny', 'tf_efficientnetv2_s' or 'hrnet_w18'."
     )
@@ -244,14 +245,14 @@ def _first_line(error: Exception) -> str:
 
 def _check(name: str, outputs: int, channels: Sequence[int], deep: int, doublings: int) -> None:
     if outputs < 1:
-        raise ValueError(f"UNet: outputs={outputs!r} (expected 1 or more). Give one a class.")
+        raise ConfigError(f"UNet: outputs={outputs!r} (expected 1 or more). Give one a class.")
     if len(channels) < doublings or min(channels) < 1:
-        raise ValueError(
+        raise ConfigError(
             f"UNet: channels={tuple(channels)!r} do not fit {name!r} (found {len(channels)}, "
             f"expected {doublings} above 0, one for each doubling). Give more, or a smaller depth."
         )
     if deep not in range(doublings):
-        raise ValueError(
+        raise ConfigError(
             f"UNet: deep={deep!r} does not fit {name!r} (expected 0 to {doublings - 1}, since it "
             f"answers at {doublings} sizes). Take one of these."
         )

@@ -7,6 +7,7 @@ from dataclasses import dataclass, fields
 from functools import wraps
 from typing import Any, Callable, Mapping
 
+from medkit.errors import ConfigError
 from medkit.naming import did_you_mean
 
 OPTIMIZERS = ("adamw", "adam", "sgd")
@@ -139,9 +140,9 @@ class Config:
         }
         wrong = [f"{name}={getattr(self, name)!r}" for name, holds in rules.items() if not holds]
         if wrong:
-            raise ValueError(f"Config: {', '.join(wrong)} is out of range. See help(mk.Config).")
+            raise ConfigError(f"Config: {', '.join(wrong)} is out of range. See help(mk.Config).")
         if self.sync_bn and self.micro_batch:
-            raise ValueError(
+            raise ConfigError(
                 "Config: sync_bn and micro_batch exclude each other: processes that take different "
                 "numbers of parts would wait for each other. Set one of them."
             )
@@ -150,7 +151,7 @@ class Config:
         for setting, known in names.items():
             for name in each(getattr(self, setting)):
                 if name not in known:
-                    raise ValueError(
+                    raise ConfigError(
                         f"Config: there is no {setting} {name!r} (expected one of "
                         f"{', '.join(known)}).{did_you_mean(name, known)}"
                     )
@@ -174,7 +175,7 @@ class Config:
         """The config of a `config.json`.
 
         Raises:
-            ValueError: for a setting that does not exist, with the nearest one that does.
+            ConfigError: for a setting that does not exist, with the nearest one that does.
         """
         return cls(**values)
 
@@ -188,7 +189,7 @@ def _with_known_settings(init: Callable[..., None]) -> Callable[..., None]:
         for name in settings:
             if name not in names:
                 near = did_you_mean(name, names) or " See help(mk.Config)."
-                raise ValueError(f"Config: there is no setting {name!r}.{near}")
+                raise ConfigError(f"Config: there is no setting {name!r}.{near}")
         init(self, *values, **settings)
 
     return known

@@ -17,6 +17,7 @@ import pandas as pd
 
 from medkit import files, tables
 from medkit.datasets.task import Task
+from medkit.errors import ConfigError, DataError, MissingError
 from medkit.runs.config import Config, differences
 from medkit.runs.holding import last_heard, read_status, state_of
 from medkit.runs.own_tasks import load_task, save_task, trust_code, trust_own
@@ -43,7 +44,7 @@ class Run:
         self.path = Path(path)
         for name in MARKS:
             if not (self.path / name).is_file():
-                raise FileNotFoundError(
+                raise MissingError(
                     f"{self.path}: not a run folder, it has no {name} (found "
                     f"{files.listing(self.path)}). Train one with mk.fit(config, cases, folder)."
                 )
@@ -116,7 +117,7 @@ class Run:
             data: where the data folder is now, when it has moved.
 
         Raises:
-            FileNotFoundError: when the pictures are not below `data`.
+            MissingError: when the pictures are not below `data`.
         """
         facts = self._json("run.json")
         path, place = self._existing("cases.csv"), facts["data"]
@@ -132,13 +133,13 @@ class Run:
         except (ValueError, RecursionError) as error:
             found = str(error)
         if not isinstance(found, dict):
-            raise ValueError(f"{path}: damaged (found {str(found)[:80]!r}). Get it anew.")
+            raise DataError(f"{path}: damaged (found {str(found)[:80]!r}). Get it anew.")
         return found
 
     def _existing(self, name: str) -> Path:
         path = self.path / name
         if not path.is_file():
-            raise FileNotFoundError(
+            raise MissingError(
                 f"{path}: not there yet (found {files.listing(self.path)}). "
                 "Run mk.fit(config, cases, folder) to the end first."
             )
@@ -154,7 +155,7 @@ def open_folder(
     which nothing was trained yet takes the new settings.
 
     Raises:
-        ValueError: when the folder holds a run of other settings, cases or fold (naming them).
+        ConfigError: when the folder holds a run of other settings, cases or fold (naming them).
     """
     path, fold = Path(path), fold.item() if hasattr(fold, "item") else fold
     trust_own(task)  # the run's processes load what this kernel has run
@@ -163,7 +164,7 @@ def open_folder(
         _take_checkpointing(Run(path), config)
         return Run(path)
     if path.is_dir() and not _takes_settings(path):
-        raise ValueError(
+        raise ConfigError(
             f"{path}: the folder is neither empty nor a run (found {files.listing(path)}). "
             "Choose another folder for this run."
         )
@@ -221,7 +222,7 @@ def _check_same(run: Run, config: Config, cases: pd.DataFrame, fold: int | None)
     if not is_known and not tables.are_known_by(cases, tables.cases_hash(run.cases())):
         changed.append("cases: other ids, labels, regions or folds than saved")
     if changed:
-        raise ValueError(
+        raise ConfigError(
             f"{run.path}: this run was begun with other settings ({'; '.join(changed)}). "
             "Choose another folder for the new settings, or the old settings for this folder."
         )
@@ -240,7 +241,7 @@ def list_runs(folder: Path | str) -> pd.DataFrame:
     """
     folder = Path(folder)
     if not folder.is_dir():
-        raise FileNotFoundError(f"{folder}: no such folder (found {files.listing(folder.parent)}).")
+        raise MissingError(f"{folder}: no such folder (found {files.listing(folder.parent)}).")
     found = [path.parent for path in folder.rglob("run.json")]
     rows = [_row(path, folder) for path in found if not path.name.startswith(".")]
     rows.sort(key=lambda row: (row["seen"], row["run"]), reverse=True)

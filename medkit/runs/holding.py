@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any, Iterator
 
 from medkit import files
+from medkit.errors import RunError, Stopped
 
 BEAT_S = 2.0  # between heartbeats
 STALE_S = 60.0  # watched without a new one, a holder on another machine counts as dead
@@ -28,13 +29,6 @@ STATUS, STOP = "status.json", "stop"
 HOLDER = {"token", "pid", "started", "host", "place"}  # what tells a holder from all others
 _live: set[str] = set()  # tokens of what this process holds
 _heard: dict[str, tuple[float, float]] = {}  # by token: the last heartbeat, and when it was seen
-
-
-class Stopped(Exception):
-    """The run was asked to stop; its state is saved."""
-
-    def _render_traceback_(self) -> list[str]:
-        return [str(self)]  # in a notebook nothing has gone wrong, and no line is to blame
 
 
 class Hold:
@@ -57,7 +51,7 @@ class Hold:
         """Claim the folder.
 
         Raises:
-            RuntimeError: while another process holds it.
+            RunError: while another process holds it.
         """
         refuse_if_held(self.folder)  # which may take a minute, in which others look, too
         with _alone(self.folder):
@@ -89,10 +83,10 @@ class Hold:
         """Before anything is written in the folder.
 
         Raises:
-            RuntimeError: when another process has taken the folder over.
+            RunError: when another process has taken the folder over.
         """
         if self.is_lost or self._is_taken():
-            raise RuntimeError(
+            raise RunError(
                 f"{self.folder}: another process trains in this folder now, since this one did not "
                 f"answer for {STALE_S:.0f} s. Nothing more is written from here."
             )
@@ -126,7 +120,7 @@ def hold(folder: Path) -> Iterator[Hold]:
     """Hold a run folder, and say in `status.json` how the block ended.
 
     Raises:
-        RuntimeError: while another process holds it.
+        RunError: while another process holds it.
     """
     held = Hold(folder)
     held.take()
@@ -143,7 +137,7 @@ def hold(folder: Path) -> Iterator[Hold]:
 
 
 def refuse_if_held(folder: Path) -> None:
-    """Raise a RuntimeError while a living process trains in the folder.
+    """Raise a RunError while a living process trains in the folder.
 
     One on another machine is watched: until its next heartbeat, or for a minute without one. Then
     it is written down as stopped; should it live, its next heartbeat says so.
@@ -164,9 +158,9 @@ def refuse_if_held(folder: Path) -> None:
             files.write_json(folder / STATUS, {**status, "state": "stopped", "reason": reason})
 
 
-def _held(folder: Path, status: dict[str, Any]) -> RuntimeError:
+def _held(folder: Path, status: dict[str, Any]) -> RunError:
     holder = status["holder"]
-    return RuntimeError(
+    return RunError(
         f"{folder}: process {holder['pid']} on {holder['host']} trains in this folder. Look at it "
         "with mk.watch(run), end it with mk.stop(run), or choose another folder."
     )

@@ -18,6 +18,7 @@ from typing import Any, Callable, Iterable, Mapping
 from medkit import files
 from medkit.datasets import CONTESTS, TASKS
 from medkit.datasets.task import Task, from_description
+from medkit.errors import ConfigError, DataError, NotTrusted
 
 TRUSTED = "MEDKIT_TRUSTED"  # hashes: what this process trusts, and the processes that it starts
 KEPT = "__medkit_source__"  # in such a module: the bytes that it was made of
@@ -36,9 +37,9 @@ def load_task(facts: dict[str, Any], folder: Path) -> Task:
     """The task of a run folder's task.json: the one of that name in this kernel, else rebuilt.
 
     Raises:
-        ValueError: when a function of its own stood in a notebook cell of another kernel, or the
+        ConfigError: when a function of its own stood in a notebook cell of another kernel, or the
             task of that name in this kernel asks something else.
-        PermissionError: when a file with its functions is not trusted.
+        NotTrusted: when a file with its functions is not trusted.
     """
     if facts["name"] in TASKS:
         task = TASKS[facts["name"]]
@@ -46,7 +47,7 @@ def load_task(facts: dict[str, Any], folder: Path) -> Task:
         for name in ("heads", "scored", "facts"):
             was, now = getattr(kept, name), getattr(task, name)
             if was != now:
-                raise ValueError(
+                raise ConfigError(
                     f"{folder}: its task {task.name!r} had other {name} ({was}) than the task of "
                     f"that name in this kernel ({now}). Give the new task another name, or restart "
                     "the kernel to have the old one."
@@ -55,7 +56,7 @@ def load_task(facts: dict[str, Any], folder: Path) -> Task:
     functions = _functions(facts, folder)
     lost = [name for name, place in functions.items() if place is None]
     if lost:
-        raise ValueError(
+        raise ConfigError(
             f"{folder}: {lost[0]} of task {facts['name']!r} stood in a notebook cell, and no other "
             "kernel knows it. Run that cell and mk.add_task(task) here, or put the function into "
             "a .py file, import it, and train in a new folder."
@@ -139,7 +140,7 @@ def _loaded(place: Any, folder: Path) -> Callable[..., Any]:
     """The function that a task.json names, if it may be used.
 
     Raises:
-        ValueError, PermissionError: naming the place.
+        DataError, PlaceError: naming the place.
     """
     home, name = _place(place, folder)
     module = None
@@ -171,8 +172,8 @@ def _place(place: Any, folder: Path) -> tuple[str, str]:
     return place[0], place[1]
 
 
-def _no_function(place: Any, folder: Path) -> ValueError:
-    return ValueError(
+def _no_function(place: Any, folder: Path) -> DataError:
+    return DataError(
         f"{folder}: its task.json names {place!r} for a function (expected one of "
         f"{' or '.join(KNOWN)}, or of a .py file in this folder). Get the folder anew."
     )
@@ -186,7 +187,7 @@ def _inside(home: str, folder: Path) -> Path:
     """A file that lies in the folder itself."""
     path = folder / home
     if Path(home).name != home or path.resolve().parent != folder.resolve():
-        raise ValueError(
+        raise DataError(
             f"{folder}: its task.json names the file {home!r} (expected one in this folder). "
             "Get the folder anew from whoever made it."
         )
@@ -197,7 +198,7 @@ def _module(path: Path, folder: Path) -> ModuleType:
     """A trusted file as a module, made of the very bytes whose hash is trusted."""
     source = path.read_bytes()
     if files.sha256(source) not in trusted():
-        raise PermissionError(
+        raise NotTrusted(
             f"{path}: this run brings code that is not on your list of trusted code; read the "
             f"file, and if you would run it, open the run by mk.Run({str(folder)!r}, trust=True)."
         )
@@ -207,7 +208,7 @@ def _module(path: Path, folder: Path) -> ModuleType:
     try:
         exec(compile(source, str(path), "exec"), module.__dict__)
     except ImportError as error:
-        raise ValueError(
+        raise DataError(
             f"{path}: this task's code needs what is not here ({error}). Open the run with the "
             "versions of its machine.json, or make the task anew and call mk.add_task(task) first."
         ) from error

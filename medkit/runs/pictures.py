@@ -10,6 +10,7 @@ from typing import Iterable
 import pandas as pd
 
 from medkit import files, machine, tables
+from medkit.errors import DataError, MissingError
 from medkit.images import decode
 
 FILE = "pictures.csv"
@@ -19,7 +20,7 @@ def data_folder(cases: pd.DataFrame) -> Path:
     """The folder above all pictures, and the files of their masks.
 
     Raises:
-        FileNotFoundError: when the first picture is not there.
+        MissingError: when the first picture is not there.
     """
     first = Path(os.path.abspath(_paths(cases)[0]))
     if not first.is_file():
@@ -34,15 +35,15 @@ def placed(cases: pd.DataFrame, data: Path | str | None = None) -> tuple[pd.Data
         data: the data folder, when it has moved.
 
     Raises:
-        FileNotFoundError: when the first picture is not there.
+        MissingError: when the first picture is not there.
     """
     cases = cases if data is None else moved(cases, data)
     return cases, data_folder(cases)
 
 
-def gone(path: Path | str) -> FileNotFoundError:
+def gone(path: Path | str) -> MissingError:
     """The error for a picture that is not where the cases say."""
-    return FileNotFoundError(
+    return MissingError(
         f"{path}: the picture is gone (found {files.listing(Path(path).parent)}). Read the cases "
         "again with task.read, or pass data=... with the place of the data folder now."
     )
@@ -57,7 +58,7 @@ def moved(cases: pd.DataFrame, data: Path | str) -> pd.DataFrame:
     """Cases whose pictures lie below another folder now.
 
     Raises:
-        FileNotFoundError: when the first picture is not there.
+        MissingError: when the first picture is not there.
     """
     if not _paths(cases):
         return cases
@@ -83,7 +84,7 @@ def place_now(data: Path | str, saved: Path | str, first: str) -> Path:
         first: a file in it.
 
     Raises:
-        FileNotFoundError: naming what was looked for.
+        MissingError: naming what was looked for.
     """
     data, saved = Path(os.path.abspath(data)), Path(saved)
     if data in (saved, *saved.parents) and (saved / first).is_file():
@@ -93,7 +94,7 @@ def place_now(data: Path | str, saved: Path | str, first: str) -> Path:
         place = data.joinpath(*parts[count:])
         if (place / first).is_file():
             return place
-    raise FileNotFoundError(
+    raise MissingError(
         f"{data}: it does not hold the pictures that were in {str(saved)!r}, such as {first!r}. "
         "Pass data=... with the folder that DATA was, where it is now."
     )
@@ -103,7 +104,7 @@ def check_pictures(run: Path, cases: pd.DataFrame, *, is_begun: bool) -> None:
     """Note the size of each picture when a run begins, and compare it when it goes on.
 
     Raises:
-        FileNotFoundError, ValueError: for pictures that are gone, cannot be opened, or have another
+        MissingError, DataError: for pictures that are gone, cannot be opened, or have another
             size than when the run began.
     """
     path = run / FILE
@@ -120,7 +121,7 @@ def check_pictures(run: Path, cases: pd.DataFrame, *, is_begun: bool) -> None:
     odd = both[(both["width"] != both["width_now"]) | (both["height"] != both["height_now"])]
     if len(odd):
         first = odd.iloc[0]
-        raise ValueError(
+        raise DataError(
             f"{run}: {len(odd)} of {len(both)} pictures have another size than when this run "
             f"began, e.g. {data / first['path']} ({first['width_now']} x {first['height_now']} "
             f"pixels, then {first['width']} x {first['height']}). Pass the data folder of then, or "

@@ -16,6 +16,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 
 from medkit import files
+from medkit.errors import DataError, MissingError
 
 PICKLES = (".pth", ".pt", ".ckpt", ".bin", ".pkl", ".pickle")
 DTYPES = {  # as safetensors names and orders them, the most aligned first
@@ -41,21 +42,21 @@ def load_state(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
     """Tensors and facts of a file that `save_state` wrote; tensors alone of any other safetensors.
 
     Raises:
-        FileNotFoundError, ValueError: naming the file, what is wrong and what to do.
+        MissingError, DataError: naming the file, what is wrong and what to do.
     """
     path = Path(path)
     if not path.is_file():
-        raise FileNotFoundError(f"{path}: no such file (found {files.listing(path.parent)}).")
+        raise MissingError(f"{path}: no such file (found {files.listing(path.parent)}).")
     try:
         if not _is_pickle(path):
             with safe_open(str(path), framework="pt") as file:
                 facts = _facts(file.metadata() or {})
                 return {name: file.get_tensor(name) for name in file.keys()}, facts
     except (SafetensorError, ValueError, OSError) as error:
-        raise ValueError(
+        raise DataError(
             f"{path}: not a whole safetensors file ({error}). Copy it anew, or train it again."
         ) from error
-    raise ValueError(
+    raise DataError(
         f"{path}: a pickled file can run any code and is never read. Convert it on a machine "
         "of your own: safetensors.torch.save_file(model.state_dict(), 'weights.safetensors')."
     )
@@ -85,7 +86,7 @@ def load_newest(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any], li
     That one is put aside: the next save would keep it in place of the whole one.
 
     Raises:
-        ValueError: when there are states and none of them is whole.
+        DataError: when there are states and none of them is whole.
     """
     notes = []
     for candidate in (path, previous(path)):
@@ -101,7 +102,7 @@ def load_newest(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any], li
             notes.append(f"the damaged state is now {_put_aside(path).name}")
         return tensors, facts, notes
     if notes:
-        raise ValueError(f"{' '.join(notes)} Choose another folder to begin anew.")
+        raise DataError(f"{' '.join(notes)} Choose another folder to begin anew.")
     return None
 
 
@@ -123,9 +124,9 @@ def _put_aside(path: Path) -> Path:
 def _check_whole(path: Path, tensors: Mapping[str, torch.Tensor], facts: dict[str, Any]) -> None:
     kept = facts.pop("sha256", None)
     if kept is None:
-        raise ValueError(f"{path}: not the state of a run, but other weights.")
+        raise DataError(f"{path}: not the state of a run, but other weights.")
     if _whole_hash(tensors, facts) != kept:
-        raise ValueError(f"{path}: its tensors or facts are not those that were saved.")
+        raise DataError(f"{path}: its tensors or facts are not those that were saved.")
 
 
 def _whole_hash(tensors: Mapping[str, torch.Tensor], facts: Mapping[str, Any]) -> str:
@@ -149,7 +150,7 @@ def _pieces(tensors: Mapping[str, torch.Tensor], facts: Mapping[str, Any]) -> It
     """
     unknown = [f"{name} ({t.dtype})" for name, t in tensors.items() if t.dtype not in DTYPES]
     if unknown:
-        raise ValueError(f"safetensors cannot hold {', '.join(unknown[:3])}. Change their dtype.")
+        raise DataError(f"safetensors cannot hold {', '.join(unknown[:3])}. Change their dtype.")
     ranks = list(DTYPES)
     names = sorted(tensors, key=lambda name: (ranks.index(tensors[name].dtype), name))
     header: dict[str, Any] = {"__metadata__": {"state": json.dumps(facts)}}

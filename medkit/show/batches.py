@@ -8,6 +8,7 @@ import pandas as pd
 
 from medkit.datasets import get_task
 from medkit.datasets.task import Task
+from medkit.errors import ConfigError
 from medkit.loading.facts import fact_list
 from medkit.loading.labels import label_type
 from medkit.loading.loader import Batch, make_dataset
@@ -45,7 +46,8 @@ def show_batch(
         epoch, step: from 0.
 
     Raises:
-        ValueError: for what `fit` refuses, and an epoch or step that this training does not have.
+        ConfigError, DataError: for what `fit` refuses, and an epoch or step that this training does
+            not have.
 
     Example:
         >>> mk.show_batch(dataclasses.replace(config, mixup=0.4), cases)  # doctest: +SKIP
@@ -82,7 +84,7 @@ def show_batch(
 
 def _check(name: str, value: int, allowed: range) -> None:
     if value not in allowed:
-        raise ValueError(
+        raise ConfigError(
             f"show_batch: {name}={value} (expected {allowed[0]} to {allowed[-1]}). "
             "Leave it out to see the first pictures of the training."
         )

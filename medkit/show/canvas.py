@@ -18,6 +18,7 @@ from matplotlib.patches import Polygon
 from matplotlib.transforms import ScaledTranslation
 
 from medkit.datasets.task import Task
+from medkit.errors import DataError
 from medkit.naming import did_you_mean
 from medkit.show.fonts import families
 from medkit.tables import part_column
@@ -211,12 +212,12 @@ def check_rows(table: pd.DataFrame, what: str, columns: Iterable[str] = ()) -> N
     """Refuse an empty table, or one without the columns that a figure needs."""
     missing = [column for column in columns if column not in table]
     if missing:
-        raise ValueError(
+        raise DataError(
             f"{what}: no column {missing} (found {list(table.columns)}). "
             "Pass the table that the notebook's earlier cell made."
             f"{did_you_mean(missing[0], table.columns)}"
         )
     if table.empty:
-        raise ValueError(
+        raise DataError(
             f"{what}: the table has no rows. Check the cell that made it, or its filter."
         )

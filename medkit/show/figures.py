@@ -9,6 +9,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from medkit.datasets.task import Head, Task, check_task
+from medkit.errors import DataError
 from medkit.images.decode import probe
 from medkit.progress import track
 from medkit.show.canvas import (
@@ -70,7 +71,7 @@ def show_sizes(cases: pd.DataFrame) -> Picture:
         except (OSError, ValueError):
             unreadable += 1
     if not sizes:
-        raise ValueError(
+        raise DataError(
             f"show_sizes: none of {unreadable} pictures could be read. "
             "Look at task.inspect(data, split) for the reasons."
         )

@@ -8,6 +8,7 @@ import pandas as pd
 from medkit.datasets.kinds import Threshold
 from medkit.datasets.task import Task
 from medkit.datasets.units import chosen, judged, truth, values
+from medkit.errors import DataError
 from medkit.show.canvas import Picture, check_rows, grid_of, short, styled, whole_of
 from medkit.show.kinds import SHOWN
 from medkit.show.pictures import case_picture, draw_case
@@ -54,7 +55,7 @@ def _pictured(task: Task, cases: pd.DataFrame, name: str) -> pd.Series:
         return own.iloc[0]
     parts = cases[whole_of(task, cases) == name]
     if parts.empty:
-        raise ValueError(
+        raise DataError(
             f"show_mistakes: unit {name!r} is no case, and no picture of which cases are parts. "
             "Say which column names those: mk.Task(..., whole=...)."
         )

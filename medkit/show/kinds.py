@@ -14,6 +14,7 @@ from sklearn.metrics import precision_recall_fscore_support
 
 from medkit.datasets.kinds import Threshold
 from medkit.datasets.task import Head, Task
+from medkit.errors import ConfigError
 from medkit.show.canvas import (
     COLOURS,
     GREY,
@@ -238,7 +239,7 @@ def check_suits(head: Head, figure: str, instead: str = "") -> None:
     """
     shown = SHOWN[head.kind]
     if figure not in shown.figures:
-        raise ValueError(
+        raise ConfigError(
             f"{figure}: this task asks for {head.answer.words}. Use {instead or shown.beside}."
         )
 

@@ -19,7 +19,7 @@ def watch(run: Run | Path | str, *, every_s: float = 5.0) -> None:
     the watching, not the run.
 
     Raises:
-        RuntimeError: when the run failed, with its reason and the end of its log.
+        RunError: when the run failed, with its reason and the end of its log.
     """
     run = run if isinstance(run, Run) else Run(run)
     status, curves = Status(keep=LINES), _Curves(run)

@@ -15,6 +15,7 @@ from medkit import tables
 from medkit.datasets.kinds import Threshold
 from medkit.datasets.task import Task, check_task
 from medkit.datasets.units import chosen, judged, truth
+from medkit.errors import DataError
 from medkit.images import crop, crops, rle
 from medkit.metrics import Interval, interval
 from medkit.progress import track
@@ -195,7 +196,7 @@ def show_dice(
         by: a column of cases, as "sex", "age" or "bent"; None shows it by class.
 
     Raises:
-        ValueError: for another kind of answer, or a column that is not there or says nothing.
+        DataError: for another kind of answer, or a column that is not there or says nothing.
     """
     check_task(task, "show_dice")
     check_suits(task.scored, "show_dice")
@@ -207,7 +208,7 @@ def show_dice(
     images = table.groupby("image", sort=False).agg({"dice": "mean", "group": "first"})
     images["value"] = pd.Series(cases[by].array, cases["id"]).reindex(images.index)
     if images["value"].isna().all():
-        raise ValueError(
+        raise DataError(
             f"show_dice: {by!r} is missing in all {len(images)} images. Choose a column that says "
             "something of them."
         )

@@ -9,6 +9,7 @@ import pandas as pd
 
 from medkit.datasets.kinds import Threshold
 from medkit.datasets.task import Task, check_task
+from medkit.errors import ConfigError
 from medkit.naming import did_you_mean
 from medkit.show.canvas import Picture
 from medkit.show.structure import figures_of
@@ -36,7 +37,7 @@ def show_mistakes(
     """
     check_task(task, "show_mistakes")
     if order not in ORDERS:
-        raise ValueError(
+        raise ConfigError(
             f"show_mistakes: order {order!r} (expected one of {', '.join(ORDERS)})."
             f"{did_you_mean(order, ORDERS)}"
         )
@@ -68,7 +69,7 @@ def mistake_table(
     table = figures_of(task).table
     unknown = sorted(set(options) - set(signature(table).parameters))
     if unknown:
-        raise ValueError(
+        raise ConfigError(
             f"mistake_table: the table of {task.name} takes no {unknown[0]} (that of teeth takes "
             "tooth_threshold). Leave it out."
         )

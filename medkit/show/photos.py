@@ -13,6 +13,7 @@ from matplotlib.patches import Polygon
 
 from medkit.datasets.kinds import Threshold
 from medkit.datasets.task import Head, Task, check_task
+from medkit.errors import ConfigError
 from medkit.images.decode import probe, read_image
 from medkit.naming import did_you_mean
 from medkit.show.canvas import (
@@ -61,7 +62,7 @@ def show_photos(
     head, target = positive(task, "show_photos")
     check_rows(cases, "show_photos", ["id", "path"])
     if order not in ORDERS:
-        raise ValueError(
+        raise ConfigError(
             f"show_photos: order {order!r} (expected one of {', '.join(ORDERS)})."
             f"{did_you_mean(order, ORDERS)}"
         )
@@ -92,7 +93,7 @@ def positive(task: Task, figure: str) -> tuple[str, str]:
     """The first head and the class that is looked for: its last.
 
     Raises:
-        ValueError: for a number, in which no class is looked for.
+        ConfigError: for a number, in which no class is looked for.
     """
     check_task(task, figure)
     check_suits(task.heads[0], figure, "show_balance")

@@ -9,6 +9,7 @@ import pandas as pd
 from matplotlib import colormaps
 
 from medkit.datasets.task import Head, Task, check_task
+from medkit.errors import ConfigError, DataError
 from medkit.images.decode import probe, read_image
 from medkit.seeding import generator
 from medkit.show.canvas import Picture, check_rows, grid_of, new_picture, short, styled
@@ -106,7 +107,7 @@ def show_saliency(
         task: says in which words a prediction is told; None takes those of a probability.
     """
     if len(images) == 0 or np.shape(images)[:3] != np.shape(heatmaps):
-        raise ValueError(
+        raise ConfigError(
             f"show_saliency: images of shape {np.shape(images)} and heatmaps of shape "
             f"{np.shape(heatmaps)} (expected (N, H, W, 3) and (N, H, W), N from 1). "
             "Pass as many heatmaps as images, of the same size."
@@ -137,7 +138,7 @@ def _head_of(task: Task, name: str) -> Head:
     heads = [head for head in task.heads if name in head.answer.asked]
     if not heads:
         known = [known for head in task.heads for known in head.answer.asked]
-        raise ValueError(
+        raise ConfigError(
             f"show_saliency: no class {name!r} (expected one of {', '.join(known)}). Pass the "
             "class_name that mk.explain was asked for."
         )
@@ -151,7 +152,7 @@ def _foretold(
     column = shown.foretold_by(name)
     if ids is None or column not in predictions:
         what = "no titles" if ids is None else f"no column {column!r}"
-        raise ValueError(
+        raise DataError(
             f"show_saliency: predictions were given, and {what} (found {list(predictions.columns)})"
             '. Pass titles=list(cases["id"]) and the class_name that mk.explain was asked for.'
         )

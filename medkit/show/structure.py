@@ -13,6 +13,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from medkit.datasets.task import Head, Task, check_task
+from medkit.errors import ConfigError
 from medkit.naming import did_you_mean
 from medkit.show.canvas import COLOURS, Picture, check_rows, new_picture, styled
 from medkit.show.grid import answer_table, show_grid
@@ -49,7 +50,7 @@ def show_structure(task: Task, cases: pd.DataFrame) -> Picture:
 def figures_of(task: Task) -> Figures:
     """The row of `FIGURES` that a task names, or else that of its kind of answer."""
     if task.figures not in FIGURES:
-        raise ValueError(
+        raise ConfigError(
             f"task {task.name!r}: figures {task.figures!r} (expected one of "
             f"{', '.join(map(repr, FIGURES))}).{did_you_mean(task.figures, FIGURES)}"
         )
@@ -75,7 +76,7 @@ def show_heads(task: Task, cases: pd.DataFrame) -> Picture:
     there = [name for name, (_, names) in parts.items() if names]  # a number may have no value
     pairs = list(itertools.combinations(there, 2))[:MOST]
     if not pairs:
-        raise ValueError(f"show_heads: fewer than two heads (found {there}). Use show_balance.")
+        raise ConfigError(f"show_heads: fewer than two heads (found {there}). Use show_balance.")
     columns = min(3, len(pairs))
     rows = -(-len(pairs) // columns)
     page = new_picture(3.1 * rows)

@@ -12,6 +12,7 @@ from medkit.datasets.caries import TOOTH_NUMBERS
 from medkit.datasets.kinds import Threshold
 from medkit.datasets.task import Task
 from medkit.datasets.units import judged
+from medkit.errors import DataError
 from medkit.inference.judging import choose_threshold
 from medkit.show.canvas import (
     GREY,
@@ -180,7 +181,7 @@ def tooth_table(
     teeth = predictions.set_index("id").reindex(rows["id"])
     known = rows[name].notna() & teeth[list(head.columns)].notna().all(axis=1).to_numpy()
     if not known.any():
-        raise ValueError(
+        raise DataError(
             "tooth_table: no tooth has both a label and a prediction. "
             "Pass labelled cases and the predictions of the same cases."
         )

@@ -10,7 +10,7 @@ import warnings
 from contextlib import suppress
 from urllib.parse import urlsplit
 
-from medkit.submission.errors import SubmitError
+from medkit.errors import SubmitError
 
 LOCAL = ("127.0.0.1", "localhost", "::1")  # this machine
 

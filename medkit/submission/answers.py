@@ -11,8 +11,8 @@ from email.utils import parsedate_to_datetime
 from typing import Sequence
 from urllib.parse import urlsplit
 
+from medkit.errors import SubmitError
 from medkit.submission.credentials import Credentials, apart
-from medkit.submission.errors import SubmitError
 from medkit.submission.wording import outcome_of, says_unspent
 
 DAY = timedelta(days=1)

@@ -10,6 +10,7 @@ from typing import Any, Sequence
 
 from medkit import files
 from medkit.datasets.task import Layout
+from medkit.errors import DataError, MissingError
 from medkit.submission.cells import CHECKS, NAMED, are_runs, kind_of_cells, wrong_cells
 from medkit.submission.parsing import ANY_LENGTH, Limits, parsed
 
@@ -22,12 +23,12 @@ def check_submission(csv: Path | str) -> list[str]:
     Without that JSON only what any table must keep can be checked, and the answer says so.
 
     Raises:
-        FileNotFoundError: no such CSV.
-        ValueError: with every problem in one message, a sentence each.
+        MissingError: no such CSV.
+        DataError: with every problem in one message, a sentence each.
     """
     csv = Path(csv)
     if not csv.is_file():
-        raise FileNotFoundError(f"{csv}: no such file (found {files.listing(csv.parent)}).")
+        raise MissingError(f"{csv}: no such file (found {files.listing(csv.parent)}).")
     expected = read_expected(csv)
     layout = Layout(**{"by_row": True, **(expected or {}).get("layout", {})})  # as it once was
     rows, problems = parsed(csv.read_bytes(), layout, _limits(expected, layout))
@@ -38,7 +39,7 @@ def check_submission(csv: Path | str) -> list[str]:
         problems = problems or (_out_of_order(rows, expected) if layout.by_row else [])
         notes += [_one_class(rows, expected), _ends(csv)]
     if problems:
-        raise ValueError(f"{csv.name} would be refused: {' '.join(problems)}")
+        raise DataError(f"{csv.name} would be refused: {' '.join(problems)}")
     told = _unchecked(csv) if expected is None else _checked(csv, rows, expected, layout)
     return [note for note in [*notes, *told] if note]
 
@@ -187,7 +188,7 @@ def read_expected(csv: Path) -> dict[str, Any] | None:
         expected = None
     needed = {"task", "columns", "ids", "labels", "sha256", "filled"}
     if not isinstance(expected, dict) or not needed <= set(expected):
-        raise ValueError(
+        raise DataError(
             f"{path}: not what write_submission writes beside a CSV. Write the CSV again."
         )
     return expected

@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import Any, Sequence
 
 from medkit import files
+from medkit.errors import ConfigError, DataError, SubmitError
 from medkit.submission.addresses import check_address, host_of, place
 from medkit.submission.answers import SEOUL, Verdict, not_accepted, read_answer
 from medkit.submission.checking import check_submission, read_expected
 from medkit.submission.credentials import Credentials, Secret, known, load_credentials
-from medkit.submission.errors import SubmitError
 from medkit.submission.ledger import Entry, Ledger, clock, ledger_path, opened, tell_damage
 from medkit.submission.posting import check_requests, post
 from medkit.submission.quota import DAY_S, MAIC, Quota, Room, room, show_time
@@ -80,7 +80,7 @@ def submit(
         timeout_s: scoring can take minutes before a deadline.
 
     Raises:
-        ValueError: the CSV would be refused; nothing was sent.
+        DataError: the CSV would be refused; nothing was sent.
         SubmitError: not accepted; says whether a slot may be spent. See `mk.submissions()`.
     Source: MAIC briefing 2022: the address, ten a day.
     """
@@ -127,12 +127,13 @@ def quota_left(quota: Quota = MAIC, *, url: str = "", team: str = "") -> Room:
         url, team: by default those of the environment or of `mk.save_credentials()`.
 
     Raises:
-        RuntimeError: address or team is not known yet.
+        SubmitError: address or team is not known yet.
     """
     given = known() if not (url and team) else {}
     url, team = Secret(url or given["url"]), team or given["team"]
     if not (url and team):
-        raise RuntimeError("quota_left: no address or no team. Run mk.save_credentials() once.")
+        words = "quota_left: no address or no team. Run mk.save_credentials() once."
+        raise SubmitError(words, outcome="not sent")
     check_address(url)
     ledger = Ledger(ledger_path())
     tell_damage(ledger)
@@ -143,11 +144,13 @@ def _check_options(success: str | Sequence[str], retries: int, timeout_s: float)
     """Refuse what would be found out only after sending."""
     sentences = [success] if isinstance(success, str) else success
     if not isinstance(sentences, (list, tuple)) or any(not isinstance(s, str) for s in sentences):
-        raise ValueError(f"submit: success {success!r} (expected a sentence, or a list of some).")
+        raise ConfigError(f"submit: success {success!r} (expected a sentence, or a list of some).")
     if not isinstance(retries, int) or retries < 0:
-        raise ValueError(f"submit: retries {retries!r} (expected a whole number of at least 0).")
+        raise ConfigError(f"submit: retries {retries!r} (expected a whole number of at least 0).")
     if not isinstance(timeout_s, (int, float)) or not 0 < timeout_s <= DAY_S:
-        raise ValueError(f"submit: timeout_s {timeout_s!r} (expected a number of seconds above 0).")
+        raise ConfigError(
+            f"submit: timeout_s {timeout_s!r} (expected a number of seconds above 0)."
+        )
 
 
 def _checked(csv: Path) -> tuple[bytes, list[str]]:
@@ -155,7 +158,7 @@ def _checked(csv: Path) -> tuple[bytes, list[str]]:
     before = csv.read_bytes() if csv.is_file() else b""  # the check names what is not there
     checks = check_submission(csv)
     if csv.read_bytes() != before:
-        raise ValueError(f"{csv.name} changed while it was checked. Wait until it is written.")
+        raise DataError(f"{csv.name} changed while it was checked. Wait until it is written.")
     return before, checks
 
 

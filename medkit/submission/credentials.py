@@ -19,9 +19,9 @@ from typing import Any, Callable
 from urllib.parse import urlsplit
 
 from medkit import files
+from medkit.errors import ConfigError, DataError, RunError, SubmitError
 from medkit.progress import kernel
 from medkit.submission.addresses import whole_address
-from medkit.submission.errors import SubmitError
 
 NAMES = ("url", "team", "email", "password", "contest_password")
 SECRET = ("email", "password", "contest_password")
@@ -108,7 +108,7 @@ def _anew(error: BaseException) -> BaseException:
         return type(error)()
     if isinstance(error, SubmitError):  # its words never hold what they are about
         return SubmitError(str(error), outcome=error.outcome)
-    return RuntimeError(f"{type(error).__name__}; its words are not shown, they may hold secrets.")
+    return RunError(f"{type(error).__name__}; its words are not shown, they may hold secrets.")
 
 
 def _is_text(value: str) -> bool:
@@ -180,7 +180,7 @@ def known() -> dict[str, str]:
         _check_private(path)
         saved = apart(lambda: _read(path))
         if saved is None:
-            raise ValueError(f"{path}: not a file of credentials. Run mk.save_credentials() again.")
+            raise DataError(f"{path}: not a file of credentials. Run mk.save_credentials() again.")
         if given["url"] in ("", saved.get("url")):
             given = {name: given[name] or saved.get(name, given[name]) for name in NAMES}
     return {**given, "team": str(given["team"])}
@@ -196,9 +196,8 @@ def save_credentials(*, change: bool = False) -> None:
             kept.
 
     Raises:
-        SubmitError: an address that is none, or that would show the passwords.
-        RuntimeError: when nobody can be asked.
-        OSError: it cannot be written.
+        SubmitError: nobody can be asked, or an address that is none or would show the passwords.
+        PlaceError: it cannot be written.
 
     Example:
         >>> mk.save_credentials()  # doctest: +SKIP
@@ -210,10 +209,11 @@ def save_credentials(*, change: bool = False) -> None:
         print(f"All is known already ({where}); mk.save_credentials(change=True) changes it.")
         return
     if not _can_ask():
-        raise RuntimeError(
+        raise SubmitError(
             "save_credentials: nobody can be asked here. Call it in a notebook that you run by "
             "hand, or set MEDKIT_URL, MEDKIT_TEAM, MEDKIT_EMAIL, MEDKIT_PASSWORD and "
-            "MEDKIT_CONTEST_PASSWORD."
+            "MEDKIT_CONTEST_PASSWORD.",
+            outcome="not sent",
         )
     answers: dict[str, str] = {}
     for name in NAMES:
@@ -275,19 +275,21 @@ def _check_private(path: Path) -> None:
     """Refuse a file that another user has laid there; tighten one that others can read."""
     found = path.stat()
     if hasattr(os, "getuid") and found.st_uid != os.getuid():
-        raise RuntimeError(
+        raise SubmitError(
             f"{path}: belongs to another user (number {found.st_uid}), so its address may be "
             "anyone's; it is not used. Remove it, or set MEDKIT_CREDENTIALS to a file of yours, "
-            "and run mk.save_credentials()."
+            "and run mk.save_credentials().",
+            outcome="not sent",
         )
     if stat.S_IMODE(found.st_mode) & 0o077:
         try:
             os.chmod(path, 0o600)
         except OSError as error:
-            raise RuntimeError(
+            raise SubmitError(
                 f"{path}: others can read it, and it cannot be tightened ({error.strerror}). It is "
                 "not used: set MEDKIT_CREDENTIALS to a file on another disk, and run "
-                "mk.save_credentials()."
+                "mk.save_credentials().",
+                outcome="not sent",
             ) from error
         warnings.warn(
             f"{path} could be read by others; it is yours alone now (mode 0600). "
@@ -327,7 +329,7 @@ def _ask(name: str, kept: str = "") -> Secret:
     answer = apart(lambda: Secret(str(ask(f"{label}{hint}: ")).strip())) or Secret(kept)
     if not answer or not apart(lambda: _is_text(answer)):
         found = "is empty" if not answer else "is no text that utf-8 can write"
-        raise ValueError(f"submit: {label} {found}. Run the cell again and type it.")
+        raise ConfigError(f"submit: {label} {found}. Run the cell again and type it.")
     return answer
 
 

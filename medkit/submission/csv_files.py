@@ -11,6 +11,7 @@ import pandas as pd
 from medkit import files, tables
 from medkit.datasets.kinds import Threshold
 from medkit.datasets.task import Task, check_task
+from medkit.errors import ConfigError
 from medkit.submission.cells import labels_of, row_of
 from medkit.submission.checking import expected_path, row_key
 from medkit.submission.held_out import held_out_of, local_score, run_name, runs_of
@@ -43,7 +44,7 @@ def write_submission(
         and the held-out score; for masks also the size of each picture.
 
     Raises:
-        ValueError: for a name that a run folder needs for itself, or runs that are none, that
+        ConfigError: for a name that a run folder needs for itself, or runs that are none, that
             are of another contest, or that held out the same cases.
 
     Example:
@@ -52,7 +53,7 @@ def write_submission(
     check_task(task, "write_submission")
     path = Path(path)
     if path.stem in TAKEN:
-        raise ValueError(
+        raise ConfigError(
             f"{path}: a run keeps its own {path.stem!r} file. Choose another name: submission.csv."
         )
     table, layout = task.submission_table(cases, predictions, threshold=threshold), task.layout
@@ -87,7 +88,7 @@ def write_answers(task: Task, cases: pd.DataFrame, path: Path | str) -> Path:
     Those of masks are runs; `pixels` beside them says how large each picture is.
 
     Raises:
-        ValueError: when a unit has no label.
+        DataError: when a unit has no label.
     """
     check_task(task, "write_answers")
     tables.write_csv(row_of(task.layout).with_facts(task.true_table(cases), cases), path)

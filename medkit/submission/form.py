@@ -15,13 +15,13 @@ from pathlib import Path
 from typing import Any, Callable
 
 from medkit import files
+from medkit.errors import MissingError, SubmitError
 from medkit.progress import Text, kernel, new_output
 from medkit.submission.addresses import whole_address
 from medkit.submission.checking import check_submission, expected_path, scored
 from medkit.submission.client import quota_left, submit
 from medkit.submission.credentials import NAMES, SECRET, Credentials, Secret, known
 from medkit.submission.csv_files import TAKEN
-from medkit.submission.errors import SubmitError
 from medkit.submission.quota import MAIC, Quota, Room
 
 MOST = 50  # files in the list
@@ -44,7 +44,7 @@ def submit_form(folder: Path | str = ".", *, quota: Quota = MAIC, **options: Any
         options: of `mk.submit`, such as `success`.
 
     Raises:
-        FileNotFoundError: there is no CSV that could be sent.
+        MissingError: there is no CSV that could be sent.
 
     Example:
         >>> mk.submit_form("runs")  # doctest: +SKIP
@@ -76,7 +76,7 @@ def find_csvs(folder: Path | str) -> list[Path]:
     """CSVs that could be sent: those of `write_submission` first, then the newest.
 
     Raises:
-        FileNotFoundError: there is none.
+        MissingError: there is none.
     """
     folder = Path(folder)
     found = [
@@ -86,7 +86,7 @@ def find_csvs(folder: Path | str) -> list[Path]:
         and not any(part.startswith(".") for part in path.relative_to(folder).parts)
     ]
     if not found:
-        raise FileNotFoundError(
+        raise MissingError(
             f"submit_form: no CSV below {str(folder)!r} (found {files.listing(folder)}). "
             "Make one with mk.write_submission."
         )

@@ -11,6 +11,7 @@ import pandas as pd
 from medkit.datasets.kinds import Threshold
 from medkit.datasets.scoring import judged_units, own_score, score_of_rows
 from medkit.datasets.task import Task
+from medkit.errors import ConfigError
 from medkit.metrics import interval
 
 
@@ -18,17 +19,17 @@ def runs_of(run: Any, task: Task) -> list[Any]:
     """The runs that a person named, as a list.
 
     Raises:
-        ValueError: for what is no run, or a run of another contest.
+        ConfigError: for what is no run, or a run of another contest.
     """
     runs = [] if run is None else list(run) if isinstance(run, (list, tuple)) else [run]
     for one in runs:
         if not hasattr(one, "fold"):
-            raise ValueError(
+            raise ConfigError(
                 f"write_submission: run={one!r} (expected a run, or a list of some). "
                 "Pass run=mk.Run(folder)."
             )
         if one.task.name != task.name:
-            raise ValueError(
+            raise ConfigError(
                 f"write_submission: {one.path} is a run of {one.task.name}, and this table is for "
                 f"{task.name}. Pass the run that predicted."
             )
@@ -47,7 +48,7 @@ def held_out_of(runs: Sequence[Any]) -> tuple[pd.DataFrame, pd.DataFrame] | None
     """The cases that runs held out, and what they predicted of them; None for runs on everything.
 
     Raises:
-        ValueError: two runs held out the same cases.
+        ConfigError: two runs held out the same cases.
     """
     tables, predictions = [], []
     for run in runs:
@@ -59,7 +60,7 @@ def held_out_of(runs: Sequence[Any]) -> tuple[pd.DataFrame, pd.DataFrame] | None
         return None
     cases = pd.concat(tables, ignore_index=True)
     if cases["id"].duplicated().any():
-        raise ValueError(
+        raise ConfigError(
             f"write_submission: of {len(runs)} runs several held out the same cases (e.g. "
             f"{cases['id'][cases['id'].duplicated()].iloc[0]!r}). For a blend of models pass "
             "held_out=(cases, predictions) with the blend's own out-of-fold predictions."

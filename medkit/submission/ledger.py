@@ -23,6 +23,7 @@ from typing import Any, Iterator
 import pandas as pd
 
 from medkit import files
+from medkit.errors import ConfigError, PlaceError, WaitError
 from medkit.submission.addresses import place
 from medkit.submission.answers import SEOUL
 
@@ -119,12 +120,12 @@ def opened() -> Iterator[Ledger]:
     A last line that was cut short (a full disk, a killed kernel) is closed, with a note.
 
     Raises:
-        OSError: it cannot be written here.
-        TimeoutError: another process holds it for too long.
+        PlaceError: it cannot be written here.
+        WaitError: another process holds it for too long.
     """
     path = ledger_path()
     if path.exists() and not path.is_file():  # a folder, a device that never ends
-        raise OSError(errno.EINVAL, f"{path}: not written, it is not a file", str(path))
+        raise PlaceError(errno.EINVAL, f"{path}: not written, it is not a file", str(path))
     try:
         files.make_private(path.parent)
         is_new = not path.exists()
@@ -180,15 +181,15 @@ def note_score(csv: Path | str, score: float) -> None:
         csv: the file, or the beginning of its hash in `submissions()`.
 
     Raises:
-        ValueError: it was never sent from here.
+        ConfigError: it was never sent from here.
     """
     score = float(score)
     if not math.isfinite(score):
-        raise ValueError(f"note_score: {score!r} is no score. Pass the number on the leaderboard.")
+        raise ConfigError(f"note_score: {score!r} is no score. Pass the number on the leaderboard.")
     with opened() as ledger:
         hits = [entry for entry in _sent(ledger, csv, "note_score") if entry.is_spent]
         if not hits:
-            raise ValueError(_never_sent("note_score", csv, ledger))
+            raise ConfigError(_never_sent("note_score", csv, ledger))
         note(ledger, hits[-1], score)
 
 
@@ -201,19 +202,19 @@ def note_outcome(csv: Path | str, outcome: str) -> None:
             may be sent again.
 
     Raises:
-        ValueError: for another word, or for a CSV whose outcome the server itself told.
+        ConfigError: for another word, or for a CSV whose outcome the server itself told.
 
     Example:
         >>> mk.note_outcome("submission.csv", "accepted")  # doctest: +SKIP
     """
     if outcome not in SETTLED:
-        raise ValueError(f"note_outcome: {outcome!r} (expected 'accepted' or 'refused').")
+        raise ConfigError(f"note_outcome: {outcome!r} (expected 'accepted' or 'refused').")
     with opened() as ledger:
         sent = _sent(ledger, csv, "note_outcome")
         open_ones = [entry for entry in sent if entry.is_settled]
         open_ones += [entry for entry in sent if entry.outcome == "unknown"]  # these first
         if not open_ones:
-            raise ValueError(
+            raise ConfigError(
                 f"note_outcome: the server told what became of {str(csv)!r}: it was "
                 f"{sent[-1].outcome}. Nothing is left to settle; see mk.submissions()."
             )
@@ -232,7 +233,7 @@ def _sent(ledger: Ledger, csv: Path | str, caller: str) -> list[Entry]:
     digest = files.sha256_file(Path(csv)) if Path(csv).is_file() else str(csv)
     hits = [e for e in ledger.entries if e.facts.get("sha256", "").startswith(digest)]
     if not hits or len(digest) < HASH:
-        raise ValueError(_never_sent(caller, csv, ledger))
+        raise ConfigError(_never_sent(caller, csv, ledger))
     return hits
 
 
@@ -349,7 +350,7 @@ def _lock(handle: int, path: Path) -> None:
     try:
         is_held = files.lock(handle, wait_s=WAIT_S)
     except BlockingIOError as error:
-        raise TimeoutError(
+        raise WaitError(
             f"{path}: another process holds it for {WAIT_S:.0f} s. End it, then try again."
         ) from error
     except OSError as error:

@@ -16,10 +16,10 @@ from pathlib import Path
 from typing import Any, Callable, Iterator
 from urllib.parse import quote, urlsplit
 
+from medkit.errors import SubmitError
 from medkit.submission.addresses import LOCAL, host_of
 from medkit.submission.answers import LONGEST, SETTLE, Answer, decode
 from medkit.submission.credentials import Credentials, apart
-from medkit.submission.errors import SubmitError
 
 OLDEST = (2, 32, 2)  # of requests; 2.32.0 and 2.32.1 were withdrawn
 CONNECT_S = 10.0

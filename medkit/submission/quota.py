@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, time, timedelta, timezone, tzinfo
 from typing import Sequence
 
+from medkit.errors import ConfigError
 from medkit.submission.ledger import Entry
 
 DAY_S = 86400.0
@@ -29,7 +30,7 @@ def _zone(name: str) -> tzinfo:
 
         return ZoneInfo(name)
     except (ImportError, ValueError, OSError, KeyError) as error:
-        raise ValueError(
+        raise ConfigError(
             f"Quota: unknown zone {name!r} here (known: {', '.join(FIXED)}). "
             "Write an offset such as '+09:00'."
         ) from error
@@ -52,15 +53,15 @@ class Quota:
 
     def __post_init__(self) -> None:
         if self.limit < 1 or (self.zone is None) == (self.window_s is None):
-            raise ValueError(
+            raise ConfigError(
                 f"Quota: limit {self.limit}, zone {self.zone!r}, window_s {self.window_s!r} "
                 "(expected a limit of at least 1 and one of the two). Write it like "
                 "Quota(10, zone='Asia/Seoul') or Quota(1, window_s=3600)."
             )
         if self.window_s is not None and not self.window_s > 0:
-            raise ValueError(f"Quota: window_s {self.window_s!r} (expected seconds above 0).")
+            raise ConfigError(f"Quota: window_s {self.window_s!r} (expected seconds above 0).")
         if self.idle_days is not None and not self.idle_days > 0:
-            raise ValueError(f"Quota: idle_days {self.idle_days!r} (expected days above 0).")
+            raise ConfigError(f"Quota: idle_days {self.idle_days!r} (expected days above 0).")
         self.tz()
 
     def tz(self) -> tzinfo:

@@ -12,10 +12,10 @@ from urllib.parse import quote
 
 import pandas as pd
 
+from medkit.errors import DataError, SubmitError
 from medkit.submission.addresses import check_address, host_of, place
 from medkit.submission.answers import SEOUL
 from medkit.submission.credentials import known
-from medkit.submission.errors import SubmitError
 from medkit.submission.ledger import Entry, Ledger, ledger_path, note, opened
 from medkit.submission.posting import get
 
@@ -47,7 +47,7 @@ def standing(url: str | None = None, *, timeout_s: float = 10.0) -> pd.DataFrame
     try:
         answer = get(f"{address}/api/ranking", timeout_s=timeout_s, longest=LONGEST)
         if answer.status != 200:
-            raise ValueError(f"HTTP {answer.status}")
+            raise DataError(f"HTTP {answer.status}")
         rows = [{name: row[name] for name in COLUMNS} for row in json.loads(answer.text)]
         moments = [datetime.fromisoformat(row["time"]).astimezone(SEOUL) for row in rows]
     except (SubmitError, ValueError, KeyError, TypeError, RecursionError) as error:

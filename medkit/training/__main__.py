@@ -8,8 +8,8 @@ import traceback
 
 from torch.distributed.elastic.multiprocessing.errors import ErrorHandler, record
 
+from medkit.errors import Stopped
 from medkit.runs.folder import Run
-from medkit.runs.holding import Stopped
 from medkit.training.launching import read_command
 from medkit.training.plan import make_plan
 from medkit.training.process import train_here

@@ -14,6 +14,7 @@ from torch import nn
 
 from medkit import files, seeding
 from medkit.datasets.task import Task
+from medkit.errors import ConfigError, MissingError
 from medkit.inference.answers import answers_of, collected
 from medkit.inference.predicting import load_model, predict_batches
 from medkit.loading.loader import make_dataset
@@ -111,7 +112,7 @@ def ask_teachers(
     They see the pictures as they are, at the size that they were trained with.
 
     Raises:
-        FileNotFoundError, ValueError: when a teacher is not there, not trained, or of another task.
+        MissingError, ConfigError: when a teacher is not there, not trained, or of another task.
     """
     votes, hashes = [], []
     own = sum(p.numel() for p in new_model(task, config).parameters())
@@ -160,17 +161,17 @@ def _open(path: str, task: Task, fold: int | None) -> Run:
     """A teacher's run; in a folder of `fit_folds` the run of the same fold.
 
     Raises:
-        FileNotFoundError, ValueError: when it does not fit.
+        MissingError, ConfigError: when it does not fit.
     """
     inner = Path(path) / ("full" if fold is None else f"fold{fold}")
     run = Run(inner if (inner / "config.json").is_file() else path)
     if not run.best.is_file():
-        raise FileNotFoundError(
+        raise MissingError(
             f"{path}: this teacher has no weights yet (found {files.listing(run.path)}). Train it "
             "to its end first."
         )
     if run.task.heads != task.heads:
-        raise ValueError(
+        raise ConfigError(
             f"{path}: this teacher answers for {', '.join(run.task.columns)} (expected "
             f"{', '.join(task.columns)}). Choose a teacher of the same task."
         )

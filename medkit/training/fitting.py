@@ -64,8 +64,9 @@ def fit(
         progress: False shows nothing; a text, such as "run 2 of 6", stands before the run's name.
 
     Raises:
-        ValueError: before the first step, when settings, cases and folder do not fit together.
-        RuntimeError: when another process trains in the folder, memory is too short, or the loss is
+        ConfigError, DataError: before the first step, when settings, cases and folder do not fit
+            together.
+        RunError: when another process trains in the folder, memory is too short, or the loss is
             no longer a number; the last good state is kept.
         Stopped: when somebody stopped it, or `until` came; the state is saved.
     """
@@ -122,7 +123,7 @@ def start(
             machine with the same folder, which all of them can read and write.
 
     Raises:
-        RuntimeError: when the run failed at once, with the end of its log; see also `fit`.
+        RunError: when the run failed at once, with the end of its log; see also `fit`.
     """
     launch = Launch(
         num_workers=num_workers,

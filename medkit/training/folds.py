@@ -12,11 +12,12 @@ import torch
 
 from medkit import tables
 from medkit.datasets import get_task
+from medkit.errors import Stopped
 from medkit.inference.judging import concat_predictions, score_interval
 from medkit.progress import Status
 from medkit.runs.config import Config
 from medkit.runs.folder import Run, open_folder
-from medkit.runs.holding import Stopped, refuse_if_held, state_of
+from medkit.runs.holding import refuse_if_held, state_of
 from medkit.runs.pictures import data_folder
 from medkit.runs.tensor_files import load_state
 from medkit.splitting import assign_folds
@@ -85,8 +86,9 @@ def fit_folds(
         num_workers, save_every_s, device, cache_folder, wait_s, until: as `fit` takes them.
 
     Raises:
-        ValueError: when a fold's settings or cases do not fit, before anything is trained.
-        RuntimeError: when a run fails, with its reason; the others have gone on to their end.
+        ConfigError, DataError: when a fold's settings or cases do not fit, before anything is
+            trained.
+        RunError: when a run fails, with its reason; the others have gone on to their end.
         Stopped: when somebody stopped a run, or `until` came.
     """
     folder, task = Path(folder), get_task(config.task)
@@ -131,7 +133,7 @@ def _run_all(runs: list[Run], launch: Launch, at_once: int | None, progress: boo
     """Bring all runs to their end, some of them side by side.
 
     Raises:
-        RuntimeError: after all have ended, when one has failed.
+        RunError: after all have ended, when one has failed.
         Stopped: when one was stopped.
     """
     gpus = torch.cuda.device_count() if launch.device in (None, "cuda") else 0

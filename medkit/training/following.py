@@ -8,9 +8,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Callable, Iterator, NamedTuple
 
+from medkit.errors import RunError, Stopped, WaitError
 from medkit.progress import Status
 from medkit.runs.folder import Run
-from medkit.runs.holding import Stopped, ask_to_stop, read_status, state_of, token_of
+from medkit.runs.holding import ask_to_stop, read_status, state_of, token_of
 from medkit.training.describing import describe, title
 from medkit.training.launching import child
 
@@ -76,7 +77,7 @@ def bring_to_end(run: Run, *, progress: bool | str = True) -> None:
     """Show the log of a run until it ends.
 
     Raises:
-        Stopped, RuntimeError: see `check_finished`.
+        Stopped, RunError: see `check_finished`.
     """
     status = Status(enabled=bool(progress))
     status.line(title(run, progress))
@@ -95,7 +96,7 @@ def stop(run: Run | Path | str, *, wait_s: float = 120.0) -> str:
     """End a run cleanly: its step is finished and its state saved. Returns how it stands then.
 
     Raises:
-        TimeoutError: when it does not answer in time; it will stop when it can.
+        WaitError: when it does not answer in time; it will stop when it can.
     """
     run, until = run if isinstance(run, Run) else Run(run), time.monotonic() + wait_s
 
@@ -103,7 +104,7 @@ def stop(run: Run | Path | str, *, wait_s: float = 120.0) -> str:
         _ask(run)
         if news.goes_on and time.monotonic() > until:
             holder = read_status(run.path).get("holder", {"pid": "of it", "host": "its machine"})
-            raise TimeoutError(
+            raise WaitError(
                 f"{run.path}: process {holder['pid']} on {holder['host']} has not stopped within "
                 f"{wait_s:.0f} s. It will after its step; call mk.stop again to wait longer."
             )
@@ -133,7 +134,7 @@ def check_finished(run: Run) -> None:
 
     Raises:
         Stopped: when somebody stopped it, or its slot was over.
-        RuntimeError: see `raise_if_failed`.
+        RunError: see `raise_if_failed`.
     """
     raise_if_failed(run)
     if state_of(run.path) == "stopped":
@@ -144,7 +145,7 @@ def raise_if_failed(run: Run) -> None:
     """Raise what ended a run in the background, readable in a notebook.
 
     Raises:
-        RuntimeError: for a run that failed or died, with the end of its log and output.
+        RunError: for a run that failed or died, with the end of its log and output.
     """
     state, mine = state_of(run.path), child(run)
     never_began = mine is not None and mine.process.poll() and mine.before == token_of(run.path)
@@ -156,10 +157,7 @@ def raise_if_failed(run: Run) -> None:
         for name, count in TAILS.items()
         if _lines(run.path / name)
     ]
-    message = "\n".join([f"{run.path}: the run failed. {reason or DIED}", *tails])
-    error = RuntimeError(message)
-    error._render_traceback_ = lambda: [message]  # in a notebook, without the lines of this file
-    raise error
+    raise RunError("\n".join([f"{run.path}: the run failed. {reason or DIED}", *tails]))
 
 
 def is_going(run: Run) -> bool:

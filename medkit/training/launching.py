@@ -17,6 +17,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import NamedTuple, Sequence
 
+from medkit.errors import ConfigError
 from medkit.runs.folder import Run
 from medkit.runs.holding import token_of
 from medkit.training import slots
@@ -61,7 +62,7 @@ class Launch:
         for name, least in (("num_workers", 0), ("save_every_s", 0), ("devices", 1), ("wait_s", 0)):
             value = getattr(self, name)
             if not value >= least:
-                raise ValueError(f"fit: {name}={value!r} (expected a number from {least} on).")
+                raise ConfigError(f"fit: {name}={value!r} (expected a number from {least} on).")
 
 
 def command(run: Run, launch: Launch, *, torchrun: Sequence[str] = ()) -> list[str]:

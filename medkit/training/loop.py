@@ -22,7 +22,7 @@ def train(ready: Ready, run: Run, held: Hold, launch: Launch, telling: Telling) 
 
     Raises:
         Stopped: when somebody asked for it, or its slot is over; the state is saved.
-        RuntimeError: when the loss is no longer a number; the last good state is kept.
+        RunError: when the loss is no longer a number; the last good state is kept.
     """
     state, train_set, valid_set = ready
     plan, stepper, ranks = state.plan, state.stepper, state.stepper.ranks

@@ -9,6 +9,7 @@ import torch
 from torch.nn.functional import cross_entropy, kl_div, smooth_l1_loss
 
 from medkit.datasets.task import Head, Task
+from medkit.errors import ConfigError
 from medkit.loading.labels import label_type
 from medkit.naming import did_you_mean
 from medkit.runs.config import Config, each
@@ -188,7 +189,7 @@ def _class_weights(head: Head, config: Config, counts: torch.Tensor) -> torch.Te
     given = _of(config.class_weights, head, None)
     if _of(config.loss, head, "cross_entropy") == "class_balanced":
         if given is not None:
-            raise ValueError(
+            raise ConfigError(
                 f"Config: loss='class_balanced' weighs the classes of {head.name} already "
                 f"(found class_weights={given!r}). Leave one of the two out."
             )
@@ -198,7 +199,7 @@ def _class_weights(head: Head, config: Config, counts: torch.Tensor) -> torch.Te
         weights = 1 / counts.clamp(min=1)
     elif given is not None:
         if len(given) != len(head.classes):
-            raise ValueError(
+            raise ConfigError(
                 f"Config: class_weights={given!r} are {len(given)} (expected one for each class of "
                 f"{head.name}: {', '.join(head.classes)}). With several heads give them by head: "
                 f"class_weights={{{head.name!r}: ...}}."
@@ -221,14 +222,14 @@ def _check_heads(task: Task, config: Config) -> None:
         loss, words = LOSSES[head.kind], head.answer.words
         for name in each(config.loss):
             if name not in loss.names:
-                raise ValueError(
+                raise ConfigError(
                     f"Config: loss={name!r}, and {head.name} is {words} (expected one of "
                     f"{', '.join(loss.names)}). Choose one of these."
                 )
         usual = Config(config.task)
         for name in loss.without:
             if getattr(config, name) != getattr(usual, name):
-                raise ValueError(
+                raise ConfigError(
                     f"Config: {name}={getattr(config, name)!r} has no meaning where {head.name} is "
                     f"{words} (expected {getattr(usual, name)!r}). Leave it out."
                 )
@@ -237,7 +238,7 @@ def _check_heads(task: Task, config: Config) -> None:
         value = getattr(config, setting)
         unknown = [name for name in value if name not in names] if isinstance(value, dict) else []
         if unknown:
-            raise ValueError(
+            raise ConfigError(
                 f"Config: {setting} names {unknown[0]!r}, which is no head of classes of "
                 f"{task.name} (expected one of {', '.join(names) or 'none: it has numbers only'}). "
                 f"Correct the name.{did_you_mean(unknown[0], names)}"

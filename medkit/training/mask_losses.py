@@ -13,6 +13,7 @@ import torch
 from torch.nn.functional import cross_entropy, logsigmoid
 
 from medkit.datasets.task import Head
+from medkit.errors import ConfigError, DataError
 from medkit.naming import did_you_mean
 
 Answers = Union[torch.Tensor, Sequence[torch.Tensor]]
@@ -44,7 +45,7 @@ class MaskLoss:
         loss = config.loss
         name = loss.get(head.name, "cross_entropy") if isinstance(loss, Mapping) else loss
         if name not in PARTS:
-            raise ValueError(
+            raise ConfigError(
                 f"Config: loss={name!r} is none of masks, as {head.name} are (expected one of "
                 f"{', '.join(PARTS)}). Take one of these.{did_you_mean(name, PARTS)}"
             )
@@ -117,7 +118,7 @@ class MaskLoss:
         n, height, width = bits.shape[:3]
         wanted = (n, self.classes + self.extra, height, width)
         if logits.shape != wanted:
-            raise ValueError(
+            raise ConfigError(
                 f"masks of {self.head.name}: the answers are {tuple(logits.shape)} (expected "
                 f"{wanted}). Give the model {wanted[1]} outputs, and labels of the pictures' size."
             )
@@ -163,7 +164,7 @@ class ExclusiveMaskLoss(MaskLoss):
 def unpacked(bits: torch.Tensor, classes: int) -> torch.Tensor:
     """(N, classes, S, S) bool of (N, S, S, bytes) uint8, where they lie."""
     if bits.dtype != torch.uint8 or bits.shape[3] != -(-classes // 8):
-        raise ValueError(
+        raise DataError(
             f"masks: the labels are {tuple(bits.shape)} {bits.dtype} (expected uint8, and "
             f"{-(-classes // 8)} bytes a pixel for {classes} classes). Pack a class a bit."
         )

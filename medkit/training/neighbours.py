@@ -7,6 +7,8 @@ import subprocess
 import time
 from typing import Any, Callable
 
+from medkit.errors import RunError
+
 LOOK_EVERY_S = 10.0
 ASKED = "gpu_uuid,pid,process_name,used_memory"
 
@@ -50,12 +52,12 @@ def wait_for_room(
         log: is told, once, that this waits and for what.
 
     Raises:
-        RuntimeError: when there is no room within the limit, or never can be.
+        RunError: when there is no room within the limit, or never can be.
     """
     began, told = time.monotonic(), False
     free, total = memory()
     if needed > total:
-        raise RuntimeError(
+        raise RunError(
             f"fit: about {needed / 1e9:.1f} GB of GPU memory are needed, and the GPU has "
             f"{total / 1e9:.1f} GB. Take checkpointing=True, or a smaller micro_batch (the images "
             "that go through the model at once), image_size or model."
@@ -63,7 +65,7 @@ def wait_for_room(
     while free < needed:
         there = _describe(users())
         if time.monotonic() - began >= limit_s:
-            raise RuntimeError(
+            raise RunError(
                 f"fit: {free / 1e9:.1f} GB of GPU memory are free after {limit_s:.0f} s "
                 f"(expected {needed / 1e9:.1f} GB; {there}). Wait longer with wait_s=..., or take "
                 "checkpointing=True, a smaller micro_batch, image_size or model."

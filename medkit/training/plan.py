@@ -9,6 +9,7 @@ import pandas as pd
 import torch
 
 from medkit.datasets.task import Task
+from medkit.errors import ConfigError
 from medkit.images import windows
 from medkit.loading import augment
 from medkit.loading.labels import codes_of
@@ -68,11 +69,11 @@ class Plan:
         """Refuse more processes than there are images to share.
 
         Raises:
-            ValueError: naming how many.
+            ConfigError: naming how many.
         """
         least = min(self.step_size, len(self.valid_rows) or len(self.train_rows))
         if least < ranks.size:
-            raise ValueError(
+            raise ConfigError(
                 f"fit: {ranks.size} devices share {least} images of a step or of validation "
                 "(expected at least one each). Take a larger batch_size or fewer devices."
             )
@@ -115,8 +116,8 @@ def make_plan(task: Task, config: Config, cases: pd.DataFrame, fold: int | None)
     """The plan of a run. Neither a folder nor a picture is touched.
 
     Raises:
-        ValueError, FileNotFoundError: for settings and cases that do not go together, and a file of
-            weights that is not there.
+        ConfigError, DataError, MissingError: for settings and cases that do not go together, and a
+            file of weights that is not there.
     """
     check_model(task, config)
     augment.make_transform(config.augment)  # a wrong name shows here

@@ -12,6 +12,7 @@ from timm.layers import convert_sync_batchnorm
 
 from medkit import files, machine
 from medkit.devices import free_memory
+from medkit.errors import ConfigError
 from medkit.loading.loader import CaseDataset, make_dataset
 from medkit.progress import clock
 from medkit.runs.config import Config
@@ -40,7 +41,7 @@ def prepare(plan: Plan, run: Run, launch: Launch, ranks: Ranks, telling: Telling
     """Pictures, a model on its device, and what an earlier call has left.
 
     Raises:
-        ValueError, RuntimeError, FileNotFoundError: what would have failed later.
+        ConfigError, DataError, RunError, MissingError: what would have failed later.
         Stopped: when the slot is over before the device is taken.
     """
     plan.check_ranks(ranks)
@@ -61,7 +62,7 @@ def _open_pictures(plan: Plan, run: Run, launch: Launch, ranks: Ranks) -> CaseDa
     """The cases of a run with their pictures, decoded once: by the first process of each machine.
 
     Raises:
-        FileNotFoundError, ValueError: for pictures that are gone, or not those of then.
+        MissingError, DataError: for pictures that are gone, or not those of then.
     """
     if ranks.local_rank == 0:
         check_pictures(run.path, plan.seen, is_begun=run.is_begun)
@@ -121,7 +122,7 @@ def place_model(model: Student, config: Config, device: torch.device, ranks: Ran
     """A model on its device, in the memory format that is fast there."""
     if config.sync_bn and ranks.size > 1:
         if device.type != "cuda":
-            raise ValueError("fit: sync_bn needs GPUs. Leave it off on a CPU.")
+            raise ConfigError("fit: sync_bn needs GPUs. Leave it off on a CPU.")
         model = convert_sync_batchnorm(model)  # torch's own drops timm's fused activations
     on_gpu = device.type == "cuda" and config.channels_last
     layout = torch.channels_last if on_gpu else torch.contiguous_format

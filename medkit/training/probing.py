@@ -11,6 +11,7 @@ import pandas as pd
 
 from medkit.datasets import get_task
 from medkit.devices import find_device, torch_settings
+from medkit.errors import ConfigError
 from medkit.loading.loader import Batch, CaseDataset, make_dataset, make_loader
 from medkit.progress import Status, track
 from medkit.runs.config import Config
@@ -58,11 +59,11 @@ def lr_find(
     is written but the cache of pictures, and the same config gives the same curve.
 
     Raises:
-        ValueError: when the loss falls nowhere.
+        ConfigError: when the loss falls nowhere.
     Source: Smith, arXiv 1506.01186, section 3.3.
     """
     if not (steps >= 10 and 0 < smallest < largest):
-        raise ValueError(
+        raise ConfigError(
             f"lr_find: steps={steps}, smallest={smallest}, largest={largest} (expected 10 steps or "
             "more, and 0 < smallest < largest). Leave them out to take the usual ones."
         )
@@ -112,7 +113,7 @@ def steepest(curve: pd.DataFrame) -> float:
     """The middle of the window in which the smoothed loss falls most, before its least value.
 
     Raises:
-        ValueError: when it falls nowhere, or by no more than batches differ.
+        ConfigError: when it falls nowhere, or by no more than batches differ.
     """
     smoothed, rates = curve["smoothed"].to_numpy(float), curve["lr"].to_numpy(float)
     first = int(LEFT_OUT * len(curve))
@@ -121,7 +122,7 @@ def steepest(curve: pd.DataFrame) -> float:
     half = max(1, int(WINDOW * len(curve)) // 2)
     fall = known[first] - known[last] if last - first > 2 * half else 0.0
     if fall <= 0 or fall <= NOISE * _noise(curve["loss"][: last + 1]):
-        raise ValueError(
+        raise ConfigError(
             f"lr_find: the loss falls nowhere between {rates[0]:.0e} and {rates[-1]:.0e} by more "
             f"than batches differ ({len(curve)} steps). Take more `steps` or a larger batch_size, "
             "or another range from `smallest` to `largest`."

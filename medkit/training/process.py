@@ -11,8 +11,9 @@ from typing import Any, Iterator
 import torch
 
 from medkit.devices import find_device, free_memory, torch_settings
+from medkit.errors import RunError, Stopped
 from medkit.runs.folder import Run
-from medkit.runs.holding import Hold, Stopped, hold
+from medkit.runs.holding import Hold, hold
 from medkit.training.launching import Launch
 from medkit.training.loop import train
 from medkit.training.plan import Plan
@@ -65,7 +66,7 @@ def _explained(num_workers: int) -> Iterator[None]:
             raise
         is_shared = "shared memory" in text or "Bus" in text
         memory = "shared memory (/dev/shm)" if is_shared else "memory"
-        raise RuntimeError(
+        raise RunError(
             f"fit: one of {num_workers} loading processes died, most likely for want of {memory} "
             f"({text.splitlines()[0]}). Call fit again with num_workers=0: it goes on from the "
             "last saved state, to the same result."

@@ -14,6 +14,7 @@ import torch
 from medkit import machine
 from medkit.datasets import get_task
 from medkit.devices import find_device, free_memory, is_out_of_memory, torch_settings
+from medkit.errors import ConfigError, RunError
 from medkit.loading.labels import label_type
 from medkit.loading.loader import Batch
 from medkit.progress import Status, clock
@@ -57,10 +58,10 @@ def find_batch_size(
         `table` has `batch_size`, `images_per_s` and, of a GPU, `peak_bytes`.
 
     Raises:
-        RuntimeError: when not even two images fit.
+        RunError: when not even two images fit.
     """
     if most < 2:
-        raise ValueError(f"find_batch_size: most={most} (expected 2 or more).")
+        raise ConfigError(f"find_batch_size: most={most} (expected 2 or more).")
     place = find_device(device)
     model = new_student(get_task(config.task), config)
     status, rows, size = Status(enabled=progress), [], 2
@@ -82,7 +83,7 @@ def find_batch_size(
             return BatchSizes(pd.DataFrame(rows), size // 2, why)
         size *= 2
     if not rows:
-        raise RuntimeError(
+        raise RunError(
             f"find_batch_size: {why}. Take a smaller image_size or model, or a device that is free."
         )
     return BatchSizes(pd.DataFrame(rows), size // 2, why)  # each was faster than the one before
@@ -168,7 +169,7 @@ def summary(
     Loading is not in the time: `fit` loads while it computes.
 
     Raises:
-        RuntimeError: when memory runs out.
+        RunError: when memory runs out.
     """
     place = find_device(device)
     task = get_task(config.task)
@@ -188,7 +189,7 @@ def summary(
     size = plan.step_size
     row = _try_steps(replace(config, batch_size=size), place)
     if row is None:
-        raise RuntimeError(
+        raise RunError(
             f"summary: memory ran out with {size} images. mk.find_batch_size(config) finds a size."
         )
     epoch_s = plan.steps * size / row["images_per_s"]

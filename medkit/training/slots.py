@@ -6,6 +6,8 @@ import math
 import re
 from datetime import datetime, time, timedelta, timezone
 
+from medkit.errors import ConfigError
+
 OVER = timedelta(hours=6)  # so long after a time of day its slot is over; later it is tomorrow's
 DAY = timedelta(days=1)
 
@@ -19,7 +21,7 @@ def moment(until: str | datetime | None, now: datetime | None = None) -> datetim
         until: "17:50", "17:50+09:00", "2026-11-27 17:50", or a datetime.
 
     Raises:
-        ValueError: for what is no time.
+        ConfigError: for what is no time.
 
     Example:
         >>> now = datetime.fromisoformat("2026-11-27T22:00:00+09:00")
@@ -39,7 +41,7 @@ def moment(until: str | datetime | None, now: datetime | None = None) -> datetim
         until = datetime.fromisoformat(until.isoformat())  # also pandas' own kind
         return until if until.tzinfo else until.astimezone()
     except (AttributeError, TypeError, ValueError) as error:
-        raise ValueError(
+        raise ConfigError(
             f"until={until!r} is no time (expected such as '17:50', '17:50+09:00' or "
             "'2026-11-27 17:50'). Say when the device is to be given back."
         ) from error
@@ -71,10 +73,10 @@ def check_open(until: datetime | None) -> None:
     """Refuse to begin in a slot that is over.
 
     Raises:
-        ValueError: naming what the clock says.
+        ConfigError: naming what the clock says.
     """
     if left_s(until) <= 0:
-        raise ValueError(
+        raise ConfigError(
             f"until={clock_of(until)} is over (this machine's clock says "
             f"{datetime.now():%Y-%m-%d %H:%M}). Give a later time, with its date if it is not "
             "today's, or leave it out."

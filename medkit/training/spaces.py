@@ -9,6 +9,7 @@ from typing import Any, Mapping
 import pandas as pd
 
 from medkit import files, tables
+from medkit.errors import ConfigError
 from medkit.runs.config import Config
 
 FORM = 2  # of search.json
@@ -17,17 +18,17 @@ FORM = 2  # of search.json
 def check_space(config: Config, space: Mapping[str, Any]) -> None:
     """Refuse settings that do not exist, or that do not go together with the others."""
     if not space:
-        raise ValueError("tune: the space is empty. Name a setting, as {'peak_lr': (1e-4, 1e-2)}.")
+        raise ConfigError("tune: the space is empty. Name a setting, as {'peak_lr': (1e-4, 1e-2)}.")
     for name, asked in space.items():
         if not _is_range(asked):
-            raise ValueError(
+            raise ConfigError(
                 f"tune: {name}={asked!r} is no range (expected a list of choices, (low, high) or "
                 '(low, high, "log") with low < high).'
             )
         for value in asked if isinstance(asked, list) else asked[:2]:
             Config.from_dict({**config.to_dict(), name: value})
     if {"seed", "task", "name", "best_by"} & set(space):
-        raise ValueError(
+        raise ConfigError(
             "tune: seed, task, name and best_by are not searched: trials must compare."
         )
 
@@ -90,7 +91,7 @@ def check_same(folder: Path, facts: Mapping[str, Any], cases: pd.DataFrame) -> s
     if saved["cases"] != now["cases"] and not tables.are_known_by(cases, saved["cases"]):
         changed.append("cases: other ids, labels or folds than saved")
     if changed:
-        raise ValueError(
+        raise ConfigError(
             f"{folder}: it holds another search ({'; '.join(changed)}). Choose another folder for "
             "this one: values of different searches do not compare."
         )

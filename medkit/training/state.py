@@ -10,6 +10,7 @@ import pandas as pd
 import torch
 
 from medkit import files, machine, tables
+from medkit.errors import RunError
 from medkit.runs.folder import Run
 from medkit.runs.tensor_files import load_newest, save_generation, save_state
 from medkit.training.optimizing import (
@@ -110,14 +111,14 @@ class State:
         """Add the losses of the last steps up, one by one, so that it does not matter when.
 
         Raises:
-            RuntimeError: when one is not a number, naming its step and cases.
+            RunError: when one is not a number, naming its step and cases.
         """
         values = torch.stack(self._pending).tolist() if self._pending else []
         for number, value in enumerate(values, self.step - len(values)):
             if not math.isfinite(value):
                 ids = self.plan.ids(self.epoch, number)
                 more = f" and {len(ids) - 8} more" if len(ids) > 8 else ""
-                raise RuntimeError(
+                raise RunError(
                     f"fit: the loss is {value} in epoch {self.epoch + 1}, step {number + 1} of "
                     f"{self.plan.steps} (cases {', '.join(ids[:8])}{more}). The last good state is "
                     "kept; look at these cases, or try a smaller peak_lr in a new folder."
@@ -129,11 +130,11 @@ class State:
         """Look whether all is still numbers, before something is made of it.
 
         Raises:
-            RuntimeError: when a loss or a weight is not.
+            RunError: when a loss or a weight is not.
         """
         self.add_losses()
         if not all(bool(weights.isfinite().all()) for weights in self.model.parameters()):
-            raise RuntimeError(
+            raise RunError(
                 f"fit: the weights are no longer numbers after step {self.step} of epoch "
                 f"{self.epoch + 1}, though the loss is: a gradient was not. The last good state is "
                 "kept; try a smaller peak_lr, clip_norm=1.0 or amp=False in a new folder."
@@ -156,7 +157,7 @@ class State:
         """Write tensors by name, and facts.
 
         Raises:
-            RuntimeError: when not all of it is numbers.
+            RunError: when not all of it is numbers.
         """
         self.check()
         tensors = {f"model.{name}": value for name, value in self.model.state_dict().items()}
@@ -217,7 +218,7 @@ class State:
         mine = [-1, -1] if facts is None else [facts["epoch"], facts["step"]]
         every = [found.tolist() for found in self.stepper.ranks.gather(torch.tensor([mine]))]
         if every.count(every[0]) < len(every):
-            raise RuntimeError(
+            raise RunError(
                 f"fit: the processes of this run read different states ([epoch, step]: {every}). "
                 "Their disks do not show the same files yet; call it again in a minute."
             )

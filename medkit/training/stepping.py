@@ -10,6 +10,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from medkit import seeding
 from medkit.devices import free_memory, has_bfloat16, is_out_of_memory, precision
+from medkit.errors import RunError
 from medkit.loading import augment
 from medkit.loading.loader import Batch
 from medkit.runs.config import Config
@@ -78,7 +79,7 @@ class Stepper:
         """Fill the gradients of a step; returns its loss, and whether any process wants to stop.
 
         Raises:
-            RuntimeError: when memory does not hold the smallest micro-batch.
+            RunError: when memory does not hold the smallest micro-batch.
         """
         batch = Batch(*(part.to(self.device, non_blocking=True) for part in batch))
         known = self.objective.known(batch.labels).sum(0)
@@ -122,7 +123,7 @@ class Stepper:
                 raise
             self._words = str(error).splitlines()[0]
             if self.config.sync_bn and self.ranks.size > 1:
-                raise RuntimeError(
+                raise RunError(
                     f"fit: memory ran out on process {self.ranks.rank} ({self._words}). With "
                     "sync_bn all processes take each step together, so none can try again alone; "
                     "the last good state is kept. Take a smaller batch_size in a new folder."
@@ -202,7 +203,7 @@ class Stepper:
         if half < 1 or count // -(-count // half) < least:
             why = "BatchNorm needs 2" if half else "there is no smaller number"
             less = "go on with checkpointing=True, which takes less memory for the same bits, "
-            raise RuntimeError(
+            raise RunError(
                 f"fit: memory ran out with {size} images at once, and {why} ({self._words}). The "
                 "last good state is kept: free the device (mk.gpu_users() names who is there), "
                 f"{'' if self.config.checkpointing else less}or take a smaller image_size or model "

@@ -8,9 +8,10 @@ from datetime import datetime
 import torch
 
 from medkit import files
+from medkit.errors import Stopped
 from medkit.progress import Status, clock
 from medkit.runs.folder import Run
-from medkit.runs.holding import Hold, Stopped
+from medkit.runs.holding import Hold
 from medkit.training import slots
 from medkit.training.describing import describe, title
 from medkit.training.launching import Launch

@@ -17,6 +17,7 @@ from typing import Any, Mapping
 import pandas as pd
 
 from medkit import seeding
+from medkit.errors import NotInstalled
 from medkit.runs.config import Config
 from medkit.runs.folder import Run
 from medkit.runs.holding import refuse_if_held, state_of
@@ -32,12 +33,12 @@ def import_optuna() -> Any:
     """Optuna, with few words.
 
     Raises:
-        ImportError: without it, naming the extra.
+        NotInstalled: without it, naming the extra.
     """
     try:
         import optuna
     except ImportError as error:
-        raise ImportError(
+        raise NotInstalled(
             "tune needs Optuna, which is not installed. Install the extra: "
             'pip install "medkit[tuning]".'
         ) from error

@@ -16,10 +16,11 @@ import pandas as pd
 
 from medkit import files, tables
 from medkit.datasets import get_task
+from medkit.errors import ConfigError, RunError, Stopped
 from medkit.progress import Status
 from medkit.runs.config import Config
 from medkit.runs.folder import Run, open_folder
-from medkit.runs.holding import Stopped, state_of
+from medkit.runs.holding import state_of
 from medkit.runs.pictures import data_folder
 from medkit.training import slots, spaces
 from medkit.training.following import (
@@ -91,15 +92,15 @@ def tune(
             `trials` what was found by then is returned.
 
     Raises:
-        ImportError: without Optuna, naming the extra.
-        ValueError: for a setting that does not exist, a range that is none, or a folder that holds
+        NotInstalled: without Optuna, naming the extra.
+        ConfigError: for a setting that does not exist, a range that is none, or a folder that holds
             another search.
-        RuntimeError: when no trial has finished, or several in a row have failed.
+        RunError: when no trial has finished, or several in a row have failed.
         Stopped: when somebody stopped a trial, or `until` came before all `trials`.
     """
     import_optuna()
     if trials is None and minutes is None and until is None:
-        raise ValueError("tune: neither trials nor minutes. Say how long to search.")
+        raise ConfigError("tune: neither trials nor minutes. Say how long to search.")
     folder, task, began = Path(folder), get_task(config.task), time.monotonic()
     space = {name: spaces.plain(asked) for name, asked in space.items()}
     spaces.check_space(config, space)
@@ -146,7 +147,7 @@ def tune(
             status.line(f"trial {trial.number} failed: {str(error).splitlines()[0]}")
             failed += 1
             if failed == GIVE_UP:
-                raise RuntimeError(
+                raise RunError(
                     f"tune: {failed} trials in a row have failed; the last one: {error}"
                 ) from error
     return _found(search, space)
@@ -161,7 +162,7 @@ def _bring_to_end(
         column: of the history, that trials are compared by.
 
     Raises:
-        RuntimeError, Stopped: when the run was ended before its end.
+        RunError, Stopped: when the run was ended before its end.
     """
     epochs, told = run.config.epochs, 0
     shown = ", ".join(f"{name}={value:.3g}" if isinstance(value, float) else f"{name}={value}"
@@ -190,7 +191,7 @@ def _bring_to_end(
     check_finished(run)
     known = run.history[column]
     if known.isna().all():
-        raise RuntimeError(f"{run.config.best_by} has no value in any epoch")
+        raise RunError(f"{run.config.best_by} has no value in any epoch")
     best = search.finish(trial, known)
     status.line(f"{shown}: {run.config.best_by} {best:.4f}")
 
@@ -206,7 +207,7 @@ def _found(search: Trials, space: Mapping[str, Any]) -> Tuning:
     """The table of trials, and the best of them, which is written down."""
     table = search.table(space)
     if not (table["state"] == "finished").any():
-        raise RuntimeError(
+        raise RunError(
             f"tune: none of {len(table)} trials has finished ({search.folder}). "
             "Allow more trials or minutes; those that failed have a log in their run folder."
         )

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from medkit.datasets.task import Task
+from medkit.errors import ConfigError
 from medkit.inference.answers import Masks, Table, collected, know_nothing
 from medkit.inference.predicting import predict_batches
 from medkit.loading.loader import CaseDataset
@@ -33,7 +34,7 @@ class Validation:
         rows: of `seen`, those that are held out.
 
     Raises:
-        ValueError: when `config.best_by` is none of the task's scores.
+        ConfigError: when `config.best_by` is none of the task's scores.
     """
 
     def __init__(
@@ -58,7 +59,7 @@ class Validation:
         scores = self.task.score(self.cases, know_nothing(self.task, self.ids))
         names = ["loss", *scores]
         if self.config.best_by not in names:
-            raise ValueError(
+            raise ConfigError(
                 f"fit: no score {self.config.best_by!r} to choose the best epoch by "
                 f"(expected one of {', '.join(names)}).{did_you_mean(self.config.best_by, names)}"
             )

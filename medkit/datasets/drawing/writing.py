@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 
 from medkit import files
+from medkit.errors import ConfigError
 
 PACKAGE = "http://schemas.openxmlformats.org/package/2006"
 OFFICE = "http://schemas.openxmlformats.org/officeDocument/2006"
@@ -74,7 +75,7 @@ def check(where: str, wanted: str, is_good: bool, **setting: Any) -> None:
     """Refuse a setting by its name; `where` is the function that was given it."""
     for name, value in setting.items():
         if not is_good:
-            raise ValueError(f"{where}: {name} {value!r} (expected {wanted}).")
+            raise ConfigError(f"{where}: {name} {value!r} (expected {wanted}).")
 
 
 def check_counts(where: str, **counts: Any) -> None:
