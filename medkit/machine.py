@@ -1,4 +1,4 @@
-"""What this machine is: versions, device, cores and memory, as far as they decide a run.
+"""What this machine is: versions, device, cores and memory; for a run's folder, and for a person.
 
 Nothing in it names the machine, its user or a folder: it is handed to organisers.
 """
@@ -9,11 +9,14 @@ import hashlib
 import os
 import platform
 import re
+import shutil
+import subprocess
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import Any, Callable
 
 from medkit import __version__
+from medkit.progress import Text, kernel
 
 PACKAGES = (  # those whose version may change a result
     "albumentations",
@@ -29,9 +32,35 @@ PACKAGES = (  # those whose version may change a result
     "torchvision",
 )
 ARITHMETIC = ("torch", "timm", "albumentations", "opencv-python-headless", "numpy")  # in training
+BESIDE = (  # what else a fault may come from; the last four do not go with what medkit needs
+    *("ipykernel", "ipywidgets", "jupyterlab", "requests", "flask", "optuna", "pyedflib"),
+    *("opencv-python", "opencv-contrib-python", "albumentationsx", "pytorch-lightning"),
+)
+SETTINGS = re.compile(  # names of environment variables that change how things run
+    "(OMP|GOMP|KMP|MKL|OPENBLAS|CUDA|CUBLAS|CUDNN|NCCL|NVIDIA|TORCH|PYTORCH|MEDKIT)_.+|LD_PRELOAD|"
+    "LD_LIBRARY_PATH|PYTHONPATH|PYTHONHASHSEED|TMPDIR|(HTTPS?|NO)_PROXY",
+    re.IGNORECASE,
+)
+GB = 1e9
+ASKED = "name,memory.free,memory.total,driver_version"  # of nvidia-smi
 
 
-def describe() -> dict[str, Any]:
+def describe() -> Text:
+    """A text for the report of a fault: versions, device, memory, disks, settings.
+
+    It holds nothing that names a person or a place: no user, machine, folder, address or team, and
+    of environment variables the names (the values only where these are plain numbers). What is
+    missing or broken here is said in its line.
+    """
+    lines = (
+        *(("medkit", _kit), ("Python", _python), ("machine", _memory), ("packages", _packages)),
+        *(("torch", _torch_line), ("GPU", _gpu_line), ("settings", _settings), ("disks", _disks)),
+        *(("notebook", _notebook), ("variables", _variables)),
+    )
+    return Text("\n".join(f"{name}: {_told(line)}" for name, line in lines))
+
+
+def record() -> dict[str, Any]:
     """What a run's bits depend on, for machine.json."""
     return {
         "medkit": __version__,
@@ -93,6 +122,98 @@ def driver(root: Path | str = "/") -> str | None:
     """Version of the NVIDIA driver, without asking it."""
     found = re.search(r"\b\d{3}\.\d[\d.]*", _read(Path(root, "proc/driver/nvidia/version")))
     return found.group(0) if found else None
+
+
+def _told(line: Callable[[], str]) -> str:
+    """What a line says; what is broken says how, without the folders that an error may name."""
+    try:
+        return line()
+    except Exception as error:  # a report has no error of its own
+        words = re.sub(r"(?:[\w.~@+-]*/)+", "", str(error)).split("\n")[0]
+        return f"cannot be told ({type(error).__name__}: {words[:120]})"
+
+
+def _kit() -> str:
+    return f"{__version__}, code {code_hash()[:12]}"
+
+
+def _python() -> str:
+    return f"{platform.python_version()}, {_platform()}"
+
+
+def _memory() -> str:
+    limit = memory_limit()
+    told = f"{limit / GB:.1f} GB of memory" if limit else "memory unknown"
+    found = re.search(r"MemAvailable:\s+(\d+) kB", _read(Path("/proc/meminfo")))
+    free = f", {int(found.group(1)) * 1024 / GB:.1f} GB free in the machine" if found else ""
+    return f"{cores()} cores for this process of {os.cpu_count()}, {told}{free}"
+
+
+def _packages() -> str:
+    needed = [f"{name} {_installed(name) or 'missing'}" for name in PACKAGES]
+    return ", ".join(needed + [f"{name} {_installed(name)}" for name in BESIDE if _installed(name)])
+
+
+def _torch_line() -> str:
+    import torch
+
+    built = f"built for CUDA {torch.version.cuda}" if torch.version.cuda else "built without CUDA"
+    sees = torch.cuda.device_count() if torch.cuda.is_available() else "no"
+    return f"{torch.__version__}, {built}, sees {sees} GPU, CPU {_cpu_capability(torch)}"
+
+
+def _gpu_line() -> str:
+    """Names and free memory, of the driver: torch would take memory of its own for asking."""
+    command = ["nvidia-smi", f"--query-gpu={ASKED}", "--format=csv,noheader"]
+    if not shutil.which(command[0]):
+        there = f"driver {driver()} is loaded" if driver() else "no driver is loaded"
+        return f"nvidia-smi is not there; {there}"
+    done = subprocess.run(
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=20, text=True
+    )
+    words = done.stdout.strip().split("\n")
+    if done.returncode:
+        raise RuntimeError(f"nvidia-smi ended with {done.returncode}: {words[0]}")
+    return "; ".join("{}, {} free of {}, driver {}".format(*line.split(", ")) for line in words)
+
+
+def _settings() -> str:
+    """Threads and what decides whether arithmetic repeats, with a word on what is unusual."""
+    import torch
+
+    threads, exact = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
+    odd = {
+        "more threads than cores": threads > cores(),
+        "one thread for several cores": threads == 1 < cores(),
+        "deterministic algorithms on outside of a run": exact,
+        "cuDNN's benchmark on": torch.backends.cudnn.benchmark,
+        "gradients off": not torch.is_grad_enabled(),
+        f"numbers are {torch.get_default_dtype()}": torch.get_default_dtype() != torch.float32,
+    }
+    told = ", ".join(name for name, is_so in odd.items() if is_so) or "nothing"
+    return f"{threads} threads, deterministic {exact}; unusual: {told}"
+
+
+def _disks() -> str:
+    shared = Path("/dev/shm")
+    here = f"{shutil.disk_usage('.').free / GB:.1f} GB free in the working folder"
+    here += "" if os.access(".", os.W_OK) else ", which is not writable"
+    there = f"{shutil.disk_usage(shared).free / GB:.2f} GB in" if shared.is_dir() else "no"
+    return f"{here}, {there} /dev/shm"
+
+
+def _notebook() -> str:
+    return "no" if kernel() is None else "yes"
+
+
+def _variables() -> str:
+    """Names; of settings of libraries that are numbers, the values, too."""
+    told = []
+    for name in sorted(filter(SETTINGS.fullmatch, os.environ)):
+        value = os.environ[name]
+        is_plain = re.fullmatch(r"[\d,.:]{1,20}", value) and not name.startswith("MEDKIT_")
+        told.append(f"{name}={value}" if is_plain else name)
+    return ", ".join(told) or "none"
 
 
 def _torch() -> dict[str, Any]:

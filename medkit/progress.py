@@ -85,14 +85,11 @@ def track(
         status.line(f"{label}: {done:,} in {clock(time.monotonic() - began)}")
 
 
-class Text:
-    """Plain text in a notebook's output, without the quotes that a str would get."""
-
-    def __init__(self, text: str):
-        self.text = text
+class Text(str):
+    """Plain text that shows as it is, without the quotes that a str would get."""
 
     def __repr__(self) -> str:
-        return self.text
+        return str(self)
 
 
 def kernel() -> Any:

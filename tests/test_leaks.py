@@ -26,7 +26,7 @@ print(repr(mk.submission.credentials.load_credentials()))
 """
 SUBMIT = "display(mk.submit('run/submission.csv', again=True, timeout_s=0.5))"
 LOOK = """
-mk.files.write_json("run/machine.json", mk.machine.describe())
+mk.files.write_json("run/machine.json", mk.machine.record())
 print(open("/proc/self/cmdline").read())
 print(In, _ih, list(Out.values()))
 display(mk.submissions())

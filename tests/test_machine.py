@@ -1,4 +1,4 @@
-"""machine.json must tell what decides a run's bits, and nothing that names a person or a place."""
+"""What is told of this machine decides a run's bits or explains a fault, and names nobody."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ import pytest
 from medkit import machine
 
 
-def test_description_is_json_and_tells_what_decides_the_bits():
-    facts = json.loads(json.dumps(machine.describe()))
+def test_the_record_is_json_and_tells_what_decides_the_bits():
+    facts = json.loads(json.dumps(machine.record()))
     assert facts["python"] == platform.python_version()
     assert facts["packages"]["numpy"] == metadata.version("numpy")
     assert facts["torch"].startswith(metadata.version("torch"))
@@ -27,12 +27,82 @@ def test_description_is_json_and_tells_what_decides_the_bits():
     assert facts["code"] == machine.code_hash()
 
 
-def test_description_names_no_person_place_or_secret(monkeypatch):
-    monkeypatch.setenv("MEDKIT_PASSWORD", "correct-horse-battery")
-    text = json.dumps(machine.describe())
+@pytest.mark.parametrize("told", [machine.record, machine.describe])
+def test_what_is_told_names_no_person_place_or_secret(told, monkeypatch):
+    for name in ("PASSWORD", "CONTEST_PASSWORD", "URL", "LEDGER"):
+        monkeypatch.setenv(f"MEDKIT_{name}", "correct-horse-battery")
+    monkeypatch.setenv("MEDKIT_TEAM", "8086")
+    monkeypatch.setenv("LD_LIBRARY_PATH", str(Path.home()))
+    text = json.dumps(told())
     private = {platform.node(), getpass.getuser(), str(Path.home()), str(Path.cwd()), sys.prefix}
-    for word in [*private, "correct-horse-battery", "MEDKIT_"]:
+    for word in [*private, "correct-horse-battery", "8086"]:
         assert len(word) < 3 or word not in text
+
+
+def lines_of(report):
+    return dict(line.split(": ", 1) for line in report.splitlines())
+
+
+def test_a_report_shows_as_it_is_and_tells_versions_machine_and_settings(monkeypatch):
+    monkeypatch.setenv("OMP_NUM_THREADS", "3")
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "GPU-1f2e")
+    report = machine.describe()
+    assert repr(report) == str(report) and isinstance(report, str)
+    lines = lines_of(report)
+    assert lines["medkit"] == f"{machine.__version__}, code {machine.code_hash()[:12]}"
+    assert lines["Python"].startswith(f"{platform.python_version()}, {platform.system()}")
+    assert f"numpy {metadata.version('numpy')}" in lines["packages"]
+    assert f"{machine.cores()} cores" in lines["machine"] and " GB " in lines["disks"]
+    assert lines["torch"].startswith(metadata.version("torch")) and "unusual:" in lines["settings"]
+    assert lines["notebook"] == "no"
+    told = lines["variables"].split(", ")
+    assert "OMP_NUM_THREADS=3" in told and "CUDA_VISIBLE_DEVICES" in told
+
+
+def test_a_report_says_what_is_unusual(monkeypatch):
+    import torch
+
+    monkeypatch.setattr(machine, "cores", lambda: 1)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 4)
+    with torch.no_grad():
+        told = lines_of(machine.describe())["settings"]
+    assert told == "4 threads, deterministic False; unusual: more threads than cores, gradients off"
+
+
+def test_a_report_is_made_where_torch_and_other_things_are_broken(monkeypatch, tmp_path):
+    home = tmp_path / "kim" / "libcudart.so.11.0"
+    break_torch(monkeypatch, OSError(f"{home}: cannot open shared object file"))
+    monkeypatch.setattr(machine, "code_hash", lambda: [][1])
+    lines = lines_of(machine.describe())
+    said = "cannot be told (OSError: libcudart.so.11.0: cannot open shared object file)"
+    assert lines["torch"] == lines["settings"] == said
+    assert lines["medkit"] == "cannot be told (IndexError: list index out of range)"
+    assert lines["Python"] and "torch 2" in lines["packages"] or "torch 1" in lines["packages"]
+
+
+@pytest.mark.parametrize(
+    ("script", "told"),
+    [
+        (
+            "echo 'NVIDIA A6000, 300 MiB, 49140 MiB, 525.60.13'",
+            "NVIDIA A6000, 300 MiB free of 49140 MiB, driver 525.60.13",
+        ),
+        (
+            "echo 'NVIDIA-SMI has failed'; exit 9",
+            "cannot be told (RuntimeError: nvidia-smi ended with 9: NVIDIA-SMI has failed)",
+        ),
+        ("echo nonsense", "cannot be told (IndexError: "),
+        (None, "nvidia-smi is not there; no driver is loaded"),
+    ],
+)
+def test_gpus_are_told_by_the_driver_or_why_not(monkeypatch, tmp_path, script, told):
+    if script:
+        tool = tmp_path / "nvidia-smi"
+        tool.write_text(f"#!/bin/sh\n{script}\n")
+        tool.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr(machine, "driver", lambda: None)
+    assert lines_of(machine.describe())["GPU"].startswith(told)
 
 
 def test_torch_is_not_loaded_by_the_import():
@@ -40,16 +110,22 @@ def test_torch_is_not_loaded_by_the_import():
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
 
 
-@pytest.mark.parametrize("error", [ImportError, OSError])
-def test_description_does_without_a_torch_that_loads(monkeypatch, error):
+def break_torch(monkeypatch, error):
+    """Let torch be as where a library of its is missing."""
+
     class Broken:
         def find_spec(self, name, *_):
             if name == "torch":
-                raise error("libcudart.so.11.0: cannot open shared object file")
+                raise error
 
     monkeypatch.delitem(sys.modules, "torch", raising=False)
     monkeypatch.setattr(sys, "meta_path", [Broken(), *sys.meta_path])
-    facts = machine.describe()
+
+
+@pytest.mark.parametrize("error", [ImportError, OSError])
+def test_the_record_does_without_a_torch_that_loads(monkeypatch, error):
+    break_torch(monkeypatch, error("libcudart.so.11.0: cannot open shared object file"))
+    facts = machine.record()
     assert facts["torch"] is None
     assert facts["packages"]["torch"] == metadata.version("torch")
 
@@ -62,7 +138,7 @@ def test_gpus_are_described_by_name_memory_and_capability(monkeypatch):
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
     monkeypatch.setattr(torch.cuda, "get_device_properties", lambda index: card)
     expected = {"name": "NVIDIA RTX A6000", "memory_bytes": 48 * 2**30, "capability": "8.6"}
-    assert machine.describe()["gpus"] == [expected]
+    assert machine.record()["gpus"] == [expected]
 
 
 def test_cpu_capability_is_read_from_old_and_new_torch():

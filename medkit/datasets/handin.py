@@ -73,7 +73,7 @@ def handin(
     for path in sorted(package.rglob("*.py")):
         target = folder / "source_dir" / "medkit" / path.relative_to(package)
         files.write_whole(target, path.read_bytes())
-    facts = machine.describe()
+    facts = machine.record()
     versions = [f"Python {facts['python']}", f"medkit {facts['medkit']}"]
     versions += [f"{name} {version}" for name, version in facts["packages"].items() if version]
     files.write_whole(folder / "source_dir" / "versions.txt", "\n".join(versions) + "\n")

@@ -115,7 +115,7 @@ def _note_machine(run: Run, model: Student, ranks: Ranks) -> None:
     """Write what the run begins on, and with which weights."""
     facts = {"initial_weights": weights_hash(model.state_dict())}
     facts.update(device=ranks.device.type, world_size=ranks.size)
-    files.write_json(run.path / "machine.json", {**machine.describe(), **facts})
+    files.write_json(run.path / "machine.json", {**machine.record(), **facts})
 
 
 def place_model(model: Student, config: Config, device: torch.device, ranks: Ranks) -> Student:
