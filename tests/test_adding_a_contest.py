@@ -1,16 +1,15 @@
-"""docs/adding_a_contest.md, word for word; in the default suite with a smaller model."""
+"""docs/how-to/adding_a_contest.md, word for word; in the default suite with a smaller model."""
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 
 import pytest
+from running_pages import names_that_are_not, run_page, working_folder
 
 import medkit as mk
-from medkit import datasets
 
-PAGE = Path(__file__).resolve().parent.parent / "docs" / "adding_a_contest.md"
+PAGE = "how-to/adding_a_contest.md"
 SMALLER = {
     '"resnet18"': '"test_resnet"',
     "epochs=6": "epochs=2",
@@ -19,36 +18,10 @@ SMALLER = {
 }
 
 
-def run_page(folder, changes=()):
-    """What the page's code leaves behind, run in `folder`."""
-    space = {"__name__": "page"}
-    for block in re.findall(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.S):
-        for old in changes:
-            block = block.replace(old, changes[old])
-        name = re.match(r"# (\w+\.py)\n", block)
-        if name:
-            (folder / name[1]).write_text(block, encoding="utf-8")
-        else:
-            exec(compile(block, str(PAGE), "exec"), space)
-    return space
-
-
 @pytest.fixture(scope="module")
-def own_folder(tmp_path_factory):
-    """A working folder whose tasks and modules are forgotten afterwards."""
-    with pytest.MonkeyPatch.context() as patch:
-        folder = tmp_path_factory.mktemp("own contest")
-        patch.chdir(folder)
-        patch.syspath_prepend(folder)
-        patch.setattr(datasets, "TASKS", dict(datasets.TASKS))
-        patch.setattr("medkit.runs.own_tasks.TASKS", datasets.TASKS)
-        yield folder
-
-
-@pytest.fixture(scope="module")
-def done(own_folder):
-    assert all(old in PAGE.read_text(encoding="utf-8") for old in SMALLER)
-    return run_page(own_folder, SMALLER)
+def done(tmp_path_factory):
+    with working_folder(tmp_path_factory.mktemp("own contest")) as folder:
+        yield run_page(PAGE, folder, SMALLER)
 
 
 def test_both_ways_of_reading_find_the_same_labels(done):
@@ -77,17 +50,15 @@ def test_the_own_score_comes_first_and_alone(done):
 
 
 def test_the_page_names_only_what_there_is():
-    names = set(re.findall(r"mk\.(\w+)", PAGE.read_text(encoding="utf-8")))
-    assert len(names) > 15 and not {name for name in names if not hasattr(mk, name)}
+    assert not names_that_are_not(PAGE)
 
 
 @pytest.mark.slow
-def test_word_for_word_the_digits_are_learnt(own_folder, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.syspath_prepend(tmp_path)
-    done = run_page(tmp_path)
-    assert mk.score(done["task"], done["held_out"], done["run"].predictions)["f1_macro"] > 0.6
-    many = done["many"][done["many"]["fold"] == 0]
-    scores = mk.score(done["both"], many, done["several"].predictions)
+def test_word_for_word_the_digits_are_learnt(tmp_path):
+    with working_folder(tmp_path):
+        done = run_page(PAGE, tmp_path)
+        assert mk.score(done["task"], done["held_out"], done["run"].predictions)["f1_macro"] > 0.6
+        many = done["many"][done["many"]["fold"] == 0]
+        scores = mk.score(done["both"], many, done["several"].predictions)
     usual = many["ink"].sub(many["ink"].median()).abs().mean()
     assert scores["mae"] < usual and scores["large_auc"] > 0.75 and scores["odd_auc"] > 0.75

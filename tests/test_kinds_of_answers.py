@@ -1,15 +1,14 @@
-"""docs/kinds_of_answers.md: its kind of answer in every table, from labels to a board."""
+"""docs/explanation/kinds_of_answers.md: its kind in every table, from labels to a board."""
 
 from __future__ import annotations
 
 import importlib
-import re
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+from running_pages import run_page
 from test_kinds import TABLES
 
 import medkit as mk
@@ -18,16 +17,14 @@ from medkit.leaderboard.contest import read_answers
 from medkit.leaderboard.founding import new_contest
 from medkit.leaderboard.scoring import Answers
 
-PAGE = Path(__file__).resolve().parent.parent / "docs" / "kinds_of_answers.md"
+PAGE = "explanation/kinds_of_answers.md"
 GRADES = tuple("12345")
 
 
 @pytest.fixture
-def rank(monkeypatch):
+def rank(monkeypatch, tmp_path):
     """The task of a rank, whose kind the page adds; all other rows are those of a number."""
-    (code,) = re.findall(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
-    found: dict = {}
-    exec(code, found)
+    found = run_page(PAGE, tmp_path)
     for module, name in TABLES.items():
         table = getattr(importlib.import_module(f"medkit.{module}"), name)
         monkeypatch.setitem(table, "rank", table["number"])

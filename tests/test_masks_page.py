@@ -1,16 +1,15 @@
-"""docs/masks.md, word for word, with a smaller model."""
+"""docs/how-to/masks.md, word for word, with a smaller model."""
 
 from __future__ import annotations
 
 import re
-from pathlib import Path
 
 import pytest
+from running_pages import DOCS, names_that_are_not, run_page, working_folder
 
 import medkit as mk
-from medkit import datasets
 
-PAGE = Path(__file__).resolve().parent.parent / "docs" / "masks.md"
+PAGE = "how-to/masks.md"
 SMALLER = {
     '"resnet18"': '"test_resnet", decoder_channels=(32, 16, 16, 8, 8)',
     "fold=0)": "fold=0, num_workers=0, progress=False)",
@@ -19,16 +18,8 @@ SMALLER = {
 
 @pytest.fixture(scope="module")
 def done(tmp_path_factory):
-    text, space = PAGE.read_text(encoding="utf-8"), {"__name__": "page"}
-    assert all(old in text for old in SMALLER)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(tmp_path_factory.mktemp("page"))
-        patch.setattr(datasets, "TASKS", dict(datasets.TASKS))
-        patch.setattr("medkit.runs.own_tasks.TASKS", datasets.TASKS)
-        for block in re.findall(r"```python\n(.*?)```", text, re.S):
-            for old, new in SMALLER.items():
-                block = block.replace(old, new)
-            exec(compile(block, str(PAGE), "exec"), space)
+    with working_folder(tmp_path_factory.mktemp("page")) as folder:
+        space = run_page(PAGE, folder, SMALLER)
         space["csv"] = space["csv"].resolve()
         yield space
 
@@ -46,9 +37,8 @@ def test_the_shapes_are_learnt(done):
 
 
 def test_the_page_names_only_what_there_is():
-    text = PAGE.read_text(encoding="utf-8")
-    names = set(re.findall(r"mk\.(\w+)", text))
-    assert len(names) > 10 and not {name for name in names if not hasattr(mk, name)}
+    assert not names_that_are_not(PAGE)
     known = {field for field in mk.Config.__dataclass_fields__}
-    told = set(re.findall(r"`(\w+)=", text)) - {"kind", "values", "ignore", "columns", "how"}
+    told = set(re.findall(r"`(\w+)=", (DOCS / PAGE).read_text(encoding="utf-8")))
+    told -= {"kind", "values", "ignore", "columns", "how"}
     assert told - known <= {"order", "base", "more_than", "smallest"}
