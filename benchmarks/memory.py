@@ -6,7 +6,7 @@ A table of GiB in float32, with and without `checkpointing`, as `mk.summary` rec
 picture of 256 px: what autograd keeps of an image, and apart from it what the loss keeps. With
 `--peak` a real step of one image at full size follows, in a process of its own, and how much its
 resident memory grew: what is kept, and what a convolution on a CPU needs besides. The table stands
-in docs/masks.md.
+in docs/explanation/masks.md.
 """
 
 from __future__ import annotations
