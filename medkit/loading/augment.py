@@ -19,7 +19,6 @@ from medkit.errors import ConfigError
 from medkit.images import masks
 from medkit.naming import did_you_mean
 
-RECIPES = ("none", "light", "medium", "strong", "clahe", "xray")
 Pair = Tuple[np.ndarray, Optional[np.ndarray]]
 
 
@@ -31,17 +30,14 @@ def make_transform(recipe: str) -> Callable[..., Pair]:
     all masks at once, and each as it would be alone.
 
     Args:
-        recipe: "none", "light" (small shifts, turns and light), "medium" (larger ones, colour),
-            "strong" (also blur, noise and holes), "clahe" (light, and contrast that is evened out
-            by more or less) or "xray" (grey pictures of bodies that turn: wide turns, light, gamma,
-            contrast and a little noise; no colour).
+        recipe: a row of `RECIPES`.
     """
     if recipe not in RECIPES:
         raise ConfigError(
             f"unknown augmentation {recipe!r} (expected one of {', '.join(RECIPES)})."
             f"{did_you_mean(recipe, RECIPES)}"
         )
-    if recipe == "none":
+    if RECIPES[recipe] is None:
         return lambda image, *key, bits=None: (image, bits)
     steps = compose(recipe)
 
@@ -126,26 +122,76 @@ def compose(recipe: str) -> Any:
         warnings.simplefilter("ignore")
         import albumentations as A
 
-    amount = {"light": 1, "medium": 2, "strong": 3, "clahe": 1, "xray": 2}[recipe]
-    steps = [
+    return A.Compose(RECIPES[recipe](A))
+
+
+def _moved(A: Any, amount: int, *, turn: int | None = None) -> list[Any]:
+    """Shifts, turns (by `turn` degrees at most) and light, more of them with the amount."""
+    turn = 7 * amount if turn is None else turn
+    return [
         A.Affine(
             scale=(1 - 0.08 * amount, 1 + 0.08 * amount),
             translate_percent=(-0.04 * amount, 0.04 * amount),
-            rotate=(-30, 30) if recipe == "xray" else (-7 * amount, 7 * amount),
+            rotate=(-turn, turn),
             p=0.8,
         ),
         A.RandomBrightnessContrast(0.1 * amount, 0.1 * amount, p=0.7),
     ]
-    if recipe in ("clahe", "xray"):
-        steps.append(A.CLAHE(clip_limit=(1, 4), tile_grid_size=(8, 8), p=0.5))
-    if recipe == "xray":
-        steps.append(A.RandomGamma(gamma_limit=(70, 140), p=0.5))
-        steps.append(A.GaussianBlur(blur_limit=(3, 3), p=0.2))
-    elif amount >= 2:
-        steps.append(A.HueSaturationValue(4 * amount, 10 * amount, 0, p=0.5))
-        steps.append(A.RandomGamma(gamma_limit=(80, 120), p=0.3))
-    if amount >= 3:
-        steps.append(A.GaussianBlur(blur_limit=(3, 5), p=0.2))
-        holes = {"hole_height_range": (0.1, 0.25), "hole_width_range": (0.1, 0.25)}
-        steps.append(A.CoarseDropout(num_holes_range=(1, 3), p=0.3, **holes))
-    return A.Compose(steps)
+
+
+def _evened_out(A: Any) -> Any:
+    """Contrast that is evened out by more or less."""
+    return A.CLAHE(clip_limit=(1, 4), tile_grid_size=(8, 8), p=0.5)
+
+
+def _coloured(A: Any, amount: int) -> list[Any]:
+    return [
+        A.HueSaturationValue(4 * amount, 10 * amount, 0, p=0.5),
+        A.RandomGamma(gamma_limit=(80, 120), p=0.3),
+    ]
+
+
+def _light(A: Any) -> list[Any]:
+    """Small shifts, turns and light."""
+    return _moved(A, 1)
+
+
+def _medium(A: Any) -> list[Any]:
+    """Larger ones, and colour."""
+    return [*_moved(A, 2), *_coloured(A, 2)]
+
+
+def _strong(A: Any) -> list[Any]:
+    """Also blur and holes."""
+    holes = {"hole_height_range": (0.1, 0.25), "hole_width_range": (0.1, 0.25)}
+    return [
+        *_moved(A, 3),
+        *_coloured(A, 3),
+        A.GaussianBlur(blur_limit=(3, 5), p=0.2),
+        A.CoarseDropout(num_holes_range=(1, 3), p=0.3, **holes),
+    ]
+
+
+def _clahe(A: Any) -> list[Any]:
+    """Light, and contrast that is evened out."""
+    return [*_moved(A, 1), _evened_out(A)]
+
+
+def _xray(A: Any) -> list[Any]:
+    """Grey pictures of bodies that turn: wide turns, light, contrast, gamma, blur; no colour."""
+    return [
+        *_moved(A, 2, turn=30),
+        _evened_out(A),
+        A.RandomGamma(gamma_limit=(70, 140), p=0.5),
+        A.GaussianBlur(blur_limit=(3, 3), p=0.2),
+    ]
+
+
+RECIPES: dict[str, Callable[[Any], list[Any]] | None] = {  # steps of albumentations, by name
+    "none": None,
+    "light": _light,
+    "medium": _medium,
+    "strong": _strong,
+    "clahe": _clahe,
+    "xray": _xray,
+}
