@@ -9,7 +9,8 @@ from torch.nn.functional import cross_entropy
 
 import medkit as mk
 from medkit.inference.answers import answers_of
-from medkit.training.losses import Objective, with_margin
+from medkit.runs import config
+from medkit.training.losses import LOSSES, Objective, with_margin
 
 TASK = mk.get_task("caries")
 CONFIG = mk.Config("caries")
@@ -190,3 +191,7 @@ def test_soft_labels_agree_with_hard_ones_when_they_are_sure():
     certain = torch.nn.functional.one_hot(LABELS[:, 0].long(), 2).float()
     found = objective_of(LABELS).taught(LOGITS, certain, count=4, temperature=1.0).item()
     assert found == pytest.approx(cross_entropy(LOGITS, LABELS[:, 0].long()).item(), rel=1e-6)
+
+
+def test_a_config_knows_the_losses_of_all_kinds_and_no_others():
+    assert set(config.LOSSES) == {name for loss in LOSSES.values() for name in loss.names}

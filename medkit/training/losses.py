@@ -96,6 +96,23 @@ class Objective:
         return total
 
 
+def _cross_entropy(answers: torch.Tensor, wanted: torch.Tensor, loss: ClassLoss) -> torch.Tensor:
+    return cross_entropy(answers, wanted, label_smoothing=loss.smoothing, reduction="none")
+
+
+def _focal(answers: torch.Tensor, wanted: torch.Tensor, loss: ClassLoss) -> torch.Tensor:
+    """Source: Lin et al., arXiv 1708.02002, equation 4."""
+    sure = torch.softmax(answers, 1).gather(1, wanted[:, None])[:, 0]
+    return _cross_entropy(answers, wanted, loss) * (1 - sure).clamp(min=1e-7) ** loss.gamma
+
+
+OF_CLASSES = {  # logits (N, classes), numbers of classes (N,), settings -> losses (N,), by name
+    "cross_entropy": _cross_entropy,
+    "focal": _focal,
+    "class_balanced": _cross_entropy,  # with weights: see `_class_weights`
+}
+
+
 class ClassLoss:
     """The losses of one head of classes, added up over cases.
 
@@ -104,11 +121,11 @@ class ClassLoss:
     """
 
     settings = ("loss", "class_weights", "label_smoothing")  # that may differ from head to head
-    names = ("cross_entropy", "focal", "class_balanced")  # of losses
+    names = tuple(OF_CLASSES)  # of losses
     without: tuple[str, ...] = ("patch_size", "patch_foreground")  # mean nothing, are refused
 
     def __init__(self, head: Head, config: Config, known: torch.Tensor):
-        self.kind = _of(config.loss, head, "cross_entropy")
+        self.by_case = OF_CLASSES[_of(config.loss, head, "cross_entropy")]
         self.smoothing, self.gamma = _of(config.label_smoothing, head, 0.0), config.focal_gamma
         self.margin, self.scale = config.arcface_margin, config.arcface_scale
         counts = torch.bincount(known.long(), minlength=len(head.classes)).double()
@@ -118,10 +135,7 @@ class ClassLoss:
         wanted = wanted.long()
         if self.margin:
             answers = with_margin(answers, wanted, self.margin, self.scale)
-        losses = cross_entropy(answers, wanted, label_smoothing=self.smoothing, reduction="none")
-        if self.kind == "focal":  # Lin et al., arXiv 1708.02002, equation 4
-            sure = torch.softmax(answers, 1).gather(1, wanted[:, None])[:, 0]
-            losses = losses * (1 - sure).clamp(min=1e-7) ** self.gamma
+        losses = self.by_case(answers, wanted, self)
         if self.weights is not None:
             self.weights = self.weights.to(answers.device)
             losses = losses * self.weights[wanted]
