@@ -4,7 +4,6 @@ import builtins
 import warnings
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 import pytest
 from small_recordings import write_recording

@@ -129,7 +129,8 @@ def test_a_failed_run_is_raised_with_its_reason(run, capsys):
     words = "failed. ValueError: no picture\n--- log.txt\n.*last w"
     with pytest.raises(RuntimeError, match=words) as caught:
         live.watch(run)
-    assert caught.value._render_traceback_() == [f"RunError: {caught.value}"]  # what a notebook shows
+    in_a_notebook = caught.value._render_traceback_()
+    assert in_a_notebook == [f"RunError: {caught.value}"]
     assert "the last words" in capsys.readouterr().out
 
 
