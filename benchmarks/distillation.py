@@ -17,6 +17,7 @@ from pathlib import Path
 import pandas as pd
 
 import medkit as mk
+from medkit.datasets.scoring import score_interval
 
 METRICS = ("auc", "mean_of_six")
 
@@ -48,7 +49,7 @@ def main() -> None:
         return mk.predict(run, test)
 
     def tell(name: str, predictions: pd.DataFrame) -> None:
-        figures = (mk.score_interval(task, test, predictions, metric) for metric in METRICS)
+        figures = (score_interval(task, test, predictions, metric) for metric in METRICS)
         print(f"{name:<18}", *(f"{m} {i}" for m, i in zip(METRICS, figures)), sep="  ", flush=True)
 
     tell("teacher", predict("teacher", config))
@@ -62,7 +63,7 @@ def main() -> None:
             other = predict(f"{name}-{seed}", replace(student, seed=seed, **settings))
             tell(f"{name} {seed}", other)
             for metric in METRICS:
-                gain = mk.compare(task, test, alone, other, metric)
+                gain = mk.compare(task, test, alone, other, metric=metric)
                 print(f"{'':<18}  {metric} {gain}", flush=True)
 
 

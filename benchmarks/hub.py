@@ -99,8 +99,8 @@ def practice(data: Path, folder: Path) -> Iterator[tuple[str, dict[str, str]]]:
     The latter by words that a box may ask with, the longest first.
     """
     task = mk.get_task("caries")
-    answers = mk.write_answers(task, task.read(data, "test"), folder / "answers.csv")
-    board = mk.start_leaderboard(answers, folder, task="caries")
+    answers = mk.leaderboard.write_answers(task, task.read(data, "test"), folder / "answers.csv")
+    board = mk.leaderboard.start(answers, folder, task="caries")
     try:
         who = json.loads((folder / "credentials.json").read_text(encoding="utf-8"))
         who.update({"address": who["url"], "e-mail": who["email"]})  # other words for them

@@ -2,7 +2,7 @@
 
     python benchmarks/memory.py [--size 1024] [--classes 29] [--peak resnet18]
 
-A table of GiB in float32, with and without `checkpointing`, as `mk.summary` reckons them from a
+A table of GiB in float32, with and without `checkpointing`, as `mk.estimate` reckons them from a
 picture of 256 px: what autograd keeps of an image, and apart from it what the loss keeps. With
 `--peak` a real step of one image at full size follows, in a process of its own, and how much its
 resident memory grew: what is kept, and what a convolution on a CPU needs besides. The table stands

@@ -19,6 +19,7 @@ import torch
 from torch.nn.functional import cross_entropy
 
 import medkit as mk
+from medkit.datasets.scoring import score_interval
 from medkit.inference.answers import to_table
 from medkit.loading.loader import make_dataset
 from medkit.models.factory import new_model
@@ -85,14 +86,14 @@ def main() -> None:
     tables["five folds, soft vote"] = mk.blend(task, answers)
     for name, table in tables.items():
         for metric in ("mean_of_six", "auc"):
-            print(f"{name:<24} {metric:<12} {mk.score_interval(task, test, table, metric)}")
+            print(f"{name:<24} {metric:<12} {score_interval(task, test, table, metric)}")
     for metric in ("mean_of_six", "auc"):
         for a, b in (
             ("plain loop", "default recipe, fold 0"),
             ("plain loop", "five folds, soft vote"),
             ("default recipe, fold 0", "five folds, soft vote"),
         ):
-            gain = mk.compare(task, test, tables[a], tables[b], metric)
+            gain = mk.compare(task, test, tables[a], tables[b], metric=metric)
             print(f"{metric}: {b} over {a}: {gain}")
     print("seconds:", {name: round(value) for name, value in seconds.items()})
 

@@ -1,10 +1,11 @@
 """What this machine is: versions, device, cores and memory; for a run's folder, and for a person.
 
-Nothing in it names the machine, its user or a folder: it is handed to organisers.
+Nothing but `gpu_users` names the machine, its user or a folder: it is handed to organisers.
 """
 
 from __future__ import annotations
 
+import csv
 import hashlib
 import os
 import platform
@@ -31,6 +32,7 @@ PACKAGES = (  # those whose version may change a result
     "torch",
     "torchvision",
 )
+USERS = "gpu_uuid,pid,process_name,used_memory"  # asked of nvidia-smi
 ARITHMETIC = ("torch", "timm", "albumentations", "opencv-python-headless", "numpy")  # in training
 BESIDE = (  # what else a fault may come from; the last four do not go with what medkit needs
     *("ipykernel", "ipywidgets", "jupyterlab", "requests", "flask", "optuna", "pyedflib"),
@@ -214,6 +216,29 @@ def _variables() -> str:
         is_plain = re.fullmatch(r"[\d,.:]{1,20}", value) and not name.startswith("MEDKIT_")
         told.append(f"{name}={value}" if is_plain else name)
     return ", ".join(told) or "none"
+
+
+def gpu_users() -> list[dict[str, Any]] | None:
+    """Who computes on the GPUs of this machine: `gpu`, `pid`, `name`, `memory_bytes` each.
+
+    None where the driver does not tell; in a container it often hides the neighbours' processes.
+    """
+    command = ["nvidia-smi", f"--query-compute-apps={USERS}", "--format=csv,noheader,nounits"]
+    try:
+        told = subprocess.run(command, capture_output=True, text=True, timeout=10)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return parse_users(told.stdout) if told.returncode == 0 else None
+
+
+def parse_users(text: str) -> list[dict[str, Any]]:
+    """The lines of `nvidia-smi --query-compute-apps`, memory in MiB."""
+    users = []
+    for row in csv.reader(text.splitlines(), skipinitialspace=True):
+        if len(row) == 4 and row[1].isdigit():
+            size = int(row[3]) * 2**20 if row[3].isdigit() else None  # "[N/A]" in some containers
+            users.append({"gpu": row[0], "pid": int(row[1]), "name": row[2], "memory_bytes": size})
+    return users
 
 
 def _torch() -> dict[str, Any]:

@@ -26,7 +26,7 @@ PAIR = ("path_a", "path_b")
 
 def assign_folds(
     task: Task,
-    cases: pd.DataFrame | None = None,
+    cases: pd.DataFrame,
     *,
     n_folds: int = 5,
     seed: int = 0,

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Mapping
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -9,6 +11,7 @@ from medkit.inference.calibrating import calibration_error, reliability, share_i
 
 KINDS = mk.Task("kinds", "Kinds", "a test", (mk.Head("kind", ("a", "b", "c")),))
 CARIES = mk.get_task("caries")
+TOLD = {0.5: "not sure enough", 1.0: "temperatures: kind ", 3.0: "too sure of itself"}
 
 
 def drawn(temperature, count=4000, seed=0):
@@ -27,9 +30,10 @@ def drawn(temperature, count=4000, seed=0):
 @pytest.mark.parametrize("temperature", [0.5, 1.0, 3.0])
 def test_the_temperature_that_made_them_too_sure_is_found(temperature):
     cases, predictions = drawn(temperature)
-    found = mk.fit_temperature(KINDS, cases, predictions)
+    found = mk.calibrate(KINDS, cases, predictions)
     assert found["kind"] == pytest.approx(temperature, rel=0.08)
-    cured = mk.with_temperature(KINDS, predictions, found)
+    assert isinstance(found, Mapping) and TOLD[temperature] in repr(found)
+    cured = found.apply(predictions)
     assert (cured[list("abc")].idxmax(axis=1) == predictions[list("abc")].idxmax(axis=1)).all()
     assert np.allclose(cured[list("abc")].sum(axis=1), 1)
     before, after = (
@@ -74,6 +78,6 @@ def test_a_label_column_of_a_class_name_is_no_trouble():
     cases = pd.DataFrame({"id": list("1234"), "decayed": ["sound", "decayed"] * 2})
     predictions = pd.DataFrame({"id": list("4321"), "sound": [0.1, 0.9, 0.2, 0.7]})
     predictions["decayed"] = 1 - predictions["sound"]
-    assert set(mk.fit_temperature(CARIES, cases, predictions)) == {"decayed"}
+    assert set(mk.calibrate(CARIES, cases, predictions)) == {"decayed"}
     with pytest.raises(ValueError, match="no case has a decayed"):
-        mk.fit_temperature(CARIES, cases.assign(decayed=None), predictions)
+        mk.calibrate(CARIES, cases.assign(decayed=None), predictions)

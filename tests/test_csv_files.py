@@ -54,8 +54,8 @@ def test_files_of_a_run_are_not_overwritten(tmp_path, name):
 
 
 def test_answers_are_the_truth_and_need_all_labels(tmp_path):
-    path = mk.write_answers(TASK, TEST, tmp_path / "answers.csv")
+    path = mk.leaderboard.write_answers(TASK, TEST, tmp_path / "answers.csv")
     assert path.read_text() == "id,decayed\nfront_1,0\nfront_2,1\nfront_10,0\n"
     with pytest.raises(ValueError, match=r"1 of 3 have no label, e\.g\. \['front_1'\]"):
         blind = TEST.assign(photo_decayed=[None, "sound", "sound"])
-        mk.write_answers(TASK, blind, tmp_path / "answers.csv")
+        mk.leaderboard.write_answers(TASK, blind, tmp_path / "answers.csv")

@@ -232,5 +232,5 @@ def test_peers_and_teachers_can_be_probed(cases, teacher, monkeypatch):
     monkeypatch.setattr(probing, "steepest", lambda curve: 0.0)
     found = mk.lr_find(config, cases, steps=10, device="cpu", progress=False)
     assert len(found.curve) == 10
-    told, alone = (mk.summary(c, device="cpu") for c in (config, CONFIG))
+    told, alone = (mk.estimate(c, device="cpu") for c in (config, CONFIG))
     assert told.weights == 2 * alone.weights and told.training_bytes == 2 * alone.training_bytes

@@ -202,7 +202,7 @@ def test_the_answers_score_best_here_and_on_a_leaderboard(tabled, tmp_path):
     for number in range(max(len(head.classes) for head in task.heads)):  # one class for all
         assert mk.score(task, cases, answer(task, cases, number))[contest.score] < 0.7
     csv = mk.write_submission(task, cases, right, tmp_path / "submission.csv")
-    truth = mk.write_answers(task, cases, tmp_path / "answers.csv")
+    truth = mk.leaderboard.write_answers(task, cases, tmp_path / "answers.csv")
     rules = new_contest(tmp_path / "board", truth, task=task.name, public_share=0.5)
     board = Answers(rules, read_answers(truth), truth)
     scores = board.score(board.check(csv.read_bytes()))
@@ -213,7 +213,7 @@ def test_the_board_takes_of_odd_bytes_what_the_check_takes(tabled, tmp_path):
     task, cases = tabled.task, tabled.test
     right = answer(task, cases)
     csv = mk.write_submission(task, cases, right, tmp_path / "submission.csv")
-    truth = mk.write_answers(task, cases, tmp_path / "answers.csv")
+    truth = mk.leaderboard.write_answers(task, cases, tmp_path / "answers.csv")
     rules = new_contest(tmp_path / "board", truth, task=task.name, public_share=1.0)
     board, good = Answers(rules, read_answers(truth), truth), csv.read_bytes()
     first, cut = good.split(b"\n", 1)[0], good[: len(good) // 2]

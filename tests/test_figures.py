@@ -29,6 +29,7 @@ from medkit.show.answers import (
     show_threshold,
 )
 from medkit.show.figures import show_balance, show_folds, show_sizes
+from medkit.show.mistakes import show_mistakes
 from medkit.show.photos import show_photos
 from medkit.show.samples import show_cases, show_leaks, show_saliency
 from medkit.show.scores import show_history, show_intervals
@@ -94,13 +95,17 @@ FIGURES = {
     "leaks": lambda c, p, u: show_leaks(_leaks(c)),
     "history": lambda c, p, u: show_history(_history()),
     "history of one epoch": lambda c, p, u: show_history(_history(1).drop(columns="auc")),
-    "confusion": lambda c, p, u: show_confusion(TASK, u, 0.4),
-    "threshold": lambda c, p, u: show_threshold(TASK, u, 0.4),
+    "confusion": lambda c, p, u: show_confusion(TASK, u, threshold=0.4),
+    "threshold": lambda c, p, u: show_threshold(TASK, u, threshold=0.4),
     "saliency": lambda c, p, u: show_saliency(
-        np.zeros((7, 9, 9, 3), np.uint8), np.ones((7, 9, 9)), ["충치"] * 7
+        TASK, np.zeros((7, 9, 9, 3), np.uint8), np.ones((7, 9, 9)), titles=["충치"] * 7
     ),
     "saliency with probabilities": lambda c, p, u: show_saliency(
-        np.zeros((6, 9, 9, 3), np.uint8), np.ones((6, 9, 9)), list(c["id"][:6]), predictions=p
+        TASK,
+        np.zeros((6, 9, 9, 3), np.uint8),
+        np.ones((6, 9, 9)),
+        titles=list(c["id"][:6]),
+        predictions=p,
     ),
     "intervals": lambda c, p, u: show_intervals(_intervals()),
     "differences": lambda c, p, u: show_intervals(
@@ -311,16 +316,17 @@ def test_saliency_tells_the_probability_of_the_class():
     images, heat = np.zeros((3, 9, 9, 3), np.uint8), np.zeros((3, 9, 9))
     predictions = _predictions(["가", "나"], [0.83, 0.2])
     given = {"predictions": predictions, "class_name": "decayed"}
-    page = show_saliency(images, heat, ["나", "가", "다"], **given)
+    page = show_saliency(TASK, images, heat, titles=["나", "가", "다"], **given)
     titles = [cell.get_title(loc="left") for cell in page.axes]
     assert titles == ["나\ndecayed 0.20", "가\ndecayed 0.83", "다\nnot predicted"]
     assert "the probability of decayed" in page._suptitle.get_text()
-    page = show_saliency(images, heat, ["나", "가", "다"], predictions=predictions)
+    page = show_saliency(TASK, images, heat, titles=["나", "가", "다"], predictions=predictions)
     assert page.axes[0].get_title(loc="left") == "나\ndecayed 0.20"  # the last class
     with pytest.raises(ValueError, match=r"no titles .found \['id', 'sound', 'decayed'\]"):
-        show_saliency(images, heat, **given)
-    with pytest.raises(ValueError, match="no column 'gold'.*class_name that mk.explain"):
-        show_saliency(images, heat, list("abc"), predictions=predictions, class_name="gold")
+        show_saliency(TASK, images, heat, **given)
+    with pytest.raises(ValueError, match="no column 'decayed'.*class_name that mk.explain"):
+        few = {"titles": list("abc"), "predictions": predictions.drop(columns="decayed")}
+        show_saliency(TASK, images, heat, class_name="decayed", **few)
 
 
 def test_the_tooth_table_counts_by_number(tmp_path):
@@ -410,7 +416,10 @@ def test_unreadable_pictures_are_counted(cases, tmp_path):
         (lambda c: show_sizes(c.head(0)), "show_sizes: the table has no rows"),
         (lambda c: show_teeth(TASK, c.assign(decayed=None)), "with a label: the table has no rows"),
         (lambda c: show_cases(TASK, c.assign(path=None)), "with a picture: the table has no rows"),
-        (lambda c: show_photos(TASK, c, order="best"), "order 'best' .expected one of errors"),
+        (
+            lambda c: show_mistakes(TASK, c, None, order="best"),
+            "order 'best' .expected one of errors first, probability, as given",
+        ),
         (lambda c: show_folds(TASK, c.drop(columns="fold")), r"show_folds: no column \['fold'\]"),
         (lambda c: show_folds(TASK, c, label="age"), r"show_folds: no column \['age'\]"),
         (lambda c: show_history(_history().head(0)), "show_history: the table has no rows"),
@@ -418,10 +427,10 @@ def test_unreadable_pictures_are_counted(cases, tmp_path):
             lambda c: show_confusion(TASK, TASK.to_units(c, None)),
             "caries: none of 8 units has both a label and a prediction",
         ),
-        (lambda c: show_threshold(TASK, c, 0.5), "caries: no column 'y_true'"),
+        (lambda c: show_threshold(TASK, c), "caries: no column 'y_true'"),
         (lambda c: show_intervals(c), r"show_intervals: no column \['value', 'low', 'high'\]"),
         (
-            lambda c: show_saliency(np.zeros((0, 9, 9, 3)), np.zeros((0, 9, 9))),
+            lambda c: show_saliency(TASK, np.zeros((0, 9, 9, 3)), np.zeros((0, 9, 9))),
             r"images of shape \(0, 9, 9, 3\)",
         ),
         (lambda c: tooth_table(TASK, c, _predictions(["x"], [1])), "no tooth has both a label"),
@@ -462,7 +471,7 @@ def test_many_classes_have_their_figures(task):
     shown = sum(int(text.get_text().split()[0]) for text in axes.texts)
     assert shown == len(units)
     limits = {name: 1.0 + (k == 0) for k, name in enumerate(classes)}
-    left, right = show_threshold(task, units, limits).axes
+    left, right = show_threshold(task, units, threshold=limits).axes
     assert len(left.patches) == len(classes) and len(right.patches) == 2 * len(classes)
     above, below = show_reliability(task, units).axes
     assert "probability of the class that it chooses" in below.get_xlabel()
@@ -473,9 +482,9 @@ def test_a_number_has_its_figure_and_no_confusion():
     left, right = show_agreement(AGES, _units(AGES)).axes
     assert left.get_xlabel() == "true age" and "error 6." in right.get_title("left")
     for refused in (show_confusion, show_reliability, partial(show_threshold, threshold=0.5)):
-        with pytest.raises(ValueError, match="asks for a number. Use show_agreement"):
+        with pytest.raises(ValueError, match="asks for a number. Use show_answers"):
             refused(AGES, _units(AGES))
-    with pytest.raises(ValueError, match="asks for one of 5 classes. Use show_confusion"):
+    with pytest.raises(ValueError, match="asks for one of 5 classes. Use show_answers"):
         show_agreement(STAGES, _units(STAGES))
 
 
@@ -528,10 +537,10 @@ def test_folds_are_of_the_tasks_head_or_of_any_column(tmp_path):
     assert "fold" in show_folds(PEOPLE, people, label="fold").axes[2].get_title("left")
 
 
-@pytest.mark.parametrize("ask", [show_folds, tooth_table, show_balance, show_teeth, show_photos])
+@pytest.mark.parametrize("ask", [show_folds, show_balance, show_teeth, show_photos])
 def test_the_task_stands_first(cases, ask):
     with pytest.raises(TypeError, match=rf"{ask.__name__}: found a DataFrame .expected a task"):
-        ask(*[cases] * (1 if ask is show_folds else 2))
+        ask(cases, cases)
 
 
 def test_cases_are_called_what_the_task_calls_them(cases):

@@ -15,6 +15,7 @@ from medkit import tables
 from medkit.datasets.drawing.handbone import draw_bend, draw_hand, draw_handbone
 from medkit.datasets.drawing.writing import write_sheet
 from medkit.datasets.handbone import BONES, COLUMNS, SUSPECT, inspect, polygons
+from medkit.datasets.scoring import score_interval
 from medkit.files import sha256
 from medkit.images import crops, rle
 from medkit.leaderboard.contest import read_answers
@@ -408,7 +409,7 @@ def test_the_score_is_the_official_dice_by_pixels(drawn):
     means = {name: np.mean(values) for name, values in by_class.items()}
     assert scores["dice"] == pytest.approx(np.mean(list(means.values())), abs=1e-12)
     assert scores["Ulna_dice"] == pytest.approx(means["Ulna"], abs=1e-12)
-    found = mk.score_interval(task, cases, predictions)
+    found = score_interval(task, cases, predictions)
     assert found.low < found.value < found.high  # by people
 
 
@@ -417,7 +418,7 @@ def test_the_answers_score_best_here_and_on_a_leaderboard(drawn, tmp_path):
     right = right_masks(task, cases)
     assert mk.score(task, cases, right)["dice"] == 1.0
     csv = mk.write_submission(task, cases, right, tmp_path / "submission.csv")
-    truth = mk.write_answers(task, cases, tmp_path / "answers.csv")
+    truth = mk.leaderboard.write_answers(task, cases, tmp_path / "answers.csv")
     rules = new_contest(tmp_path / "board", truth, task="handbone", public_share=0.5)
     board = Answers(rules, read_answers(truth), truth)
     scores = board.score(board.check(csv.read_bytes()))

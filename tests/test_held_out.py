@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 
 import medkit as mk
+from medkit.datasets.scoring import score_interval
 
 TASK = mk.Task("x", "x", "x", (mk.Head("ill", ("no", "yes")),))
 
@@ -57,7 +58,7 @@ def test_the_score_is_that_of_what_the_run_held_out(tmp_path):
     run = run_of("a", 0, 1)
     found = written(tmp_path, run=run, threshold=0.4)
     held_out = run.cases().iloc[:40]
-    wanted = mk.score_interval(TASK, held_out, run.predictions, threshold=0.4)
+    wanted = score_interval(TASK, held_out, run.predictions, threshold=0.4)
     assert found["local_score"]["f1_macro"] == pytest.approx(wanted.value)
     assert found["local_interval"] == pytest.approx([wanted.low, wanted.high])
     assert found["held_out"] == 40 and found["run"] == "runs/a/fold0"
@@ -68,7 +69,7 @@ def test_folds_of_one_model_are_judged_together(tmp_path):
     runs = [run_of("a", 0, 1), run_of("a", 1, 2)]
     found = written(tmp_path, run=runs)
     cases = pd.concat([run.cases().iloc[:40] for run in runs])
-    wanted = mk.score_interval(TASK, cases, mk.concat_predictions(runs))
+    wanted = score_interval(TASK, cases, mk.concat_predictions(runs))
     assert found["local_score"]["f1_macro"] == pytest.approx(wanted.value)
     assert found["held_out"] == 80 and found["run"] == "runs/a (2 runs)"
     assert found["runs"] == ["runs/a/fold0", "runs/a/fold1"]

@@ -6,6 +6,7 @@ import pytest
 from small_runs import draw_few
 
 import medkit as mk
+from medkit.datasets.scoring import score_interval
 from medkit.metrics import METRICS
 
 TASK = mk.get_task("caries")
@@ -43,8 +44,8 @@ def test_the_table_holds_scores_and_their_intervals(monkeypatch):
 def test_missing_labels_are_left_out():
     blind = CASES.copy()
     blind.loc[:9, "photo_decayed"] = None
-    found = mk.score_interval(TASK, blind, GUESSED, "accuracy", n_resamples=20)
-    kept = mk.score_interval(TASK, CASES.iloc[10:], GUESSED, "accuracy", n_resamples=20)
+    found = score_interval(TASK, blind, GUESSED, "accuracy", n_resamples=20)
+    kept = score_interval(TASK, CASES.iloc[10:], GUESSED, "accuracy", n_resamples=20)
     assert found == kept
     with pytest.raises(ValueError, match="none of .* units has both a label and a prediction"):
         mk.choose_threshold(TASK, CASES.assign(photo_decayed=None), GUESSED)
@@ -53,9 +54,9 @@ def test_missing_labels_are_left_out():
 def test_a_comparison_asks_whether_the_second_is_better(monkeypatch):
     draw_few(monkeypatch, 120)
     noise = GUESSED.assign(decayed=np.random.default_rng(1).random(len(GUESSED)))
-    found = mk.compare(TASK, CASES, noise, GUESSED, "auc")
+    found = mk.compare(TASK, CASES, noise, GUESSED, metric="auc")
     assert found.low > 0 and found.share_better > 0.99
-    assert mk.compare(TASK, CASES, GUESSED, GUESSED, "f1_macro").difference == 0
+    assert mk.compare(TASK, CASES, GUESSED, GUESSED, metric="f1_macro").difference == 0
 
 
 def test_a_thousand_resamples_are_drawn():
@@ -66,7 +67,7 @@ def test_a_thousand_resamples_are_drawn():
         return {"own": 0.5}
 
     task = mk.Task("own", "x", "x", (mk.Head("decayed", ("sound", "decayed")),), score_units=own)
-    found = mk.compare(task, CASES, GUESSED, GUESSED, "own")
+    found = mk.compare(task, CASES, GUESSED, GUESSED, metric="own")
     assert found == (0.0, 0.0, 0.0, 0.5) and len(calls) == 2 * 1002  # twice of all cases
     table = mk.score_table(task, CASES, GUESSED, metrics=["own"])
     assert list(table.loc[0]) == ["own", 0.5, 0.5, 0.5] and len(calls) == 3 * 1002
@@ -74,7 +75,7 @@ def test_a_thousand_resamples_are_drawn():
 
 def test_an_unknown_metric_is_named():
     with pytest.raises(ValueError, match=r"unknown metric 'f3' \(expected one of"):
-        mk.score_interval(TASK, CASES, GUESSED, "f3")
+        score_interval(TASK, CASES, GUESSED, "f3")
     assert "f1_macro" in METRICS
 
 

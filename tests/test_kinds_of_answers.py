@@ -57,7 +57,7 @@ def test_a_rank_goes_from_labels_to_the_board(rank, tmp_path):
     assert set(mk.assign_folds(rank, cases, n_folds=3)["fold"]) == {0, 1, 2}
     csv = mk.write_submission(rank, cases, guesses, tmp_path / "submission.csv")
     assert mk.check_submission(csv)[-1] == "All 60 ids and labels are as ranks wants."
-    answers = mk.write_answers(rank, cases, tmp_path / "answers.csv")
+    answers = mk.leaderboard.write_answers(rank, cases, tmp_path / "answers.csv")
     assert set(mk.tables.read_csv(answers, text=["grade"])["grade"]) == set(GRADES)
     contest = new_contest(tmp_path / "contest", answers, task="ranks", public_share=1.0)
     assert contest.metrics == ("mae", "rmse")
@@ -71,10 +71,10 @@ def test_a_rank_is_shown(rank):
     folds = mk.assign_folds(rank, cases, n_folds=3)
     for page in (mk.show_balance(rank, cases), mk.show_folds(rank, folds)):
         assert len(page._repr_png_()) > 5_000
-    assert mk.show_agreement(rank, rank.to_units(cases, guesses))._repr_png_()
+    assert mk.show_answers(rank, rank.to_units(cases, guesses))._repr_png_()
     assert mk.mistake_table(rank, cases, guesses)["cases"].sum() == 60
-    with pytest.raises(ValueError, match="asks for a rank from 1 to 5. Use show_agreement"):
-        mk.show_confusion(rank, rank.to_units(cases, guesses))
+    with pytest.raises(ValueError, match="asks for a rank from 1 to 5. Use show_answers"):
+        mk.show_threshold(rank, rank.to_units(cases, guesses))
 
 
 def test_a_rank_is_learnt(rank, cases, tmp_path):

@@ -28,7 +28,7 @@ def test_a_background_server_takes_a_submission(tmp_path):
     (tmp_path / "answers.csv").write_text(table(TRUTH))
     (tmp_path / "submission.csv").write_text(table(TRUTH))
     before = dict(os.environ)
-    leaderboard = mk.start_leaderboard(tmp_path / "answers.csv", tmp_path / "board")
+    leaderboard = mk.leaderboard.start(tmp_path / "answers.csv", tmp_path / "board")
     try:
         secret = json.loads((tmp_path / "board/credentials.json").read_text())
         assert stat.S_IMODE((tmp_path / "board/credentials.json").stat().st_mode) == 0o600
@@ -49,10 +49,10 @@ def test_a_cell_that_is_run_again_replaces_its_server(tmp_path):
     (tmp_path / "answers.csv").write_text(table(TRUTH))
     (tmp_path / "submission.csv").write_text(table(TRUTH))
     before = dict(os.environ)
-    first = mk.start_leaderboard(tmp_path / "answers.csv", tmp_path / "board")
+    first = mk.leaderboard.start(tmp_path / "answers.csv", tmp_path / "board")
     mk.submit(tmp_path / "submission.csv")
     (tmp_path / "answers.csv").write_text(table([1 - TRUTH[0], *TRUTH[1:]]))
-    second = mk.start_leaderboard(tmp_path / "answers.csv", tmp_path / "board", task="caries")
+    second = mk.leaderboard.start(tmp_path / "answers.csv", tmp_path / "board", task="caries")
     try:
         assert not listening(first.url)
         first.stop()  # has no effect any more
@@ -73,7 +73,7 @@ def test_a_server_ends_with_the_process_that_started_it(tmp_path):
     (tmp_path / "answers.csv").write_text(table(TRUTH))
     code = f"""
 import medkit as mk, os, signal
-board = mk.start_leaderboard({str(tmp_path / "answers.csv")!r}, {str(tmp_path / "board")!r})
+board = mk.leaderboard.start({str(tmp_path / "answers.csv")!r}, {str(tmp_path / "board")!r})
 print(board.url, flush=True)
 os.kill(os.getpid(), signal.SIGKILL)
 """
@@ -92,7 +92,7 @@ def listening(url):
 
 def test_requests_that_are_none_leave_no_secret_in_the_log(tmp_path):
     (tmp_path / "answers.csv").write_text(table(TRUTH))
-    board = mk.start_leaderboard(tmp_path / "answers.csv", tmp_path / "board")
+    board = mk.leaderboard.start(tmp_path / "answers.csv", tmp_path / "board")
     try:
         port = int(board.url.rpartition(":")[2])
         for line in (
@@ -116,7 +116,7 @@ def test_what_was_forgotten_meanwhile_does_not_come_back(tmp_path, monkeypatch):
     monkeypatch.setenv("MEDKIT_PASSWORD", "of the real contest")
     monkeypatch.setenv("MEDKIT_TEAM", "7")
     (tmp_path / "a.csv").write_text(table(TRUTH))
-    board = mk.start_leaderboard(tmp_path / "a.csv", tmp_path / "board")
+    board = mk.leaderboard.start(tmp_path / "a.csv", tmp_path / "board")
     assert "real" not in str(vars(board))
     mk.forget_credentials()
     board.stop()
@@ -126,9 +126,9 @@ def test_what_was_forgotten_meanwhile_does_not_come_back(tmp_path, monkeypatch):
 def test_another_notebooks_practice_server_is_let_be(tmp_path):
     (tmp_path / "a.csv").write_text(table(TRUTH))
     (tmp_path / "s.csv").write_text(table())
-    board = mk.start_leaderboard(tmp_path / "a.csv", tmp_path / "board")
+    board = mk.leaderboard.start(tmp_path / "a.csv", tmp_path / "board")
     try:
-        code = f"import medkit as mk; mk.start_leaderboard({str(tmp_path / 'a.csv')!r}, "
+        code = f"import medkit as mk; mk.leaderboard.start({str(tmp_path / 'a.csv')!r}, "
         code += f"{str(tmp_path / 'board')!r})"
         done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
         assert done.returncode == 1 and "a server has it already" in done.stderr
@@ -141,7 +141,7 @@ def test_another_notebooks_practice_server_is_let_be(tmp_path):
 
 def test_a_server_that_does_not_start_says_why(tmp_path):
     with pytest.raises(RuntimeError, match=r"did not start \(.*no such table.*See .*server\.log"):
-        mk.start_leaderboard(tmp_path / "nothing.csv", tmp_path / "board")
+        mk.leaderboard.start(tmp_path / "nothing.csv", tmp_path / "board")
 
 
 @pytest.fixture(scope="module")

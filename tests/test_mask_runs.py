@@ -269,7 +269,7 @@ def test_a_class_that_is_nowhere_is_told(tmp_path, task):
 def test_sizes_and_times_are_told_of_masks_too(cases):
     found = mk.find_batch_size(CONFIG, most=2, device="cpu", progress=False)
     assert list(found.table["batch_size"]) == [2]
-    told = mk.summary(CONFIG, cases, device="cpu")
+    told = mk.estimate(CONFIG, cases, device="cpu")
     assert told.steps == 2 and told.epoch_s > 0
 
 
@@ -326,7 +326,7 @@ def test_a_vote_of_one_model_is_that_model(straight, task):
     soft = mk.blend(task, [one, one])
     assert mk.score(task, cases, soft) == mk.score(task, cases, one)
     cuts = {"disc": 0.3, "bar": 0.5, "both": 0.7}
-    hard = mk.blend(task, [one, one, one], how="hard", thresholds=cuts)
+    hard = mk.blend(task, [one, one, one], how="hard", threshold=cuts)
     decided = mk.score(task, cases, hard)
     assert decided == mk.score(task, cases, one, threshold=cuts)
     assert decided == mk.score(task, cases, hard, threshold=0.9)
@@ -407,7 +407,9 @@ def test_files_that_changed_or_are_gone_are_told(straight, task, tmp_path):
 
 def test_a_search_works_for_masks(cases, task, tmp_path):
     config = replace(CONFIG, epochs=1)
-    found = mk.tune(config, cases, {"peak_lr": [1e-3, 3e-3]}, 2, tmp_path / "search", **QUIET)
+    found = mk.tune(
+        config, cases, tmp_path / "search", space={"peak_lr": [1e-3, 3e-3]}, trials=2, **QUIET
+    )
     assert list(found.trials["state"]) == ["finished"] * 2
     dice = mk.score(task, held_out(found.run), found.run.predictions)["dice"]
     assert dice == pytest.approx(found.run.history["dice"].iloc[-1], abs=1e-9)

@@ -48,7 +48,7 @@ def own_score(task):
 
 def board_of(folder, drawn, **rules):
     task, cases, _ = drawn
-    answers = mk.write_answers(task, cases, folder / "answers.csv")
+    answers = mk.leaderboard.write_answers(task, cases, folder / "answers.csv")
     rules = {"task": task.name, "public_share": 1.0, "seed": 0, **rules}
     contest = new_contest(folder / "contest", answers, **rules)
     return Answers(contest, read_answers(folder / "contest" / "answers.csv"), "answers.csv")
@@ -376,7 +376,7 @@ def test_a_row_that_names_no_class_cannot_be_scored_by_the_task(drawn, tmp_path,
     task, cases, _ = drawn
     own = replace(task, score_units=lambda units, threshold=0.5: {"rows": len(units)})
     monkeypatch.setitem(TASKS, task.name, own)
-    answers = mk.write_answers(task, cases, tmp_path / "answers.csv")
+    answers = mk.leaderboard.write_answers(task, cases, tmp_path / "answers.csv")
     answers.write_text(answers.read_text().replace("finger-1", "toe"))
     words = re.escape("row 'hand one.png,toe' names none of the classes finger-1, finger-2, Ulna")
     with pytest.raises(ValueError, match=f"its own labels cannot be scored .{words}"):

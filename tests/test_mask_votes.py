@@ -161,13 +161,13 @@ def test_a_hard_vote_is_the_majority_of_masks_drawn_at_the_pictures_size(data):
 
 def test_each_table_has_its_own_thresholds(tmp_path):
     both = [table(tmp_path / str(k), plain(k)) for k in range(2)]
-    found = mk.blend(ONE, both, how="hard", thresholds=[0.2, 0.7], more_than=0.9)
+    found = mk.blend(ONE, both, how="hard", threshold=[0.2, 0.7], more_than=0.9)
     one, other = plain(0).runs("disc", 51), plain(1).runs("disc", 179)
     runs = crops.read(found["file"].iloc[0], id="x", classes=("disc",)).decided["disc"]
     assert np.array_equal(runs, rle.vote([one, other]))
-    any_ = mk.blend(ONE, both, how="hard", thresholds={"disc": 0.7}, more_than=0)
+    any_ = mk.blend(ONE, both, how="hard", threshold={"disc": 0.7}, more_than=0)
     assert (any_["file"] != found["file"]).all()  # other settings, other files
-    again = mk.blend(ONE, both, how="hard", thresholds=[0.2, 0.7], more_than=0.9)
+    again = mk.blend(ONE, both, how="hard", threshold=[0.2, 0.7], more_than=0.9)
     assert again.equals(found)
 
 
@@ -205,20 +205,20 @@ def test_tables_of_before_know_no_sha(tmp_path):
     [
         ({"how": "rank"}, "masks is masks; only how='soft' has a meaning"),
         ({"more_than": 0.6}, "more_than=0.6 has no meaning for how='soft' where masks is masks"),
-        ({"thresholds": [0.5, 0.5]}, "thresholds=.* has no meaning for how='soft'"),
-        ({"thresholds": np.array([0.5, 0.5])}, "thresholds=.* has no meaning for how='soft'"),
+        ({"threshold": [0.5, 0.5]}, "threshold=.* has no meaning for how='soft'"),
+        ({"threshold": np.array([0.5, 0.5])}, "threshold=.* has no meaning for how='soft'"),
         ({"smallest": 9}, "smallest=9 .* how='soft'.*Leave it out, or take how='hard'"),
         ({"how": "hard", "more_than": 1.0}, "more_than=1.0 .expected 0.0 to below 1"),
         ({"how": "hard", "more_than": -0.1}, "more_than=-0.1 .expected 0.0 to below 1"),
         ({"how": "hard", "more_than": None}, "more_than=None .expected"),
         ({"how": "hard", "smallest": -1}, "smallest=-1 .expected whole pixels from 0 on"),
         ({"how": "hard", "smallest": 2.5}, "smallest=2.5 .expected whole pixels"),
-        ({"how": "hard", "thresholds": [0.5]}, "1 thresholds for 2 tables .expected one for all"),
-        ({"how": "hard", "thresholds": [0.5] * 3}, "3 thresholds for 2 tables"),
-        ({"how": "hard", "thresholds": [0.5, 1.5]}, "threshold: 1.5 .expected a probability"),
-        ({"how": "hard", "thresholds": None}, "threshold: None .expected a probability above 0"),
+        ({"how": "hard", "threshold": [0.5]}, "1 thresholds for 2 tables .expected one for all"),
+        ({"how": "hard", "threshold": [0.5] * 3}, "3 thresholds for 2 tables"),
+        ({"how": "hard", "threshold": [0.5, 1.5]}, "threshold: 1.5 .expected a probability"),
+        ({"how": "hard", "threshold": None}, "threshold: None .expected a probability above 0"),
         ({"weights": (1, -1)}, r"weights \[1.0, -1.0\] for 2 tables .expected a number from 0"),
-        ({"how": "hard", "thresholds": {"bar": 0.5}}, "one for each of disc"),
+        ({"how": "hard", "threshold": {"bar": 0.5}}, "one for each of disc"),
     ],
 )
 def test_what_has_no_meaning_is_refused(tmp_path, asked, words):
@@ -234,7 +234,7 @@ def test_a_pixel_is_never_in_two_masks_that_exclude_each_other(tmp_path):
     with pytest.raises(ValueError, match="more_than=0.3 .expected 0.5 to below 1, for one answer"):
         mk.blend(TWO, [one], how="hard", more_than=0.3)
     with pytest.raises(ValueError, match="threshold: 0.3 .expected a probability from 0.5"):
-        mk.blend(TWO, [one], how="hard", thresholds=0.3)
+        mk.blend(TWO, [one], how="hard", threshold=0.3)
 
 
 def test_predictions_of_other_pictures_classes_or_images_are_refused(tmp_path):

@@ -12,6 +12,7 @@ from mask_contests import CLASSES, draw, make_task, planes, read
 import medkit as mk
 from medkit.datasets import mask_units
 from medkit.datasets.mask_units import picture_sizes, true_table
+from medkit.datasets.scoring import score_interval
 from medkit.datasets.units import chosen, values
 from medkit.images import crops, masks, rle
 from medkit.images.crop import pad_to_square, place_in_square
@@ -201,7 +202,7 @@ def test_intervals_and_comparisons_are_of_groups_of_images(shapes, tmp_path):
     task, cases = shapes
     good = predicted(task, cases, tmp_path / "good")
     poor = predicted(task, cases, tmp_path / "poor", lambda levels: levels // 3)
-    found = mk.score_interval(task, cases, good)
+    found = score_interval(task, cases, good)
     assert (found.value, found.low, found.high) == (1.0, 1.0, 1.0)
     gain = mk.compare(task, cases, poor, good)
     assert gain.is_sure and gain.difference > 0.9

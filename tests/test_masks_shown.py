@@ -24,6 +24,7 @@ from medkit.inference.mask_answers import file_name
 from medkit.inference.predicting import load_model
 from medkit.metrics import METRICS
 from medkit.show import canvas
+from medkit.show.answers import show_agreement, show_confusion
 from medkit.show.kinds import SHOWN
 from medkit.show.masks import BRIGHT, ShownMasks, dice_of, fitted, mask_colour
 
@@ -112,8 +113,10 @@ FIGURES = {
     "mistakes": lambda t, c, p, u: mk.show_mistakes(t, c, p, n=3),
     "mistakes as given": lambda t, c, p, u: mk.show_mistakes(t, c, p, n=2, order="as given"),
     "answers": lambda t, c, p, u: mk.show_answers(t, u),
-    "threshold": lambda t, c, p, u: mk.show_threshold(t, u, 0.4),
-    "thresholds": lambda t, c, p, u: mk.show_threshold(t, u, mk.choose_threshold(t, c, p)),
+    "threshold": lambda t, c, p, u: mk.show_threshold(t, u, threshold=0.4),
+    "thresholds": lambda t, c, p, u: mk.show_threshold(
+        t, u, threshold=mk.choose_threshold(t, c, p)
+    ),
     "reliability": lambda t, c, p, u: mk.show_reliability(t, u),
     "by age": lambda t, c, p, u: mk.show_dice(t, c, p, by="age"),
     "by bent": lambda t, c, p, u: mk.show_dice(t, c, p, by="bent"),
@@ -310,10 +313,10 @@ def test_what_cannot_be_shown_of_masks_is_named(three):
         mk.show_dice(task, cases, predictions, by="sex")
     with pytest.raises(ValueError, match="show_dice: 'bent' is missing in all 12 images. Choose"):
         mk.show_dice(task, cases.assign(bent=None), predictions, by="bent")
-    with pytest.raises(ValueError, match="this task asks for masks of 3 classes. Use show_dice"):
-        mk.show_confusion(task, units)
-    with pytest.raises(ValueError, match="this task asks for masks of 3 classes. Use show_dice"):
-        mk.show_agreement(task, units)
+    with pytest.raises(ValueError, match="this task asks for masks of 3 classes. Use show_answers"):
+        show_confusion(task, units)
+    with pytest.raises(ValueError, match="this task asks for masks of 3 classes. Use show_answers"):
+        show_agreement(task, units)
     with pytest.raises(ValueError, match="cases with masks: the table has no rows"):
         mk.show_structure(task, cases.assign(masks=None))
     with pytest.raises(ValueError, match=r"show_balance: no column \['masks'\]"):
@@ -324,7 +327,7 @@ def test_what_cannot_be_shown_of_masks_is_named(three):
         mk.show_answers(cases, units)
     ages = mk.Task("ages", "a", "a", (mk.Head("age"),))
     guess = pd.DataFrame({"id": cases["id"], "age": 1.0})
-    with pytest.raises(ValueError, match="show_dice: this task asks for a number. Use show_agree"):
+    with pytest.raises(ValueError, match="show_dice: this task asks for a number. Use show_answer"):
         mk.show_dice(ages, cases, guess)
 
 
@@ -336,7 +339,7 @@ def test_answers_stand_beside_the_truth_by_kind(three):
     guess = pd.DataFrame({"id": cases["id"], "age": 30.0, "f": 0.7, "m": 0.3})
     left, _ = mk.show_answers(ages, ages.to_units(cases, guess)).axes
     assert left.get_xlabel() == "true age"
-    (axes,) = mk.show_answers(sexes, sexes.to_units(cases, guess), 0.4).axes
+    (axes,) = mk.show_answers(sexes, sexes.to_units(cases, guess), threshold=0.4).axes
     assert "predicted (m from a probability of 0.4)" in axes.get_xlabel()
 
 
@@ -344,7 +347,7 @@ def test_the_curve_over_thresholds_is_the_score(three):
     task, cases, predictions = three
     units = task.to_units(cases, predictions)
     chosen = mk.choose_threshold(task, cases, predictions)
-    (axes,) = mk.show_threshold(task, units, chosen).axes
+    (axes,) = mk.show_threshold(task, units, threshold=chosen).axes
     mean = axes.lines[0]
     for place in (10, 127, 200):
         value = mk.score(task, cases, predictions, threshold=mean.get_xdata()[place])["dice"]
@@ -359,7 +362,7 @@ def test_the_curve_over_thresholds_is_the_score(three):
 
 def test_of_many_classes_the_worst_are_named_at_a_threshold(discs):
     task, cases, predictions = discs
-    page = mk.show_threshold(task, task.to_units(cases, predictions), 0.5)
+    page = mk.show_threshold(task, task.to_units(cases, predictions))
     named = len(page.legends[0].texts) - (len(task.scored.classes) > 1)
     assert named == min(8, len(task.scored.classes))
     is_many = len(task.scored.classes) > 8
@@ -500,23 +503,23 @@ def test_what_a_model_sees_is_its_probability(run, known):
     assert np.allclose(heat, levels[:, 1].numpy() / 255)
     with pytest.raises(ValueError, match="explain: no class 'file' .expected one of 뼈-1, 뼈-2"):
         mk.explain(run, chosen, class_name="file")
-    told = {"predictions": run.predictions, "class_name": name, "task": task}
+    told = {"predictions": run.predictions, "class_name": name}
     held_out = cases[cases["fold"] == 0].head(3)
-    page = mk.show_saliency(images, heat, list(held_out["id"]), **told)
+    page = mk.show_saliency(task, images, heat, titles=list(held_out["id"]), **told)
     assert (
         page._suptitle.get_text()
         == "Bright: where the model sees 뼈-2; the brighter, the surer it is."
     )
     assert titles(page) == list(held_out["id"])
     with pytest.raises(ValueError, match="show_saliency: no class 'x' .expected one of 뼈-1"):
-        mk.show_saliency(images, heat, list("abc"), **{**told, "class_name": "x"})
+        mk.show_saliency(task, images, heat, titles=list("abc"), **{**told, "class_name": "x"})
 
 
 def test_saliency_tells_a_number_as_it_is():
     task = mk.Task("ages", "a", "a", (mk.Head("age"),))
     predictions = pd.DataFrame({"id": ["가", "나"], "age": [41.25, 3.0]})
     images, heat = np.zeros((2, 9, 9, 3), np.uint8), np.zeros((2, 9, 9))
-    page = mk.show_saliency(images, heat, ["나", "가"], predictions=predictions, task=task)
+    page = mk.show_saliency(task, images, heat, titles=["나", "가"], predictions=predictions)
     assert titles(page) == ["나\nage 3", "가\nage 41.25"]
     assert "the prediction of age" in page._suptitle.get_text()
 

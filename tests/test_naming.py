@@ -5,9 +5,11 @@ import pandas as pd
 import pytest
 
 import medkit as mk
+from medkit.datasets.scoring import score_interval
 from medkit.inference.views import check_views
 from medkit.loading.augment import make_transform
 from medkit.loading.facts import fact_list
+from medkit.models.factory import make_model
 from medkit.naming import did_you_mean
 
 CARIES = mk.get_task("caries")
@@ -36,10 +38,10 @@ def table(tmp_path):
 SLIPS = {  # what somebody types, and what was meant
     "carries": (lambda tmp_path: mk.get_task("carries"), "caries"),
     "f1_marco": (lambda tmp_path: mk.metrics.get_metric("f1_marco"), "f1_macro"),
-    "acuracy": (lambda tmp_path: mk.score_interval(KINDS, units(), units(), "acuracy"), "accuracy"),
+    "acuracy": (lambda tmp_path: score_interval(KINDS, units(), units(), "acuracy"), "accuracy"),
     "mirored": (lambda tmp_path: check_views(["mirored"], ["horizontal"]), "mirrored"),
     "midium": (lambda tmp_path: make_transform("midium"), "medium"),
-    "resnet_18": (lambda tmp_path: mk.make_model(CARIES, "resnet_18"), "resnet18"),
+    "resnet_18": (lambda tmp_path: make_model(CARIES, "resnet_18"), "resnet18"),
     "epoch": (lambda tmp_path: mk.Config("caries", epoch=3), "epochs"),
     "cosin": (lambda tmp_path: mk.Config("caries", schedule="cosin"), "cosine"),
     "focale": (lambda tmp_path: mk.Config("caries", loss="focale"), "focal"),

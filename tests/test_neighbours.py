@@ -2,10 +2,9 @@ from __future__ import annotations
 
 import pytest
 
+from medkit.machine import gpu_users, parse_users
 from medkit.training import neighbours
 from medkit.training.neighbours import (
-    gpu_users,
-    parse_users,
     wait_for_room,
 )
 

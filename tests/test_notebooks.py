@@ -50,13 +50,13 @@ def executed(drawn, tmp_path_factory):
     folder = tmp_path_factory.mktemp("노트북")
     task = mk.get_task("caries")
     test = task.read(drawn, "test")
-    answers = mk.write_answers(task, test, folder / "answers.csv")
+    answers = mk.leaderboard.write_answers(task, test, folder / "answers.csv")
     values = {"DATA": str(drawn), "RUNS": str(folder / "runs")}
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYTHONPATH", str(ROOT / "tests" / "offline"))
         patch.setenv("MEDKIT_CACHE", str(folder / "cache"))
         patch.setenv("MEDKIT_LEDGER", str(folder / "submissions.jsonl"))
-        board = mk.start_leaderboard(answers, folder / "board")
+        board = mk.leaderboard.start(answers, folder / "board")
         secrets = json.loads((folder / "board" / "credentials.json").read_text())
         try:
             for path in NOTEBOOKS:
@@ -105,8 +105,8 @@ def test_all_notebooks_run_for_every_contest(task, tmp_path, monkeypatch):
     other = mk.get_task(task)
     other.draw(tmp_path / "dataset", seed=1, **OTHERS[task][0])
     test = other.read(tmp_path / "dataset", "test")
-    answers = mk.write_answers(other, test, tmp_path / "answers.csv")
-    board = mk.start_leaderboard(answers, tmp_path / "board", task=task)
+    answers = mk.leaderboard.write_answers(other, test, tmp_path / "answers.csv")
+    board = mk.leaderboard.start(answers, tmp_path / "board", task=task)
     try:
         run_other(task, tmp_path, monkeypatch, NOTEBOOKS)
     finally:

@@ -16,6 +16,7 @@ from sklearn.datasets import load_digits
 import medkit as mk
 from medkit import datasets
 from medkit.datasets import sinus
+from medkit.datasets.scoring import score_interval
 from medkit.datasets.task import class_scores
 from medkit.files import write_json
 from medkit.runs.own_tasks import load_task, save_task, trust_own, trusted, trusted_path
@@ -83,7 +84,7 @@ def test_ten_classes_from_pictures_to_a_table(cases, tmp_path):
     assert set(threshold) == set("0123456789")
     better = mk.score(task, held_out, run.predictions, threshold=threshold)
     assert better["f1_macro"] >= scores["f1_macro"]
-    found = mk.score_interval(task, held_out, run.predictions, "f1_macro", n_resamples=50)
+    found = score_interval(task, held_out, run.predictions, "f1_macro", n_resamples=50)
     assert found.low < found.value == scores["f1_macro"] < found.high
     csv = mk.write_submission(task, held_out, run.predictions, tmp_path / "submission.csv")
     assert mk.check_submission(csv)[0].startswith(f"All {len(held_out)} ids")

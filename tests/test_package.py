@@ -37,6 +37,7 @@ ALLOWED = {
 ALLOWED.update(submission=SUBMITTING | {"submission"})
 ALLOWED.update(leaderboard=SUBMITTING | {"submission", "leaderboard"})
 ALLOWED.update(show=set(ALLOWED) | {"show"})
+SHOWN = {"training/probing.py", "training/tuning.py"}  # their results have `show`, which imports it
 
 
 def package(path):
@@ -62,8 +63,9 @@ def imported(path):
 def test_imports_point_down(path):
     name = package(path)
     if name != "__init__":
-        wrong = set(imported(path)) - ALLOWED[name]
-        assert not wrong, f"{path.relative_to(ROOT)} imports {wrong}"
+        file = path.relative_to(ROOT).as_posix()
+        wrong = set(imported(path)) - ALLOWED[name] - ({"show"} if file in SHOWN else set())
+        assert not wrong, f"{file} imports {wrong}"
 
 
 def loaded_after(code):
@@ -103,7 +105,7 @@ def test_reading_a_contest_does_not_load_torch():
 def test_every_public_name_is_there_and_hides_no_module(name):
     assert getattr(mk, name) is not None
     folders = {path.stem for path in ROOT.iterdir() if not path.name.startswith("_")}
-    assert name in mk._MODULES or name not in folders
+    assert name in mk._STAGES["modules"] or name not in folders
 
 
 def test_help_and_a_wrong_name_behave():
@@ -113,8 +115,9 @@ def test_help_and_a_wrong_name_behave():
 
 
 def test_sub_packages_are_empty():
-    inits = [path for path in ROOT.glob("*/__init__.py") if path.parent.name != "datasets"]
-    assert len(inits) >= 9 and all(path.read_text() == "" for path in inits)
+    public = {"datasets", "leaderboard"}
+    inits = [path for path in ROOT.glob("*/__init__.py") if path.parent.name not in public]
+    assert len(inits) >= 8 and all(path.read_text() == "" for path in inits)
 
 
 def test_pickle_is_never_read():

@@ -136,7 +136,7 @@ def test_a_slot_has_room_for_all_windows_of_validation(shape_cases, shapes):
 
 
 def test_the_size_of_a_run_is_that_of_its_windows(shape_cases):
-    told = mk.summary(CONFIG, shape_cases, device="cpu")
+    told = mk.estimate(CONFIG, shape_cases, device="cpu")
     assert told.steps == 5
-    whole = mk.summary(replace(CONFIG, patch_size=0), device="cpu")
+    whole = mk.estimate(replace(CONFIG, patch_size=0), device="cpu")
     assert told.training_bytes < whole.training_bytes

@@ -118,7 +118,7 @@ def test_a_device_without_room_for_two_is_said(monkeypatch):
 @pytest.mark.parametrize("settings", [{}, {"optimizer": "sgd"}, {"peers": 2, "ema_decay": 0.9}])
 def test_a_summary_tells_what_a_run_takes(cases, tmp_path, settings):
     config, cases = replace(CONFIG, epochs=1, **settings), cases[::2]
-    told = mk.summary(config, cases, device="cpu")
+    told = mk.estimate(config, cases, device="cpu")
     run = mk.fit(config, cases, tmp_path / "run", num_workers=0, **QUIET)
     assert told.state_bytes == pytest.approx(run.last.stat().st_size, rel=0.1)
     assert f"{told.steps} steps of 16 images an epoch" in (run.path / "log.txt").read_text()
@@ -126,13 +126,13 @@ def test_a_summary_tells_what_a_run_takes(cases, tmp_path, settings):
     lines = repr(told).splitlines()
     size = "0.7" if config.peers == 2 else "0.4"
     assert lines[0] == f"test_resnet on cpu: {size} million weights" and len(lines) == 4
-    assert len(repr(mk.summary(CONFIG, device="cpu")).splitlines()) == 3
+    assert len(repr(mk.estimate(CONFIG, device="cpu")).splitlines()) == 3
 
 
 def test_a_summary_without_room_says_what_to_do(cases, monkeypatch):
     run_out(monkeypatch, above=3)
     with pytest.raises(RuntimeError, match=r"memory ran out with 16 images\. mk\.find_batch_size"):
-        mk.summary(CONFIG, cases, device="cpu")
+        mk.estimate(CONFIG, cases, device="cpu")
 
 
 def test_no_large_picture_of_masks_is_sent_through_a_cpu(monkeypatch):

@@ -106,21 +106,25 @@ def test_smoothing_is_the_mean_over_neighbours_of_the_record():
         }
     )
     predictions = pd.DataFrame({"id": list("fbacde"), "N1": [0.6, 0.2, 0.1, 0.3, 0.4, 0.5]})
-    smooth = mk.smooth_epochs(TASK, cases, predictions, width=3)
+    smooth = mk.datasets.sleep.smooth_epochs(TASK, cases, predictions, width=3)
     assert list(smooth["id"]) == list("fbacde")  # the order stays
     expected = {"a": 0.15, "b": 0.2, "c": 0.25, "d": 0.45, "e": 0.45, "f": 0.6}
     assert smooth["N1"].tolist() == pytest.approx([expected[name] for name in "fbacde"])
-    wide = mk.smooth_epochs(TASK, cases, predictions, width=5).set_index("id")["N1"]
+    wide = mk.datasets.sleep.smooth_epochs(TASK, cases, predictions, width=5).set_index("id")["N1"]
     assert wide["f"] == pytest.approx(0.55) and wide["a"] == pytest.approx(0.2)
-    pd.testing.assert_frame_equal(mk.smooth_epochs(TASK, cases, predictions, width=1), predictions)
+    pd.testing.assert_frame_equal(
+        mk.datasets.sleep.smooth_epochs(TASK, cases, predictions, width=1), predictions
+    )
     nights = cases.assign(group="1", record=cases["group"])  # two nights of one patient
-    pd.testing.assert_frame_equal(mk.smooth_epochs(TASK, nights, predictions, width=3), smooth)
+    pd.testing.assert_frame_equal(
+        mk.datasets.sleep.smooth_epochs(TASK, nights, predictions, width=3), smooth
+    )
     with pytest.raises(ValueError, match=r"1 epochs stand twice in a group, e\.g\. 'd'.*'record'"):
-        mk.smooth_epochs(TASK, nights.drop(columns="record"), predictions)
+        mk.datasets.sleep.smooth_epochs(TASK, nights.drop(columns="record"), predictions)
     with pytest.raises(ValueError, match="width 4 .expected 1, 3, 5"):
-        mk.smooth_epochs(TASK, cases, predictions, width=4)
+        mk.datasets.sleep.smooth_epochs(TASK, cases, predictions, width=4)
     with pytest.raises(ValueError, match=r"1 of 6 predictions belong to no epoch .*\['f'\]"):
-        mk.smooth_epochs(TASK, cases[:5], predictions)
+        mk.datasets.sleep.smooth_epochs(TASK, cases[:5], predictions)
 
 
 def test_smoothing_helps_where_neighbours_are_alike(contest):
@@ -129,7 +133,10 @@ def test_smoothing_helps_where_neighbours_are_alike(contest):
     for stage in STAGES:
         noisy[stage] += 0.25 * (cases["stage"] == stage)
     plain = mk.score(TASK, cases, noisy)["f1_macro"]
-    assert mk.score(TASK, cases, mk.smooth_epochs(TASK, cases, noisy))["f1_macro"] > plain + 0.05
+    assert (
+        mk.score(TASK, cases, mk.datasets.sleep.smooth_epochs(TASK, cases, noisy))["f1_macro"]
+        > plain + 0.05
+    )
 
 
 def test_every_drawn_epoch_is_another():

@@ -17,7 +17,7 @@ standing = importlib.import_module("medkit.submission.standing")
 def board(tmp_path):
     (tmp_path / "answers.csv").write_text("id,decayed\na,0\nb,1\n")
     (tmp_path / "submission.csv").write_text("id,decayed\na,0\nb,1\n")
-    leaderboard = mk.start_leaderboard(tmp_path / "answers.csv", tmp_path / "board")
+    leaderboard = mk.leaderboard.start(tmp_path / "answers.csv", tmp_path / "board")
     yield leaderboard, tmp_path / "submission.csv"
     leaderboard.stop()
 

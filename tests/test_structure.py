@@ -12,6 +12,7 @@ import medkit as mk
 from medkit.show.halves import show_halves
 from medkit.show.nights import show_hypnogram
 from medkit.show.structure import FIGURES, show_groups, show_heads
+from medkit.show.teeth import show_teeth
 
 SLEEP = mk.Task("night", "n", "n", (mk.Head("stage", ("Wake", "N1", "REM")),), figures="nights")
 FACE = mk.Task(
@@ -103,10 +104,10 @@ def test_groups_of_one_size_are_told_in_words(size, told):
 def test_one_view_is_no_panel(cases):
     task = mk.get_task("caries")
     for seen in (cases, cases.assign(tooth_number=None)):
-        assert len(mk.show_teeth(task, seen).axes) == 2
-        (axes,) = mk.show_teeth(task, seen.assign(view="정면")).axes
+        assert len(show_teeth(task, seen).axes) == 2
+        (axes,) = show_teeth(task, seen.assign(view="정면")).axes
         assert "by view" not in axes.get_title("left")
-        assert len(mk.show_teeth(task, seen.drop(columns="view")).axes) == 1
+        assert len(show_teeth(task, seen.drop(columns="view")).axes) == 1
 
 
 def test_each_contest_gets_the_figure_that_suits_it(cases):
@@ -172,7 +173,7 @@ def test_figures_of_classes_are_refused_for_a_number(teeth):
         (lambda: mk.show_structure(task, sizes), "show_teeth: this task asks for a number"),
         (lambda: mk.show_mistakes(task, sizes, guess), "show_photos: this task asks for a number"),
         (lambda: mk.mistake_table(task, sizes, guess), "tooth_table: this task asks for a number"),
-        (lambda: mk.show_hypnogram(task, sizes), "show_hypnogram: this task asks for a number"),
+        (lambda: show_hypnogram(task, sizes), "show_hypnogram: this task asks for a number"),
     ):
         with pytest.raises(ValueError, match=f"{words}. Use show_balance"):
             ask()

@@ -12,6 +12,7 @@ from small_runs import draw_few
 
 import medkit as mk
 from medkit import datasets
+from medkit.datasets.scoring import score_interval
 from medkit.datasets.task import from_description
 from medkit.metrics import METRICS
 from medkit.runs.own_tasks import load_task
@@ -101,8 +102,8 @@ def test_every_default_metric_is_the_contests_own(monkeypatch):
     assert threshold == mk.choose_threshold(task, cases, a, metric="missed")
     assert mk.score(task, cases, a, threshold=threshold)["missed"] == 0
     draw_few(monkeypatch)
-    assert mk.score_interval(task, cases, a) == mk.score_interval(task, cases, a, "missed")
-    assert mk.compare(task, cases, a, b) == mk.compare(task, cases, a, b, "missed")
+    assert score_interval(task, cases, a) == score_interval(task, cases, a, "missed")
+    assert mk.compare(task, cases, a, b) == mk.compare(task, cases, a, b, metric="missed")
     assert mk.score_table(task, cases, a)["metric"][0] == "missed"
     folds = cases.assign(fold=cases["id"].astype(int) % 3)
     usual = mk.choose_weights(task, folds, [a, b], rounds=2)
@@ -141,8 +142,8 @@ def test_labels_that_are_no_classes_are_refused(head):
     cases.loc[3, head.name] = "neither"
     asked = (
         lambda: mk.score(task, cases, guesses),
-        lambda: mk.score_interval(task, cases, guesses, "accuracy"),
-        lambda: mk.fit_temperature(task, cases, guesses),
+        lambda: score_interval(task, cases, guesses, "accuracy"),
+        lambda: mk.calibrate(task, cases, guesses),
         lambda: mk.choose_threshold(task, cases, guesses),
     )
     for ask in asked:
@@ -156,26 +157,26 @@ def test_every_score_that_is_told_has_an_interval_and_can_be_compared(heads, mon
     task = own(*heads)
     (cases, good), (_, poor) = drawn(task), drawn(task, noise=3.0)
     for name, value in mk.score(task, cases, good).items():
-        found = mk.score_interval(task, cases, good, name, n_resamples=20)
+        found = score_interval(task, cases, good, name, n_resamples=20)
         assert found.value == pytest.approx(value, nan_ok=True)
     for metric in (name for name in mk.score(task, cases, good) if name.startswith("sex_")):
-        assert mk.compare(task, cases, poor, good, metric).share_better >= 0.5
+        assert mk.compare(task, cases, poor, good, metric=metric).share_better >= 0.5
     if AGE in heads and heads[0] != AGE:
-        found = mk.compare(task, cases, poor, good, "bone_age_mae")
+        found = mk.compare(task, cases, poor, good, metric="bone_age_mae")
         assert found.difference < 0 and found.share_better > 0.9  # less is better
 
 
 def test_scores_of_another_kind_of_answer_are_refused():
     number, three = own(AGE), own(KIND)
     with pytest.raises(ValueError, match="auc: bone_age is a number, which has no such score"):
-        mk.compare(number, *drawn(number), drawn(number)[1], "auc")
+        mk.compare(number, *drawn(number), drawn(number)[1], metric="auc")
     with pytest.raises(ValueError, match="mae: kind is one of 3 classes"):
-        mk.score_interval(three, *drawn(three), "mae")
+        score_interval(three, *drawn(three), "mae")
     with pytest.raises(ValueError, match=r"sensitivity: kind has 3 classes \(expected 2\)"):
-        mk.score_interval(three, *drawn(three), "sensitivity")
+        score_interval(three, *drawn(three), "sensitivity")
     with pytest.raises(ValueError, match="2 ids stand more than once in the predictions"):
         cases, guesses = drawn(three)
-        mk.score_interval(three, cases, pd.concat([guesses, guesses[:2]]), "auc")
+        score_interval(three, cases, pd.concat([guesses, guesses[:2]]), "auc")
 
 
 def men(units, threshold=0.5):
@@ -202,7 +203,7 @@ def test_own_scores_see_what_can_be_judged_only():
     cases.loc[0, "kind"], cases.loc[5:30, "path"] = None, None
     guesses = guesses.drop(index=range(5, 31))
     whole = mk.score(task, cases, guesses)["right"]
-    assert whole == mk.score_interval(task, cases, guesses, "right", n_resamples=5).value
+    assert whole == score_interval(task, cases, guesses, "right", n_resamples=5).value
 
 
 def test_weights_are_alike_where_a_class_is_missing():

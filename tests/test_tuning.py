@@ -79,10 +79,10 @@ def _until_stopped(tell):
 
 
 def test_a_search_goes_on_and_proposes_the_same(cases, tmp_path, in_processes):
-    first = mk.tune(TWO_EPOCHS, cases, SPACE, 2, tmp_path / "a", **QUIET)
+    first = mk.tune(TWO_EPOCHS, cases, tmp_path / "a", space=SPACE, trials=2, **QUIET)
     assert list(first.trials["state"]) == ["finished"] * 2
-    found = mk.tune(TWO_EPOCHS, cases, SPACE, 3, tmp_path / "a", **QUIET)
-    straight = mk.tune(TWO_EPOCHS, cases, SPACE, 3, tmp_path / "b", **QUIET)
+    found = mk.tune(TWO_EPOCHS, cases, tmp_path / "a", space=SPACE, trials=3, **QUIET)
+    straight = mk.tune(TWO_EPOCHS, cases, tmp_path / "b", space=SPACE, trials=3, **QUIET)
     columns = ["value", *SPACE]
     assert found.trials[columns].equals(straight.trials[columns])  # called once or twice
     assert found.trials["batch_size"].between(4, 8).all()
@@ -91,7 +91,7 @@ def test_a_search_goes_on_and_proposes_the_same(cases, tmp_path, in_processes):
     assert found.trials["value"].max() == found.run.history["tooth_auc"].max()
     assert repr(found).startswith("tooth_auc 0.") and "3 finished" in repr(found)
     assert len({process.pid for process in in_processes.values()} - {os.getpid()}) == 6
-    assert len(mk.show_tuning(found)._repr_png_()) > 5000
+    assert len(found.show()._repr_png_()) > 5000
 
 
 def test_a_trial_that_lags_is_stopped(cases, tmp_path, in_processes, monkeypatch):
@@ -99,7 +99,7 @@ def test_a_trial_that_lags_is_stopped(cases, tmp_path, in_processes, monkeypatch
     monkeypatch.setattr(
         optuna.pruners.MedianPruner, "prune", lambda self, study, trial: trial.number == 1
     )
-    found = mk.tune(replace(TWO_EPOCHS, epochs=20), cases, SPACE, 2, tmp_path, **QUIET)
+    found = mk.tune(replace(TWO_EPOCHS, epochs=20), cases, tmp_path, space=SPACE, trials=2, **QUIET)
     assert list(found.trials["state"]) == ["finished", "pruned"]
     assert 0 < found.trials["epochs"].iloc[1] < 20
     assert state_of(tmp_path / found.trials["run"].iloc[1]) == "stopped"
@@ -117,9 +117,9 @@ def test_an_interrupted_trial_is_begun_again_where_it_stood(
 
     monkeypatch.setattr(tuning, "_values", values)
     with pytest.raises(KeyboardInterrupt):
-        mk.tune(config, cases, SPACE, 1, tmp_path, **QUIET)
+        mk.tune(config, cases, tmp_path, space=SPACE, trials=1, **QUIET)
     monkeypatch.setattr(tuning, "_values", real)
-    found = mk.tune(config, cases, SPACE, 1, tmp_path, **QUIET)
+    found = mk.tune(config, cases, tmp_path, space=SPACE, trials=1, **QUIET)
     assert list(found.trials["state"]) == ["failed", "finished"]
     assert found.trials["run"].nunique() == 1  # the same folder, the same run
     assert "going on from epoch" in (found.run.path / "log.txt").read_text()
@@ -131,13 +131,13 @@ def test_a_search_that_only_fails_ends(cases, tmp_path, monkeypatch):
 
     monkeypatch.setattr(tuning, "spawn", fail)
     with pytest.raises(RuntimeError, match="3 trials in a row have failed; .*no process can be"):
-        mk.tune(TWO_EPOCHS, cases, SPACE, 20, tmp_path, **QUIET)
+        mk.tune(TWO_EPOCHS, cases, tmp_path, space=SPACE, trials=20, **QUIET)
 
 
 def test_a_folder_holds_one_search(cases, tmp_path, in_processes):
     space = {"class_weights": [None, (1, 4)]}  # a tuple: the journal keeps lists
-    mk.tune(replace(TWO_EPOCHS, epochs=1), cases, space, 1, tmp_path, **QUIET)
-    found = mk.tune(replace(TWO_EPOCHS, epochs=1), cases, space, 2, tmp_path, **QUIET)
+    mk.tune(replace(TWO_EPOCHS, epochs=1), cases, tmp_path, space=space, trials=1, **QUIET)
+    found = mk.tune(replace(TWO_EPOCHS, epochs=1), cases, tmp_path, space=space, trials=2, **QUIET)
     assert list(found.trials["state"]) == ["finished"] * 2
     assert all(value in (None, [1, 4]) for value in found.trials["class_weights"])
     words = (
@@ -148,14 +148,22 @@ def test_a_folder_holds_one_search(cases, tmp_path, in_processes):
     )
     other = replace(TWO_EPOCHS, best_by="loss")
     with pytest.raises(ValueError, match=words):
-        mk.tune(other, cases.iloc[::-1], {"mixup": (0.0, 0.2)}, 2, tmp_path, fold=1, **QUIET)
+        mk.tune(
+            other,
+            cases.iloc[::-1],
+            tmp_path,
+            space={"mixup": (0.0, 0.2)},
+            trials=2,
+            fold=1,
+            **QUIET,
+        )
 
 
 def test_a_trial_that_died_on_another_machine_is_begun_again(
     cases, tmp_path, in_processes, monkeypatch
 ):
     config, space = replace(TWO_EPOCHS, epochs=1), {"batch_size": [8]}
-    found = mk.tune(config, cases, space, 1, tmp_path, **QUIET)
+    found = mk.tune(config, cases, tmp_path, space=space, trials=1, **QUIET)
     search = Trials(tmp_path, greater_is_better=True)
     _, tried = search.ask(config, space)  # it runs, for all we know
     status = holding.read_status(found.run.path)
@@ -184,14 +192,16 @@ def test_a_range_is_no_list_of_choices_and_a_name_no_setting(tmp_path):
 
 def test_a_space_may_hold_numbers_of_numpy(cases, tmp_path, in_processes):
     space = {"batch_size": (np.int64(4), np.int64(8)), "peak_lr": [np.float32(0.5)]}
-    found = mk.tune(replace(TWO_EPOCHS, epochs=1), cases, space, np.int64(1), tmp_path, **QUIET)
+    found = mk.tune(
+        replace(TWO_EPOCHS, epochs=1), cases, tmp_path, space=space, trials=np.int64(1), **QUIET
+    )
     assert found.best.peak_lr == 0.5 and type(found.best.batch_size) is int
 
 
 def test_what_cannot_be_searched_is_named(cases, tmp_path, monkeypatch):
     def tune(space, **options):
         return mk.tune(
-            TWO_EPOCHS, cases, space, options.pop("trials", 1), tmp_path, **options, **QUIET
+            TWO_EPOCHS, cases, tmp_path, **{"space": space, "trials": 1, **options, **QUIET}
         )
 
     with pytest.raises(ValueError, match=r"peak_lr=\(2, 1\) is no range"):
@@ -224,8 +234,8 @@ def test_two_servers_share_a_search(cases, tmp_path):
     cases.to_pickle(tmp_path / "cases.pickle")
     code = (
         "import medkit as mk, pandas as pd; from test_tuning import *;"
-        f"mk.tune(TWO_EPOCHS, pd.read_pickle({str(tmp_path / 'cases.pickle')!r}), SPACE, 5, "
-        f"{str(tmp_path / 'tune')!r}, **QUIET)"
+        f"mk.tune(TWO_EPOCHS, pd.read_pickle({str(tmp_path / 'cases.pickle')!r}), "
+        f"{str(tmp_path / 'tune')!r}, space=SPACE, trials=5, **QUIET)"
     )
     here = Path(__file__).parent
     servers = [subprocess.Popen([sys.executable, "-c", code], cwd=here) for _ in range(2)]
@@ -233,7 +243,7 @@ def test_two_servers_share_a_search(cases, tmp_path):
     servers[0].kill()
     servers[0].wait()
     assert servers[1].wait(300) == 0
-    found = mk.tune(TWO_EPOCHS, cases, SPACE, 5, tmp_path / "tune", **QUIET)
+    found = mk.tune(TWO_EPOCHS, cases, tmp_path / "tune", space=SPACE, trials=5, **QUIET)
     finished = found.trials[found.trials["state"].isin(["finished", "pruned"])]
     assert len(finished) >= 4 and finished["run"].nunique() == len(finished)
 
@@ -243,11 +253,11 @@ def test_a_search_stops_in_time_and_goes_on(cases, tmp_path, in_processes):
     space = {"peak_lr": (1e-4, 1e-2, "log")}
     options = {**QUIET, "until": later}
     with pytest.raises(Stopped, match="epoch 2 after step 5, in time for 00:00"):
-        mk.tune(config, cases, space, 1, tmp_path, **options)
-    found = mk.tune(config, cases, space, None, tmp_path, **options)  # what was found by then
+        mk.tune(config, cases, tmp_path, space=space, trials=1, **options)
+    found = mk.tune(config, cases, tmp_path, space=space, **options)  # what was found by then
     assert list(found.trials["state"]) == ["failed", "finished", "failed", "waiting"]
     assert found.trials["run"].nunique() == 2
     assert "going on from epoch 2, step 6" in (found.run.path / "log.txt").read_text()
     assert state_of(tmp_path / found.trials["run"].iloc[2]) == "stopped"
-    over = mk.tune(config, cases, space, 2, tmp_path, **QUIET)
+    over = mk.tune(config, cases, tmp_path, space=space, trials=2, **QUIET)
     assert list(over.trials["state"]) == ["failed", "finished", "failed", "finished"]

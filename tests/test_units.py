@@ -127,18 +127,16 @@ def test_what_a_task_says_is_checked_when_it_is_made(wrong, words):
 @pytest.mark.parametrize(
     "ask",
     [
-        mk.smooth_epochs,
-        mk.tooth_table,
-        mk.show_folds,
+        lambda cases, guesses: mk.datasets.sleep.smooth_epochs(cases, guesses, guesses),
+        lambda cases, guesses: mk.mistake_table(cases, guesses, guesses),
         lambda cases, guesses: mk.choose_threshold(cases, guesses, guesses),
         lambda cases, guesses: mk.score_table(cases, guesses, guesses),
-        lambda cases, guesses: mk.score_interval(cases, guesses, guesses),
-        lambda cases, guesses: mk.fit_temperature(cases, guesses, guesses),
+        lambda cases, guesses: mk.calibrate(cases, guesses, guesses),
         lambda cases, guesses: mk.blend(cases, [guesses]),
         lambda cases, guesses: mk.choose_weights(cases, guesses, [guesses]),
         lambda cases, guesses: mk.compare(cases, guesses, guesses, guesses),
         lambda cases, guesses: mk.write_submission(cases, guesses, guesses, "x.csv"),
-        lambda cases, guesses: mk.write_answers(cases, guesses, "x.csv"),
+        lambda cases, guesses: mk.leaderboard.write_answers(cases, guesses, "x.csv"),
         lambda cases, guesses: mk.handin(cases, guesses, guesses, "x"),
     ],
 )

@@ -233,10 +233,12 @@ def main() -> None:
 
     task = mk.get_task(arguments.task)
     data = Path(arguments.data).resolve() if arguments.data else draw(task, out / "dataset")
-    answers = mk.write_answers(task, task.read(data, "test"), out / "leaderboard" / "answers.csv")
+    answers = mk.leaderboard.write_answers(
+        task, task.read(data, "test"), out / "leaderboard" / "answers.csv"
+    )
     settings = SETTINGS.get(task.name, {})
     values = {"TASK": arguments.task, "DATA": str(data), "RUNS": str(out), **settings}
-    leaderboard = mk.start_leaderboard(answers, out / "leaderboard", task=task.name)
+    leaderboard = mk.leaderboard.start(answers, out / "leaderboard", task=task.name)
     try:
         for path in NOTEBOOKS:
             started = time.monotonic()

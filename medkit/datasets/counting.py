@@ -13,7 +13,7 @@ def label_columns(task: Task, cases: pd.DataFrame) -> list[str]:
     return [name for name in names if name in cases]
 
 
-def summarize(task: Task, cases: pd.DataFrame | None = None) -> pd.DataFrame:
+def summarize(task: Task, cases: pd.DataFrame) -> pd.DataFrame:
     """`column, value, cases, share, groups`: how often each label occurs, or quarter of numbers; of
     masks, in how many images each class is."""
     check_task(task, "summarize")

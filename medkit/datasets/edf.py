@@ -25,7 +25,7 @@ NIGHT = {"W": "Wake", "1": "N1", "2": "N2", "3": "N3", "4": "N3", "R": "REM"}
 NIGHT.update(N1="N1", N2="N2", N3="N3", REM="REM", WAKE="Wake")
 
 
-def edf_pictures(
+def pictures(
     cases: pd.DataFrame,
     folder: Path | str,
     *,
@@ -42,13 +42,13 @@ def edf_pictures(
 
     Args:
         cases: of recordings, from `mk.read_table`.
-        channels: their labels in the files; `edf_channels` lists them. "C3-M2|C3-A2" takes the
+        channels: their labels in the files; `edf.channels` lists them. "C3-M2|C3-A2" takes the
             first that a file has.
         kind: "spectrogram" (Hann windows of 2 s, decibels against the channel's median in the
             record) or "traces" (each channel's 99th percentile fills its row).
         window_s: 30 for a picture of each 30 s; None for one of each recording.
         epochs: which windows, and their labels: `id, epoch` (from 1) and a column a head; see
-            `read_hypnogram`. None takes every whole window, with the labels of its recording.
+            `hypnogram`. None takes every whole window, with the labels of its recording.
         frequencies: lowest and highest of a spectrogram, in Hz.
         size: width and height in pixels.
 
@@ -63,15 +63,15 @@ def edf_pictures(
     """
     if kind not in PAINTERS:
         raise ConfigError(
-            f"edf_pictures: kind {kind!r} (expected one of {', '.join(PAINTERS)})."
+            f"edf.pictures: kind {kind!r} (expected one of {', '.join(PAINTERS)})."
             f"{did_you_mean(kind, PAINTERS)}"
         )
     if epochs is not None and window_s is None:
-        raise ConfigError("edf_pictures: epochs need a window. Pass window_s=30.")
+        raise ConfigError("edf.pictures: epochs need a window. Pass window_s=30.")
     if epochs is not None and not {"id", "epoch"} <= set(epochs):
         raise DataError(
-            f"edf_pictures: epochs has {list(epochs)} (expected 'id', the recording's, and "
-            "'epoch'). Of one recording: mk.read_hypnogram(path).assign(id=...)."
+            f"edf.pictures: epochs has {list(epochs)} (expected 'id', the recording's, and "
+            "'epoch'). Of one recording: mk.edf.hypnogram(path).assign(id=...)."
         )
     settings = {"channels": list(channels), "kind": kind, "window_s": window_s}
     settings.update(frequencies=list(frequencies), size=list(size))
@@ -90,11 +90,11 @@ def edf_pictures(
         except (OSError, ValueError) as error:
             rows.append({**case, "path": None})
             reasons.append(str(error).replace(f"{case['path']}: ", ""))
-    tell_lost("edf_pictures", [r["id"] for r in rows], [r["path"] for r in rows], reasons)
+    tell_lost("edf.pictures", [r["id"] for r in rows], [r["path"] for r in rows], reasons)
     return pd.DataFrame(rows)
 
 
-def edf_channels(path: Path | str) -> pd.DataFrame:
+def channels(path: Path | str) -> pd.DataFrame:
     """`channel, hz, unit, seconds` of an EDF or BDF file."""
     with _opened(path) as edf:
         hz = [edf.getSampleFrequency(k) for k in range(edf.signals_in_file)]
@@ -104,7 +104,7 @@ def edf_channels(path: Path | str) -> pd.DataFrame:
     return pd.DataFrame({"channel": labels, "hz": hz, "unit": units, "seconds": seconds})
 
 
-def read_hypnogram(path: Path | str, *, window_s: float = 30.0) -> pd.DataFrame:
+def hypnogram(path: Path | str, *, window_s: float = 30.0) -> pd.DataFrame:
     """`epoch, stage` from the annotations of an EDF+ file ("Sleep stage W", "Sleep stage N1").
 
     Stages 3 and 4 of the older rules are both N3; what is no stage (movement, "?") has no row.

@@ -12,6 +12,7 @@ from typing import Sequence
 import pandas as pd
 
 from medkit import files, machine
+from medkit.datasets.kinds import Threshold
 from medkit.datasets.task import Task, check_task
 from medkit.errors import ConfigError, MissingError
 
@@ -27,7 +28,7 @@ def handin(
     predictions: pd.DataFrame,
     folder: Path | str,
     *,
-    threshold: float = 0.5,
+    threshold: Threshold = 0.5,
     sources: Sequence[Path | str] = (),
 ) -> Path:
     """Write `source_dir/` and `performance_metric_dir/` below a folder, ready to be copied.

@@ -17,7 +17,7 @@ from medkit.errors import DataError
 from medkit.images import decode
 from medkit.naming import did_you_mean
 
-SIGNALS = (".edf", ".bdf")  # of sleep studies: mk.edf_pictures makes pictures of them
+SIGNALS = (".edf", ".bdf")  # of sleep studies: mk.edf.pictures makes pictures of them
 
 
 def read_table(

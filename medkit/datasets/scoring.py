@@ -31,15 +31,15 @@ def score_interval(
         metric: of `metrics.METRICS`, any score of the task's own, or "<head>_<metric>"; by default
             the contest's own score.
     """
-    check_task(task, "score_interval")
+    check_task(task, "score_table")
     task, metric = of_head(task, metric)
     units = judged_units(task, cases, predictions)
     metric = metric or own_score(task, units)
     if units["group"].nunique() < 2:
         warnings.warn(
-            f"score_interval: all {len(units)} scored cases are of one group, so there is no "
+            f"score_table: all {len(units)} scored cases are of one group, so there is no "
             "interval. Score more groups to have one.",
-            stacklevel=2,
+            stacklevel=3,
         )
     score = score_of_rows(task, units, metric, threshold)
     return interval(score, units["group"].to_numpy(), n_resamples=n_resamples)

@@ -1,7 +1,7 @@
 """Sleep stages: the 2021 Sleep AI Challenge, a picture for each 30 seconds of a night.
 
 The files of the 2022 contest are not known: `mk.read_table` reads whatever table it has, over
-pictures or, through `mk.edf_pictures`, over EDF recordings.
+pictures or, through `mk.edf.pictures`, over EDF recordings.
 """
 
 from __future__ import annotations
@@ -93,7 +93,7 @@ def score_units(units: pd.DataFrame, threshold: Threshold = 0.5) -> dict[str, fl
 
 
 def smooth_epochs(
-    task: Task, cases: pd.DataFrame, predictions: pd.DataFrame | None = None, *, width: int = 3
+    task: Task, cases: pd.DataFrame, predictions: pd.DataFrame, *, width: int = 3
 ) -> pd.DataFrame:
     """Predictions, each the mean over the epochs around it in the same record.
 
@@ -109,7 +109,7 @@ def smooth_epochs(
         ConfigError, DataError: for an even width, predictions of other cases, or an epoch that
             stands twice.
     """
-    check_task(task, "smooth_epochs")
+    check_task(task, "datasets.sleep.smooth_epochs")
     if width < 1 or width % 2 == 0:
         raise ConfigError(f"smooth_epochs: width {width!r} (expected 1, 3, 5, ...).")
     night = night_column(cases)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Mapping
+from typing import Dict, Mapping
 
 import numpy as np
 import pandas as pd
@@ -20,10 +20,27 @@ TINY = 1e-12
 Z95 = 1.959964  # standard deviations on either side that hold 95 % of a normal distribution
 
 
-def fit_temperature(task: Task, cases: pd.DataFrame, predictions: pd.DataFrame) -> dict[str, float]:
+class Temperatures(Dict[str, float]):
+    """What `calibrate` found: the temperature of each head, by name."""
+
+    def __init__(self, task: Task, found: Mapping[str, float]):
+        super().__init__(found)
+        self._task = task
+
+    def apply(self, predictions: pd.DataFrame) -> pd.DataFrame:
+        """Predictions whose probabilities are flatter (above 1) or steeper, of each head."""
+        return with_temperature(self._task, predictions, self)
+
+    def __repr__(self) -> str:
+        told = (f"{name} {value:.2f}, {_how_sure(value)}" for name, value in self.items())
+        return f"temperatures: {'; '.join(told)}"
+
+
+def calibrate(task: Task, cases: pd.DataFrame, predictions: pd.DataFrame) -> Temperatures:
     """The temperature of each head that makes held-out labels most likely.
 
-    Above 1 the model was too sure of itself. What is the largest stays the largest.
+    Above 1 the model was too sure of itself. What is the largest stays the largest. Its `apply`
+    gives predictions that are as sure as they may be.
 
     Args:
         cases, predictions: of held-out cases only, as for `choose_threshold`.
@@ -32,10 +49,10 @@ def fit_temperature(task: Task, cases: pd.DataFrame, predictions: pd.DataFrame) 
         DataError: for a head without a label among the cases.
     Source: Guo et al., arXiv 1706.04599, section 4.2.
     """
-    check_task(task, "fit_temperature")
+    check_task(task, "calibrate")
     if not any(head.answer.is_probability for head in task.heads):
         raise ConfigError(
-            f"fit_temperature: {task.scored.name} is {task.scored.answer.words}, and only the "
+            f"calibrate: {task.scored.name} is {task.scored.answer.words}, and only the "
             "probabilities of classes have a temperature. Leave it out."
         )
     matched = match(cases[cases["id"].isin(predictions["id"])], predictions)
@@ -45,7 +62,7 @@ def fit_temperature(task: Task, cases: pd.DataFrame, predictions: pd.DataFrame) 
         known = None if labels is None else labels.notna().to_numpy()
         if known is None or not known.any():
             raise DataError(
-                f"fit_temperature: no case has a {head.name}. Pass held-out cases with labels."
+                f"calibrate: no case has a {head.name}. Pass held-out cases with labels."
             )
         logs = np.log(_values(matched, head)[known].clip(TINY))
         codes = head.answer.truth(labels[known])
@@ -58,7 +75,7 @@ def fit_temperature(task: Task, cases: pd.DataFrame, predictions: pd.DataFrame) 
 
         ends = (-np.log(HOTTEST), np.log(HOTTEST))
         found[head.name] = float(np.exp(minimize_scalar(loss, bounds=ends, method="bounded").x))
-    return found
+    return Temperatures(task, found)
 
 
 def with_temperature(
@@ -144,7 +161,7 @@ def _share(so: np.ndarray, pixels: np.ndarray) -> Interval:
 def _no_probability(task: Task, rows: pd.DataFrame, bins: int) -> pd.DataFrame:
     raise ConfigError(
         f"reliability: {task.scored.name} is {task.scored.answer.words}, which has no probability. "
-        "Use mk.show_agreement."
+        "Use mk.show_answers."
     )
 
 
@@ -179,6 +196,12 @@ def _values(table: pd.DataFrame, head: Head) -> np.ndarray:
     return np.stack(
         [table[name if name in table else f"{name}_y"].to_numpy(float) for name in head.columns], 1
     )
+
+
+def _how_sure(temperature: float) -> str:
+    if round(temperature, 2) == 1:
+        return "as sure as it may be"
+    return "too sure of itself" if temperature > 1 else "not sure enough"
 
 
 def _softmax(logs: np.ndarray) -> np.ndarray:

@@ -34,7 +34,7 @@ def blend(
     how: str = "soft",
     weights: Sequence[float] | None = None,
     more_than: float = 0.5,
-    thresholds: Threshold | Sequence[Threshold] = 0.5,
+    threshold: Threshold | Sequence[Threshold] = 0.5,
     smallest: int = 0,
     folder: Path | str | None = None,
 ) -> pd.DataFrame:
@@ -49,7 +49,7 @@ def blend(
             at every threshold.
         weights: of the tables; by default all alike.
         more_than: of a hard vote, the share of the weights that is not enough; a tie is outside.
-        thresholds: of a hard vote of masks, one for all tables or a list of one each.
+        threshold: of a hard vote of masks, one for all tables or a list of one each.
         smallest: of a hard vote of masks, the pixels, at the picture's own size, of the smallest
             part of a mask that stays; 0 keeps all.
         folder: where blended masks are written; by default `blended` in the run folder of the first
@@ -61,7 +61,7 @@ def blend(
     """
     check_task(task, "blend")
     parts, shares = aligned(task, predictions), _shares(weights, len(predictions))
-    asked = {"more_than": more_than, "thresholds": thresholds, "smallest": smallest}
+    asked = {"more_than": more_than, "threshold": threshold, "smallest": smallest}
     ways = {head: _way(head, how, asked) for head in task.heads}
     blended: dict[str, Any] = {"id": list(predictions[0]["id"])}
     for head, way in ways.items():
@@ -204,8 +204,8 @@ def _majority(values: np.ndarray, shares: np.ndarray, more_than: float) -> np.nd
     return one_hot[np.where(has_majority, votes.argmax(1), means.argmax(1))]
 
 
-OF_MASKS = ("more_than", "thresholds", "smallest")
-USUAL = {"more_than": 0.5, "thresholds": 0.5, "smallest": 0}
+OF_MASKS = ("more_than", "threshold", "smallest")
+USUAL = {"more_than": 0.5, "threshold": 0.5, "smallest": 0}
 BLENDS = {  # of each kind of answer, by how
     "classes": {
         "soft": Way(_of_values(_mean)),

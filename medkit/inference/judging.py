@@ -50,18 +50,23 @@ def score_table(
     cases: pd.DataFrame,
     predictions: pd.DataFrame,
     *,
+    metrics: Sequence[str] | str | None = None,
     threshold: Threshold = 0.5,
-    metrics: Sequence[str] | None = None,
+    n_resamples: int = 1000,
 ) -> pd.DataFrame:
-    """`metric, value, low, high`: scores of the contest's units with 95 % intervals.
+    """`metric, value, low, high`: scores of the contest's units with 95 % intervals, drawing whole
+    groups.
 
     Args:
-        metrics: by default the contest's own score, and the usual ones.
+        metrics: one or several of `metrics.METRICS`, any score of the task's own, or
+            "<head>_<metric>"; by default the contest's own score, and the usual ones.
+        n_resamples: how often groups are drawn.
     """
     check_task(task, "score_table")
-    rows = []
-    for metric in metrics or _usual(task, judged_units(task, cases, predictions)):
-        found = score_interval(task, cases, predictions, metric, threshold=threshold)
+    options = {"threshold": threshold, "n_resamples": n_resamples}
+    asked, rows = [metrics] if isinstance(metrics, str) else metrics, []
+    for metric in asked or _usual(task, judged_units(task, cases, predictions)):
+        found = score_interval(task, cases, predictions, metric, **options)
         if metrics is None and np.isnan(found.value):
             continue  # a class is missing
         rows.append({"metric": metric, "value": found.value, "low": found.low, "high": found.high})
@@ -73,14 +78,14 @@ def compare(
     cases: pd.DataFrame,
     a: pd.DataFrame,
     b: pd.DataFrame,
-    metric: str | None = None,
     *,
+    metric: str | None = None,
     threshold: Threshold = 0.5,
 ) -> Comparison:
     """Is `b` better than `a`? Their difference on the same cases, drawing the same groups.
 
     Args:
-        metric: as `score_interval` takes it: by default the contest's own score.
+        metric: as `score_table` takes one; by default the contest's own score.
     """
     check_task(task, "compare")
     task, metric = of_head(task, metric)

@@ -43,7 +43,7 @@ def hard_masks(
     folder: Path | str | None,
     *,
     more_than: float,
-    thresholds: Threshold | Sequence[Threshold],
+    threshold: Threshold | Sequence[Threshold],
     smallest: int,
 ) -> dict[str, Any]:
     """What more than a share of the models has inside, see `hard`.
@@ -51,8 +51,8 @@ def hard_masks(
     Raises:
         ConfigError: for thresholds that are not one for all tables or one each.
     """
-    is_one = thresholds is None or isinstance(thresholds, (Real, Mapping))
-    each = [thresholds] * len(parts) if is_one else list(thresholds)
+    is_one = threshold is None or isinstance(threshold, (Real, Mapping))
+    each = [threshold] * len(parts) if is_one else list(threshold)
     if len(each) != len(parts):
         raise ConfigError(
             f"blend: {len(each)} thresholds for {len(parts)} tables (expected one for all, or a "

@@ -84,7 +84,7 @@ def _parser() -> argparse.ArgumentParser:
     export.add_argument("--to", type=Path, help="another folder")
     export.set_defaults(run=organising.export)
 
-    practise = commands.add_parser("practise", help="what mk.start_leaderboard starts")
+    practise = commands.add_parser("practise", help="what mk.leaderboard.start starts")
     practise.add_argument("folder", type=Path)
     practise.add_argument("--answers", type=Path, required=True)
     practise.add_argument("--task")

@@ -105,7 +105,8 @@ class Labels(Reader):
         if not 2 <= len(found) <= max(2, (len(answers) + 1) // 2):
             raise DataError(
                 f"{path}: {len(found)} different labels {found[:5]} (expected at least 2, and "
-                "several rows of each). Make it with medkit.write_answers(task, cases, path)."
+                "several rows of each). Make it with "
+                "mk.leaderboard.write_answers(task, cases, path)."
             )
 
     def _codes(self, answers: Sequence[str]) -> np.ndarray:

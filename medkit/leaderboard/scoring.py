@@ -203,7 +203,7 @@ def pixels_told(table: Sequence[Sequence[str]], path: Path | str) -> dict[str, l
     if odd:
         raise DataError(
             f"{path}: pixels of {odd[0]!r} are {told[odd[0]]!r} (expected height times width of "
-            "its picture). Make it with medkit.write_answers(task, cases, path)."
+            "its picture). Make it with mk.leaderboard.write_answers(task, cases, path)."
         )
     return {name: [int(text)] for name, text in told.items()}
 

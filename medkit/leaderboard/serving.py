@@ -59,7 +59,7 @@ class Leaderboard:
                 os.environ[name] = value
 
 
-def start_leaderboard(
+def start(
     answers: Path | str, folder: Path | str, *, task: str | None = None, port: int = 0
 ) -> Leaderboard:
     """Start a practice leaderboard on this machine, in the background, until this process ends.
@@ -67,7 +67,7 @@ def start_leaderboard(
     Run again for the same folder, it takes the place of the earlier one and keeps the ranking.
 
     Args:
-        answers: a CSV of `mk.write_answers`.
+        answers: a CSV of `mk.leaderboard.write_answers`.
         folder: becomes the contest's: rules, answers, store and log.
         task: a contest of the kit whose table is not the usual one of ids and labels.
         port: 0 takes a free one.

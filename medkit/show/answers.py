@@ -29,7 +29,7 @@ MILLION = 1_000_000
 
 
 @styled
-def show_confusion(task: Task, units: pd.DataFrame, threshold: Threshold = 0.5) -> Picture:
+def show_confusion(task: Task, units: pd.DataFrame, *, threshold: Threshold = 0.5) -> Picture:
     """Truth against prediction: counts, and shares of each true class."""
     rows, classes = _judged(task, units, "show_confusion"), task.scored.classes
     table = np.zeros((len(classes), len(classes)), int)
@@ -97,23 +97,23 @@ def show_agreement(task: Task, units: pd.DataFrame) -> Picture:
     return page
 
 
-def show_answers(task: Task, units: pd.DataFrame, threshold: Threshold = 0.5) -> Picture:
-    """Answers beside the truth, by the figure that suits their kind: `show_confusion` of classes,
-    `show_agreement` of a number, of masks Dice by class (see `show_dice`)."""
+def show_answers(task: Task, units: pd.DataFrame, *, threshold: Threshold = 0.5) -> Picture:
+    """Answers beside the truth: of classes a confusion matrix, of a number what was predicted over
+    what is so, of masks Dice by class (see `show_dice`)."""
     check_task(task, "show_answers")
     draw = BESIDE[SHOWN[task.scored.kind].beside]
-    return draw(task, judged(task, units), threshold)
+    return draw(task, judged(task, units), threshold=threshold)
 
 
 BESIDE = {  # by `beside` of a row of `SHOWN`
     "show_confusion": show_confusion,
-    "show_agreement": lambda task, units, threshold: show_agreement(task, units),
+    "show_agreement": lambda task, units, *, threshold: show_agreement(task, units),
     "show_dice": dice_by_class,
 }
 
 
 @styled
-def show_threshold(task: Task, units: pd.DataFrame, threshold: Threshold) -> Picture:
+def show_threshold(task: Task, units: pd.DataFrame, *, threshold: Threshold = 0.5) -> Picture:
     """What a threshold does: F1 over it and the probabilities of two classes; of more, F1 by class
     with and without it; of masks, Dice over it."""
     rows = _judged(task, units, "show_threshold")

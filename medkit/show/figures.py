@@ -109,9 +109,7 @@ def _scatter_sizes(axes: Axes, widths: np.ndarray, heights: np.ndarray) -> None:
 
 
 @styled
-def show_folds(
-    task: Task, cases: pd.DataFrame | None = None, *, label: str | None = None
-) -> Picture:
+def show_folds(task: Task, cases: pd.DataFrame, *, label: str | None = None) -> Picture:
     """What each fold holds: cases by label, groups, and the share of the last class.
 
     Of a number: cases by quarters of its range, groups, and where half of the numbers lie. Of

@@ -22,7 +22,7 @@ def show_grid(
     predictions: pd.DataFrame,
     *,
     threshold: Threshold = 0.5,
-    n: int = 6,
+    n: int = 8,
     order: str = "errors first",
 ) -> Picture:
     """Pictures with prediction and truth above them."""

@@ -231,17 +231,15 @@ SHOWN = {  # of each kind of answer
 }
 
 
-def check_suits(head: Head, figure: str, instead: str = "") -> None:
+def check_suits(head: Head, figure: str, instead: str = "show_answers") -> None:
     """Refuse a figure of another kind of answer.
 
     Args:
-        instead: the figure to use; by default that of answers beside the truth.
+        instead: the figure to use.
     """
     shown = SHOWN[head.kind]
     if figure not in shown.figures:
-        raise ConfigError(
-            f"{figure}: this task asks for {head.answer.words}. Use {instead or shown.beside}."
-        )
+        raise ConfigError(f"{figure}: this task asks for {head.answer.words}. Use {instead}.")
 
 
 def chosen_of(head: Head, table: pd.DataFrame, threshold: Threshold) -> np.ndarray:

@@ -51,7 +51,7 @@ def show_missed(
     predictions: pd.DataFrame,
     *,
     threshold: Threshold = 0.5,
-    n: int = 6,
+    n: int = 8,
     order: str = "errors first",
 ) -> Picture:
     """Pictures with the true outlines in red and the predicted ones in blue, and beside each which

@@ -14,35 +14,34 @@ from medkit.naming import did_you_mean
 from medkit.show.canvas import Picture
 from medkit.show.structure import figures_of
 
-ORDERS = ("errors first", "as given")
-
 
 def show_mistakes(
     task: Task,
     cases: pd.DataFrame,
-    predictions: pd.DataFrame,
+    predictions: pd.DataFrame | None,
     *,
     threshold: Threshold = 0.5,
-    n: int = 6,
+    n: int = 8,
     order: str = "errors first",
 ) -> Picture:
     """Pictures with truth and prediction, the surest mistakes first.
 
-    Photos of teeth have them drawn on (`show_photos`), masks their outlines and wrong pixels
-    (`missed.show_missed`), nights in their order are hypnograms, other cases have them written
-    above.
+    Photos of teeth have them drawn on, masks their outlines and wrong pixels, nights as given are
+    hypnograms, other cases have them written above.
 
     Args:
-        order: "errors first" or "as given".
+        predictions: of these cases; None shows the truth alone, of teeth and of nights as given.
+        order: "errors first" or "as given"; of teeth also "probability", the highest first.
     """
     check_task(task, "show_mistakes")
-    if order not in ORDERS:
+    figures = figures_of(task)
+    if order not in figures.orders:
         raise ConfigError(
-            f"show_mistakes: order {order!r} (expected one of {', '.join(ORDERS)})."
-            f"{did_you_mean(order, ORDERS)}"
+            f"show_mistakes: order {order!r} (expected one of {', '.join(figures.orders)})."
+            f"{did_you_mean(order, figures.orders)}"
         )
-    draw = figures_of(task).mistakes
-    return draw(task, cases, predictions, threshold=threshold, n=n, order=order)
+    options = {"threshold": threshold, "n": n, "order": order}
+    return figures.mistakes(task, cases, predictions, **options)
 
 
 def mistake_table(
@@ -62,8 +61,9 @@ def mistake_table(
 
     Returns:
         `class, cases, predicted, precision, recall, f1`, a row a class of what is scored; for teeth
-        see `tooth_table`; for a number `low, high, cases, error`, by quarters of the true values;
-        for masks `class, images, area, dice, low, high` (see `missed.dice_table`).
+        `tooth_number, teeth, decayed, found, missed, false_alarms`, by FDI number, the third named
+        as the class that is looked for; for a number `low, high, cases, error`, by quarters of the
+        true values; for masks `class, images, area, dice, low, high` (see `missed.dice_table`).
     """
     check_task(task, "mistake_table")
     table = figures_of(task).table

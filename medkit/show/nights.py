@@ -35,7 +35,7 @@ def show_hypnogram(
     head = task.heads[0]
     check_suits(head, "show_hypnogram", "show_balance")
     which = night_column(cases)
-    check_rows(cases, "show_hypnogram", ["id", which, "epoch", head.name])
+    check_rows(cases, "show_structure", ["id", which, "epoch", head.name])
     rows = cases[cases["epoch"].notna()]
     nights = rows[which].value_counts(sort=False).sort_values(ascending=False, kind="stable")
     page = new_picture(1.9 * min(n, len(nights)) + 0.5)
@@ -73,5 +73,6 @@ def show_night_mistakes(
         options: those of `show_mistakes`.
     """
     if options["order"] == "as given":
-        return show_hypnogram(task, cases, predictions, threshold=options["threshold"])
+        del options["order"]
+        return show_hypnogram(task, cases, predictions, **options)
     return show_grid(task, cases, predictions, **options)

@@ -13,9 +13,7 @@ from matplotlib.patches import Polygon
 
 from medkit.datasets.kinds import Threshold
 from medkit.datasets.task import Head, Task, check_task
-from medkit.errors import ConfigError
 from medkit.images.decode import probe, read_image
-from medkit.naming import did_you_mean
 from medkit.show.canvas import (
     PREDICTED,
     REAL,
@@ -45,7 +43,7 @@ def show_photos(
     predictions: pd.DataFrame | None = None,
     *,
     threshold: Threshold = 0.5,
-    n: int = 6,
+    n: int = 8,
     order: str = "errors first",
 ) -> Picture:
     """Whole photos with the real decay in red and the predicted decay in blue and dashed.
@@ -60,14 +58,9 @@ def show_photos(
             "probability" (highest first) or "as given".
     """
     head, target = positive(task, "show_photos")
-    check_rows(cases, "show_photos", ["id", "path"])
-    if order not in ORDERS:
-        raise ConfigError(
-            f"show_photos: order {order!r} (expected one of {', '.join(ORDERS)})."
-            f"{did_you_mean(order, ORDERS)}"
-        )
+    check_rows(cases, "show_mistakes", ["id", "path"])
     seen = cases[cases["path"].notna()].copy()
-    check_rows(seen, "show_photos: cases with a picture")
+    check_rows(seen, "show_mistakes: cases with a picture")
     seen["prob"], seen["called"] = np.nan, False
     if predictions is not None:
         teeth = predictions.set_index("id").reindex(seen["id"])

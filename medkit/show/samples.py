@@ -18,11 +18,9 @@ from medkit.show.pictures import SIZE, case_picture, draw_case, shrink
 from medkit.show.shown import Shown
 from medkit.tables import by_turns, part_column, visible
 
-PLAIN = Head("class", ("other", "class"))  # of a prediction whose task is not told
-
 
 @styled
-def show_cases(task: Task, cases: pd.DataFrame, *, n: int = 12, seed: int = 0) -> Picture:
+def show_cases(task: Task, cases: pd.DataFrame, *, n: int = 8, seed: int = 0) -> Picture:
     """A sample of cases, the labels of the first head by turns, with their regions outlined."""
     check_task(task, "show_cases")
     check_rows(cases, "show_cases", ["id", "path"])
@@ -60,7 +58,7 @@ def _named(task: Task, case: pd.Series) -> str:
 
 
 @styled
-def show_leaks(leaks: pd.DataFrame, *, n: int = 6) -> Picture:
+def show_leaks(leaks: pd.DataFrame, *, n: int = 8) -> Picture:
     """The first pairs that `find_leaks` found, side by side; a page that says so if there is none.
 
     Args:
@@ -88,13 +86,13 @@ def show_leaks(leaks: pd.DataFrame, *, n: int = 6) -> Picture:
 
 @styled
 def show_saliency(
+    task: Task,
     images: np.ndarray,
     heatmaps: np.ndarray,
-    titles: Sequence[str] | None = None,
     *,
+    titles: Sequence[str] | None = None,
     predictions: pd.DataFrame | None = None,
     class_name: str | None = None,
-    task: Task | None = None,
 ) -> Picture:
     """Pictures, and below each where the model looked: bright is where it mattered.
 
@@ -104,8 +102,8 @@ def show_saliency(
         titles: one a picture; with predictions, the ids of the cases.
         predictions: the model's, whose probability of the class stands above each picture.
         class_name: the class that `explain` was asked for; None takes the last, as it does.
-        task: says in which words a prediction is told; None takes those of a probability.
     """
+    check_task(task, "show_saliency")
     if len(images) == 0 or np.shape(images)[:3] != np.shape(heatmaps):
         raise ConfigError(
             f"show_saliency: images of shape {np.shape(images)} and heatmaps of shape "
@@ -115,8 +113,9 @@ def show_saliency(
     title, told = "", [""] * len(images)
     if predictions is not None:
         check_rows(predictions, "show_saliency: predictions", ["id"])
-        name = predictions.columns[-1] if class_name is None else class_name
-        head = PLAIN if task is None else _head_of(task, name)
+        last = task.heads[-1].answer.asked[-1]
+        name = last if class_name is None else class_name
+        head = _head_of(task, name)
         title, told = _foretold(SHOWN[head.kind](head), titles, predictions, name)
     images = np.asarray(images) / 255
     heat = np.clip(np.asarray(heatmaps, float), 0, 1)[..., None]

@@ -125,7 +125,7 @@ def show_intervals(table: pd.DataFrame, *, metric: str | None = None) -> Picture
     """Scores, or differences of scores, with their 95 % intervals, one row each.
 
     Args:
-        table: `value` (of `score_interval`) or `difference` (of `compare`), with `low, high`, and
+        table: `value` (of `score_table`) or `difference` (of `compare`), with `low, high`, and
             the rows' names in the first text column or the index.
         metric: the score that all rows tell; named on the axis.
     """

@@ -21,6 +21,7 @@ from medkit.show.halves import show_halves
 from medkit.show.kinds import SHOWN
 from medkit.show.missed import dice_table, show_missed, show_places
 from medkit.show.nights import show_hypnogram, show_night_mistakes
+from medkit.show.photos import ORDERS as PHOTO_ORDERS
 from medkit.show.photos import show_photos
 from medkit.show.teeth import has_teeth, mistakes_by_tooth, show_teeth
 
@@ -33,6 +34,7 @@ class Figures(NamedTuple):
     structure: Callable[..., Picture]  # (task, cases), for `show_structure`
     mistakes: Callable[..., Picture]  # and predictions, threshold, n, order, for `show_mistakes`
     table: Callable[..., pd.DataFrame]  # and predictions, threshold, for `mistake_table`
+    orders: tuple[str, ...] = ("errors first", "as given")  # of `show_mistakes`
 
 
 def show_structure(task: Task, cases: pd.DataFrame) -> Picture:
@@ -139,7 +141,7 @@ def show_groups(task: Task, cases: pd.DataFrame) -> Picture:
 
 FIGURES = {  # by `Task.figures`
     "": Figures(show_usual, show_grid, answer_table),
-    "teeth": Figures(_teeth, show_photos, mistakes_by_tooth),
+    "teeth": Figures(_teeth, show_photos, mistakes_by_tooth, PHOTO_ORDERS),
     "nights": Figures(show_hypnogram, show_night_mistakes, answer_table),
     "halves": Figures(show_halves, show_grid, answer_table),
     "masks": Figures(show_places, show_missed, dice_table),

@@ -46,10 +46,10 @@ def show_teeth(task: Task, cases: pd.DataFrame) -> Picture:
     One view alone is left out: its one bar would say no more than `show_balance`.
     """
     name, target = positive(task, "show_teeth")
-    check_rows(cases, "show_teeth", [name])
+    check_rows(cases, "show_structure", [name])
     rows = _marked(cases)
     rows = rows[rows[name].notna()]
-    check_rows(rows, "show_teeth: cases with a label")
+    check_rows(rows, "show_structure: cases with a label")
     numbered = rows[_numbers(rows).isin(TOOTH_NUMBERS)]
     views = rows["view"] if "view" in rows else pd.Series("all", rows.index)
     views = views.where(views.notna(), UNKNOWN)
@@ -163,7 +163,7 @@ def _numbers(rows: pd.DataFrame) -> pd.Series:
 def tooth_table(
     task: Task,
     cases: pd.DataFrame,
-    predictions: pd.DataFrame | None = None,
+    predictions: pd.DataFrame,
     *,
     threshold: Threshold = 0.5,
 ) -> pd.DataFrame:
@@ -175,14 +175,14 @@ def tooth_table(
     """
     name, target = positive(task, "tooth_table")
     head = task.heads[0]
-    check_rows(cases, "tooth_table", ["id", name])
-    check_rows(predictions, "tooth_table: predictions", ["id", *head.columns])
+    check_rows(cases, "mistake_table", ["id", name])
+    check_rows(predictions, "mistake_table: predictions", ["id", *head.columns])
     rows = _marked(cases)
     teeth = predictions.set_index("id").reindex(rows["id"])
     known = rows[name].notna() & teeth[list(head.columns)].notna().all(axis=1).to_numpy()
     if not known.any():
         raise DataError(
-            "tooth_table: no tooth has both a label and a prediction. "
+            "mistake_table: no tooth has both a label and a prediction. "
             "Pass labelled cases and the predictions of the same cases."
         )
     real, number = rows[name] == target, _numbers(rows)

@@ -90,7 +90,7 @@ def write_answers(task: Task, cases: pd.DataFrame, path: Path | str) -> Path:
     Raises:
         DataError: when a unit has no label.
     """
-    check_task(task, "write_answers")
+    check_task(task, "leaderboard.write_answers")
     tables.write_csv(row_of(task.layout).with_facts(task.true_table(cases), cases), path)
     return Path(path)
 

@@ -2,38 +2,13 @@
 
 from __future__ import annotations
 
-import csv
-import subprocess
 import time
 from typing import Any, Callable
 
 from medkit.errors import RunError
+from medkit.machine import gpu_users
 
 LOOK_EVERY_S = 10.0
-ASKED = "gpu_uuid,pid,process_name,used_memory"
-
-
-def gpu_users() -> list[dict[str, Any]] | None:
-    """Who computes on the GPUs of this machine: `gpu`, `pid`, `name`, `memory_bytes` each.
-
-    None where the driver does not tell; in a container it often hides the neighbours' processes.
-    """
-    command = ["nvidia-smi", f"--query-compute-apps={ASKED}", "--format=csv,noheader,nounits"]
-    try:
-        told = subprocess.run(command, capture_output=True, text=True, timeout=10)
-    except (OSError, subprocess.TimeoutExpired):
-        return None
-    return parse_users(told.stdout) if told.returncode == 0 else None
-
-
-def parse_users(text: str) -> list[dict[str, Any]]:
-    """The lines of `nvidia-smi --query-compute-apps`, memory in MiB."""
-    users = []
-    for row in csv.reader(text.splitlines(), skipinitialspace=True):
-        if len(row) == 4 and row[1].isdigit():
-            size = int(row[3]) * 2**20 if row[3].isdigit() else None  # "[N/A]" in some containers
-            users.append({"gpu": row[0], "pid": int(row[1]), "name": row[2], "memory_bytes": size})
-    return users
 
 
 def wait_for_room(

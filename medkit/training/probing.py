@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Iterable, Iterator
+from typing import Any, Iterable, Iterator
 
 import numpy as np
 import pandas as pd
@@ -35,6 +35,12 @@ class LearningRates:
 
     curve: pd.DataFrame
     suggestion: float
+
+    def show(self) -> Any:
+        """The losses over the learning rate, with the suggestion marked."""
+        from medkit.show.scores import show_lr_find  # here alone: a run needs no figures
+
+        return show_lr_find(self)
 
     def __repr__(self) -> str:
         return f"peak_lr={self.suggestion:.1e} ({len(self.curve)} learning rates tried)"

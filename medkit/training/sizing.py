@@ -135,7 +135,7 @@ def _timed_steps(config: Config, device: torch.device) -> dict[str, float]:
 
 
 @dataclass(frozen=True)
-class Summary:
+class Estimate:
     """How large a run is. Sizes in bytes, times in seconds; times None without cases."""
 
     model: str
@@ -161,9 +161,9 @@ class Summary:
         return "\n".join(lines)
 
 
-def summary(
+def estimate(
     config: Config, cases: pd.DataFrame | None = None, *, fold: int = 0, device: str | None = None
-) -> Summary:
+) -> Estimate:
     """Weights, state, memory and, with cases, the time of a run, from a few steps.
 
     Loading is not in the time: `fit` loads while it computes.
@@ -185,12 +185,12 @@ def summary(
         "training_bytes": sum(training_bytes(m, config, images) for m in models_of(model)),
     }
     if plan is None:
-        return Summary(**facts)
+        return Estimate(**facts)
     size = plan.step_size
     row = _try_steps(replace(config, batch_size=size), place)
     if row is None:
         raise RunError(
-            f"summary: memory ran out with {size} images. mk.find_batch_size(config) finds a size."
+            f"estimate: memory ran out with {size} images. mk.find_batch_size(config) finds a size."
         )
     epoch_s = plan.steps * size / row["images_per_s"]
-    return Summary(**facts, steps=plan.steps, epoch_s=epoch_s, run_s=config.epochs * epoch_s)
+    return Estimate(**facts, steps=plan.steps, epoch_s=epoch_s, run_s=config.epochs * epoch_s)

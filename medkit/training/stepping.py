@@ -205,9 +205,9 @@ class Stepper:
             less = "go on with checkpointing=True, which takes less memory for the same bits, "
             raise RunError(
                 f"fit: memory ran out with {size} images at once, and {why} ({self._words}). The "
-                "last good state is kept: free the device (mk.gpu_users() names who is there), "
-                f"{'' if self.config.checkpointing else less}or take a smaller image_size or model "
-                "in a new folder."
+                "last good state is kept: free the device (mk.machine.gpu_users() names who is "
+                f"there), {'' if self.config.checkpointing else less}or take a smaller "
+                "image_size or model in a new folder."
             )
         self.micro_batch, self._failures = half, 0
         norm = " BatchNorm now sees fewer images at once." if self.norms else ""

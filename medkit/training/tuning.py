@@ -53,6 +53,12 @@ class Tuning:
     run: Run
     space: Mapping[str, Any]
 
+    def show(self) -> Any:
+        """Values in the order of the trials, and over each setting."""
+        from medkit.show.scores import show_tuning  # here alone: a run needs no figures
+
+        return show_tuning(self)
+
     def __repr__(self) -> str:
         counts = self.trials["state"].value_counts()
         told = ", ".join(f"{count} {state}" for state, count in counts.items())
@@ -64,10 +70,10 @@ class Tuning:
 def tune(
     config: Config,
     cases: pd.DataFrame,
-    space: Mapping[str, Any],
-    trials: int | None,
     folder: Path | str,
     *,
+    space: Mapping[str, Any],
+    trials: int | None = None,
     minutes: float | None = None,
     fold: int = 0,
     num_workers: int = 2,
@@ -86,7 +92,7 @@ def tune(
     Args:
         space: by setting of `Config`, a list of choices, or (low, high), or (low, high, "log");
             whole numbers where both ends are.
-        trials: how many in all, over all calls; None with `minutes` or `until`.
+        trials: how many in all, over all calls; not needed with `minutes` or `until`.
         minutes: begin no trial after so many minutes; the last one is finished.
         until: as `fit` takes it; the trial of that moment is gone on with by a later call. Without
             `trials` what was found by then is returned.
