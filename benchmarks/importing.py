@@ -1,4 +1,4 @@
-"""What an import costs: medkit alone, and the way to `mk.submit`, beside pandas and torch.
+"""What an import costs: medkit alone, `mk.<Tab>`, and `mk.submit`, beside pandas and torch.
 
     python benchmarks/importing.py
 

@@ -8,11 +8,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
-from typing import Callable, Mapping, NamedTuple, Sequence
+from typing import Any, Callable, Mapping, NamedTuple, Sequence
 
 import numpy as np
 import pandas as pd
-from sklearn import metrics as sk
 
 from medkit import seeding
 from medkit.errors import ConfigError, DataError
@@ -50,20 +49,32 @@ class Metric:
         return float(self.function(y_true, guess))
 
 
+def sk() -> Any:
+    """scikit-learn's scores. Their import takes a second, so it waits for the first score."""
+    from sklearn import metrics
+
+    return metrics
+
+
+def _of_sk(name: str) -> Callable[[np.ndarray, np.ndarray], float]:
+    """A score of scikit-learn as it is."""
+    return lambda y, guess: getattr(sk(), name)(y, guess)
+
+
 def _f1(average: str) -> Callable[[np.ndarray, np.ndarray], float]:
-    return lambda y, guess: sk.f1_score(y, guess, average=average, zero_division=0)
+    return lambda y, guess: sk().f1_score(y, guess, average=average, zero_division=0)
 
 
 def _recall(of: int) -> Callable[[np.ndarray, np.ndarray], float]:
     def recall(y: np.ndarray, guess: np.ndarray) -> float:
         is_none = not (y == of).any()  # to be found: no score, and not a bad one
-        return float("nan") if is_none else sk.recall_score(y, guess, pos_label=of)
+        return float("nan") if is_none else sk().recall_score(y, guess, pos_label=of)
 
     return recall
 
 
 def _precision(of: int) -> Callable[[np.ndarray, np.ndarray], float]:
-    return lambda y, guess: sk.precision_score(y, guess, pos_label=of, zero_division=0)
+    return lambda y, guess: sk().precision_score(y, guess, pos_label=of, zero_division=0)
 
 
 def _ranked(function: Callable) -> Callable[[np.ndarray, np.ndarray], float]:
@@ -91,19 +102,19 @@ METRICS = {
         Metric("f1_binary", _f1("binary")),
         Metric("f1_micro", _f1("micro")),
         Metric("f1_weighted", _f1("weighted")),
-        Metric("accuracy", sk.accuracy_score),
+        Metric("accuracy", _of_sk("accuracy_score")),
         Metric("sensitivity", _recall(1)),
         Metric("specificity", _recall(0)),
         Metric("ppv", _precision(1)),
         Metric("npv", _precision(0)),
         Metric(
-            "recall_macro", lambda y, g: sk.recall_score(y, g, average="macro", zero_division=0)
+            "recall_macro", lambda y, g: sk().recall_score(y, g, average="macro", zero_division=0)
         ),
-        Metric("auc", _ranked(sk.roc_auc_score), "probabilities"),
-        Metric("average_precision", _ranked(sk.average_precision_score), "probabilities"),
-        Metric("mae", sk.mean_absolute_error, "numbers", greater_is_better=False),
-        Metric("rmse", lambda y, g: np.sqrt(sk.mean_squared_error(y, g)), "numbers", False),
-        Metric("r2", sk.r2_score, "numbers"),
+        Metric("auc", _ranked(_of_sk("roc_auc_score")), "probabilities"),
+        Metric("average_precision", _ranked(_of_sk("average_precision_score")), "probabilities"),
+        Metric("mae", _of_sk("mean_absolute_error"), "numbers", greater_is_better=False),
+        Metric("rmse", lambda y, g: np.sqrt(sk().mean_squared_error(y, g)), "numbers", False),
+        Metric("r2", _of_sk("r2_score"), "numbers"),
         Metric("dice", partial(_overlap, of_both=2), "areas"),
         Metric("iou", partial(_overlap, of_both=1), "areas"),
     )

@@ -11,7 +11,6 @@ import numpy as np
 import pandas as pd
 from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
-from sklearn.model_selection import StratifiedGroupKFold
 
 from medkit import files, seeding, tables
 from medkit.datasets.counting import label_columns
@@ -43,6 +42,8 @@ def assign_folds(
         ConfigError, DataError: with fewer groups than folds, cases without a group, or columns that
             are not there.
     """
+    from sklearn.model_selection import StratifiedGroupKFold  # a second, when it is needed
+
     check_task(task, "assign_folds")
     labels, groups = _labels(task, cases, stratify), _shuffled_groups(cases, n_folds, seed)
     single = [name for name in labels if labels[name].nunique() == 1]

@@ -5,11 +5,13 @@ from __future__ import annotations
 import ast
 import importlib
 import os
+import pydoc
 import re
 import subprocess
 import sys
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 import medkit as mk
@@ -108,10 +110,78 @@ def test_every_public_name_is_there_and_hides_no_module(name):
     assert name in mk._STAGES["modules"] or name not in folders
 
 
-def test_help_and_a_wrong_name_behave():
-    assert not hasattr(mk, "fitt") and set(mk.__all__) == set(dir(mk))
+def test_a_wrong_name_behaves():
+    assert not hasattr(mk, "fitt") and sorted(mk.__all__) == dir(mk)
     with pytest.raises(AttributeError, match="no attribute 'fitt'"):
         _ = mk.fitt
+
+
+def test_each_public_name_stands_once_in_the_table():
+    names = [name for names in mk._STAGES.values() for name in names]
+    assert sorted(["__version__", *names]) == dir(mk)
+    for names in mk._STAGES.values():
+        assert all(words and len(words) <= 55 for _, words in names.values())
+
+
+def test_help_is_a_table_of_contents():
+    lines = pydoc.render_doc(mk, renderer=pydoc.plaintext).splitlines()
+    table = lines[lines.index("DESCRIPTION") : lines.index("PACKAGE CONTENTS")]
+    assert len(table) <= 90 and len(lines) <= 130 and max(map(len, table)) <= 80
+    for name in set(dir(mk)) - {"__version__"}:
+        assert sum(bool(re.search(rf"^ +(.* )?{name}  ", line)) for line in table) == 1, name
+
+
+def test_all_of_it_may_be_imported():
+    assert {"fit", "Task", "edf"} <= set(dir(mk)) <= imported_by_star()
+
+
+def imported_by_star():
+    names = {}
+    exec("from medkit import *", names)
+    return set(names)
+
+
+def test_completing_loads_neither_torch_nor_what_is_slow():
+    heavy = {"torch", "sklearn", "matplotlib", "timm"}
+    assert not heavy & loaded_after("import medkit as mk; dir(mk)")
+    code = (
+        "from IPython.core.interactiveshell import InteractiveShell as Shell;"
+        "shell = Shell.instance(); shell.run_cell('import medkit as mk');"
+        "import warnings; warnings.simplefilter('ignore');"  # they call this way provisional
+        "found = {c.text for c in shell.Completer.completions('mk.', 3)};"
+        "assert {'fit', 'Task', 'edf'} <= found and 'summary' not in found"
+    )
+    assert not heavy & loaded_after(code)
+
+
+@pytest.mark.parametrize("name", mk._OLD)
+def test_an_old_name_works_and_tells_the_new_one(name):
+    assert name not in dir(mk) and name not in mk._STAGES
+    with pytest.warns(FutureWarning, match=rf"mk\.{name} is now (mk|medkit)\.") as told:
+        old = getattr(mk, name)
+    assert callable(old) and told[0].filename == __file__  # the line that asked for it
+    for new in re.findall(r"(?:mk|medkit)\.([a-z_.]+\w)", mk._OLD[name][1]):
+        found = mk
+        for part in new.split("."):
+            found = getattr(found, part)
+        assert callable(found)
+
+
+def test_old_names_do_what_they_did():
+    task = mk.get_task("caries")
+    cases = pd.DataFrame({"id": list("abcd"), "group": list("abcd"), "path": "x.png"})
+    labels = ["sound", "decayed"] * 2
+    cases = cases.assign(photo=list("abcd"), decayed=labels, photo_decayed=labels)
+    predictions = pd.DataFrame({"id": list("abcd"), "decayed": [0.2, 0.9, 0.6, 0.7]})
+    predictions["sound"] = 1 - predictions["decayed"]
+    with pytest.warns(FutureWarning):
+        found = mk.fit_temperature(task, cases, predictions)
+        cured = mk.with_temperature(task, predictions, dict(found))
+        interval = mk.score_interval(task, cases, predictions, "accuracy", n_resamples=20)
+    pd.testing.assert_frame_equal(cured, mk.calibrate(task, cases, predictions).apply(predictions))
+    options = {"metrics": "accuracy", "n_resamples": 20}
+    (row,) = mk.score_table(task, cases, predictions, **options).itertuples(index=False)
+    assert (row.value, row.low, row.high) == interval
 
 
 def test_sub_packages_are_empty():

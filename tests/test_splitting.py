@@ -87,7 +87,7 @@ def test_the_task_stands_first(ask):
         rf"{ask.__name__}: found a DataFrame \(expected a task first\)\. Write mk\.{ask.__name__}"
     )
     with pytest.raises(TypeError, match=words):
-        ask(make(60))
+        ask(make(60), make(60))
 
 
 @pytest.fixture

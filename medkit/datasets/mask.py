@@ -12,7 +12,6 @@ from typing import Mapping
 
 import numpy as np
 import pandas as pd
-from sklearn.metrics import f1_score
 
 from medkit import tables
 from medkit.datasets.drawing.mask import draw_mask
@@ -21,6 +20,7 @@ from medkit.datasets.reading import Records, contest_folder, find_files, one_of
 from medkit.datasets.task import Head, Layout, Task
 from medkit.datasets.units import cases_as_units, chosen, judged, label_table, truth
 from medkit.errors import ConfigError, DataError
+from medkit.metrics import sk
 from medkit.progress import track
 
 LAYOUT = {"train": "train/train.csv", "test": "eval/info.csv"}
@@ -184,7 +184,7 @@ def _parts(answer: int) -> dict[str, str]:
 
 def _f1(y_true: np.ndarray, guess: np.ndarray, classes: int) -> float:
     labels = range(classes)
-    return float(f1_score(y_true, guess, labels=labels, average="macro", zero_division=0))
+    return float(sk().f1_score(y_true, guess, labels=labels, average="macro", zero_division=0))
 
 
 TASK = Task(

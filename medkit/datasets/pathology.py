@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import pandas as pd
-from sklearn.metrics import confusion_matrix
 
 from medkit import tables
 from medkit.datasets.drawing.pathology import draw_pathology
@@ -14,6 +13,7 @@ from medkit.datasets.reading import Records, contest_folder, find_files, one_of
 from medkit.datasets.task import Head, Layout, Task
 from medkit.datasets.units import chosen, class_scores, judged, truth
 from medkit.errors import DataError
+from medkit.metrics import sk
 
 SPLITS = {"train": "train/train_data", "test": "test/test_data"}
 CODES = {"0": "benign", "1": "malignant"}
@@ -81,7 +81,7 @@ def mean_of_six(y_true: list[int], y_pred: list[int]) -> dict[str, float]:
         y_true, y_pred: (N,) of 0 and 1.
     Source: KHD 2020, evaluation.py of the baseline.
     """
-    (tn, fp), (fn, tp) = confusion_matrix(y_true, y_pred, labels=[0, 1]).tolist()
+    (tn, fp), (fn, tp) = sk().confusion_matrix(y_true, y_pred, labels=[0, 1]).tolist()
     precision, recall = tp / (tp + fp + SMALL), tp / (tp + fn + SMALL)
     six = {
         "accuracy": (tp + tn) / (tp + tn + fp + fn + SMALL),

@@ -10,7 +10,6 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from sklearn.metrics import f1_score
 
 from medkit.datasets.drawing.sinus import draw_sinus
 from medkit.datasets.kinds import Threshold
@@ -19,6 +18,7 @@ from medkit.datasets.task import Head, Layout, Task
 from medkit.datasets.units import chosen, class_scores, judged, truth
 from medkit.errors import DataError
 from medkit.images import decode
+from medkit.metrics import sk
 
 SPLITS = {"train": "train", "test": "test", "test_submit": "test_submit"}
 CLASSES = ("normal", "thickening", "air-fluid level", "haziness")
@@ -77,7 +77,7 @@ def score_units(units: pd.DataFrame, threshold: Threshold = 0.5) -> dict[str, fl
     """The F1 of each class, weighted 1:2:3:4 and rounded to 10 decimals; each of them; accuracy."""
     units = judged(TASK, units)
     y_true, guess = truth(TASK, units), chosen(TASK, units, threshold)
-    each = f1_score(y_true, guess, labels=range(len(CLASSES)), average=None, zero_division=0)
+    each = sk().f1_score(y_true, guess, labels=range(len(CLASSES)), average=None, zero_division=0)
     own = round(float(np.dot(each, WEIGHTS) / sum(WEIGHTS)), 10)
     scores = {f"f1_{name}": float(f1) for name, f1 in zip(CLASSES, each)}
     usual = class_scores(TASK, units, threshold, ("accuracy", "f1_macro", "auc"))

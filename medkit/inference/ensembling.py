@@ -18,7 +18,6 @@ from medkit.errors import ConfigError, DataError, WrongType
 from medkit.inference.mask_votes import hard_masks, soft_masks
 from medkit.naming import did_you_mean
 from medkit.runs.folder import Run
-from medkit.runs.tensor_files import load_state, save_state
 
 SAME = (  # settings that weights must share to have a mean
     *("task", "model", "image_size", "facts", "region_margin", "region_mask"),
@@ -81,6 +80,8 @@ def soup(runs: Sequence[Run], folder: Path | str) -> Run:
         ConfigError: for runs of different tasks, models or sizes, or a folder that is not empty.
     Source: Wortsman et al., arXiv 2203.05482.
     """
+    from medkit.runs.tensor_files import load_state, save_state  # torch: a vote needs none
+
     folder = Path(folder)
     if not len(runs):
         raise ConfigError("soup: no run. Pass a list of runs.")

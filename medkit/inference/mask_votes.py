@@ -22,7 +22,6 @@ from medkit.datasets.task import Head
 from medkit.errors import ConfigError, DataError
 from medkit.images import crops, masks, rle
 from medkit.images.crops import Crop, Crops
-from medkit.inference.mask_answers import disown, file_name
 
 FULL = crops.LEVELS - 1
 LESS = 2**-10  # of a level: see `_mean`
@@ -79,6 +78,8 @@ def _blend(
         told: what the vote goes by, the way first.
         folder: where they are written; None takes one beside the first table's.
     """
+    from medkit.inference.mask_answers import disown, file_name  # torch: other votes need none
+
     rows = list(zip(*(tables.files_of(part).values() for part in parts)))
     is_seen = [is_known(row, shares) for row in rows]
     files, shas = [None] * len(rows), [None] * len(rows)  # of pictures nobody could look at
