@@ -9,6 +9,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from medkit.metrics import METRICS
+from medkit.runs.folder import Run
 from medkit.show.canvas import (
     COLOURS,
     GREY,
@@ -27,7 +28,7 @@ SCORES = ("f1_macro", "auc", "sensitivity", "specificity", "accuracy", "iou")  #
 
 @styled
 def show_history(
-    run: Any, *, scores: tuple[str, ...] | None = None, best_epoch: int | None = None
+    run: Run | pd.DataFrame, *, scores: tuple[str, ...] | None = None, best_epoch: int | None = None
 ) -> Picture:
     """Losses, scores and learning rate by epoch, with the best epoch marked.
 

@@ -118,7 +118,7 @@ def submit(
     return receipt
 
 
-def quota_left(quota: Quota = MAIC, *, url: str = "", team: str = "") -> Room:
+def quota_left(*, quota: Quota = MAIC, url: str = "", team: str = "") -> Room:
     """What is left of the quota: by what the server last said, and by what was sent since.
 
     Nothing is sent, and nobody is asked.

@@ -251,7 +251,7 @@ def _room(quota: Quota, url: str, team: str) -> tuple[Room | None, str]:
     found: list[Room] = []
 
     def ask() -> str:
-        found.append(quota_left(quota, url=url, team=team))
+        found.append(quota_left(quota=quota, url=url, team=team))
         return html.escape(str(found[0]))
 
     text = _told(ask)

@@ -50,7 +50,7 @@ def lr_find(
     config: Config,
     cases: pd.DataFrame,
     *,
-    fold: int = 0,
+    fold: int | None = 0,
     steps: int = 100,
     smallest: float = 1e-6,
     largest: float = 1.0,

@@ -162,7 +162,11 @@ class Estimate:
 
 
 def estimate(
-    config: Config, cases: pd.DataFrame | None = None, *, fold: int = 0, device: str | None = None
+    config: Config,
+    cases: pd.DataFrame | None = None,
+    *,
+    fold: int | None = 0,
+    device: str | None = None,
 ) -> Estimate:
     """Weights, state, memory and, with cases, the time of a run, from a few steps.
 
