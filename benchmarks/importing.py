@@ -12,8 +12,16 @@ import subprocess
 import sys
 import time
 
+TAB = """
+from IPython.core.interactiveshell import InteractiveShell
+shell = InteractiveShell.instance()
+shell.run_cell("import medkit as mk")
+import warnings; warnings.simplefilter("ignore")
+"""
 CODES = {
     "import medkit": "import medkit",
+    "IPython": TAB,
+    "mk.<Tab> in it": TAB + "list(shell.Completer.completions('mk.', 3))",
     "medkit.submit": "import medkit; medkit.submit",
     "import pandas": "import pandas",
     "import torch": "import torch",

@@ -116,7 +116,7 @@ def test_a_device_without_room_for_two_is_said(monkeypatch):
 
 
 @pytest.mark.parametrize("settings", [{}, {"optimizer": "sgd"}, {"peers": 2, "ema_decay": 0.9}])
-def test_a_summary_tells_what_a_run_takes(cases, tmp_path, settings):
+def test_an_estimate_tells_what_a_run_takes(cases, tmp_path, settings):
     config, cases = replace(CONFIG, epochs=1, **settings), cases[::2]
     told = mk.estimate(config, cases, device="cpu")
     run = mk.fit(config, cases, tmp_path / "run", num_workers=0, **QUIET)
@@ -126,10 +126,11 @@ def test_a_summary_tells_what_a_run_takes(cases, tmp_path, settings):
     lines = repr(told).splitlines()
     size = "0.7" if config.peers == 2 else "0.4"
     assert lines[0] == f"test_resnet on cpu: {size} million weights" and len(lines) == 4
+    assert mk.estimate(config, cases, fold=None, device="cpu").steps > told.steps
     assert len(repr(mk.estimate(CONFIG, device="cpu")).splitlines()) == 3
 
 
-def test_a_summary_without_room_says_what_to_do(cases, monkeypatch):
+def test_an_estimate_without_room_says_what_to_do(cases, monkeypatch):
     run_out(monkeypatch, above=3)
     with pytest.raises(RuntimeError, match=r"memory ran out with 16 images\. mk\.find_batch_size"):
         mk.estimate(CONFIG, cases, device="cpu")
