@@ -16,6 +16,7 @@ from typing import Any, Iterator
 
 import numpy as np
 
+from medkit.arguments import check_arguments
 from medkit.errors import ConfigError
 
 
@@ -68,6 +69,7 @@ def seed_everything(seed: int) -> None:
     `fit` needs none of it: its random choices come from the config's seed, whatever was drawn
     before. `PYTHONHASHSEED` is set for processes started later; this one keeps its own.
     """
+    check_arguments(seed_everything, locals())
     if not 0 <= seed < 2**32:
         raise ConfigError(f"seed {seed!r} is not a 32-bit number. Use 0 to {2**32 - 1}.")
     import torch  # noqa: F401  here, so that reading tables needs no torch

@@ -13,8 +13,9 @@ from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 
 from medkit import files, seeding, tables
+from medkit.arguments import check_arguments
 from medkit.datasets.counting import label_columns
-from medkit.datasets.task import Task, check_task
+from medkit.datasets.task import Task
 from medkit.errors import ConfigError, DataError, MissingError
 from medkit.images import fingerprints
 from medkit.naming import did_you_mean
@@ -42,9 +43,9 @@ def assign_folds(
         ConfigError, DataError: with fewer groups than folds, cases without a group, or columns that
             are not there.
     """
+    check_arguments(assign_folds, locals())
     from sklearn.model_selection import StratifiedGroupKFold  # a second, when it is needed
 
-    check_task(task, "assign_folds")
     labels, groups = _labels(task, cases, stratify), _shuffled_groups(cases, n_folds, seed)
     single = [name for name in labels if labels[name].nunique() == 1]
     if single and len(single) == len(labels.columns):
@@ -193,6 +194,7 @@ def find_leaks(
         `kind, id_a, id_b, path_a, path_b`, one row a pair of pictures; kinds "same group",
         "same file" and "same picture".
     """
+    check_arguments(find_leaks, locals())
     tables.check_columns("find_leaks", cases, ["path", "group"])
     parted_by = "fold" if "fold" in cases else "group"
     sides = cases.assign(side=cases[parted_by] if other is None else 0)
@@ -236,6 +238,7 @@ def join_groups(cases: pd.DataFrame, leaks: pd.DataFrame | Path | str) -> pd.Dat
     Example:
         >>> cases = mk.join_groups(cases, mk.find_leaks(cases, near=False))
     """
+    check_arguments(join_groups, locals())
     if not isinstance(leaks, pd.DataFrame):
         leaks = _kept_leaks(Path(leaks))
     tables.check_columns("join_groups", cases, ["path", "group"])

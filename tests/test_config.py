@@ -66,7 +66,7 @@ def test_what_goes_through_the_model_at_once_follows_from_the_settings():
     config = mk.Config("shapes", image_size=96, patch_size=32, batch_size=8)
     assert config.input_size == 32 and replace(config, patch_size=0).input_size == 96
     assert config.judged_at_once == 16 and replace(config, micro_batch=1).judged_at_once == 2
-    with pytest.raises(ValueError, match=r"epoch_steps=2\.5 is out of range"):
+    with pytest.raises(ValueError, match=r"epoch_steps: found 2\.5 .expected a whole number"):
         replace(config, epoch_steps=2.5)
 
 

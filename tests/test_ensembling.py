@@ -123,6 +123,7 @@ def test_a_majority_can_be_larger_than_half():
     assert list(strict.loc[0, list("abc")]) == [0, 1, 0]
     with pytest.raises(ValueError, match="more_than=0.4 .expected 0.5 to below 1, for one answer"):
         mk.blend(TASK, three, how="hard", more_than=0.4)
-    for how, asked in (("hard", "smallest"), ("hard", "threshold"), ("rank", "more_than")):
-        with pytest.raises(ValueError, match=f"{asked}=0.7 has no meaning for how={how!r}"):
-            mk.blend(TASK, three, how=how, **{asked: 0.7})
+    known = (("hard", "smallest", 7), ("hard", "threshold", 0.7), ("rank", "more_than", 0.7))
+    for how, asked, value in known:
+        with pytest.raises(ValueError, match=f"{asked}={value} has no meaning for how={how!r}"):
+            mk.blend(TASK, three, how=how, **{asked: value})

@@ -80,7 +80,9 @@ def test_an_unknown_metric_is_named():
 
 
 def test_folds_are_joined():
-    class Half:
+    class Half(mk.Run):
+        predictions = None
+
         def __init__(self, rows):
             self.predictions = GUESSED.iloc[rows]
 

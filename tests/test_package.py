@@ -18,7 +18,7 @@ import medkit as mk
 
 ROOT = Path(mk.__file__).parent
 SOURCES = sorted(ROOT.rglob("*.py"))
-BOTTOM = {"errors", "naming", "seeding", "files", "machine", "progress"}
+BOTTOM = {"arguments", "errors", "naming", "seeding", "files", "machine", "progress"}
 LAYERS = [  # each may import what stands before it
     BOTTOM,
     {"images"},

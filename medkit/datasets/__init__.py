@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from medkit.arguments import check_arguments
 from medkit.datasets import caries, handbone, mask, pathology, sinus, sleep
 from medkit.datasets.task import Task
 from medkit.errors import ConfigError
@@ -26,6 +27,7 @@ def get_task(name: str) -> Task:
     Raises:
         ConfigError: naming the tasks that there are.
     """
+    check_arguments(get_task, locals())
     if name not in TASKS:
         near = did_you_mean(name, TASKS)
         raise ConfigError(
@@ -43,6 +45,7 @@ def add_task(task: Task) -> Task:
     Raises:
         ConfigError: for a name that one of the kit's contests has.
     """
+    check_arguments(add_task, locals())
     if task.name in CONTESTS:
         raise ConfigError(f"task {task.name!r} is one of the kit's. Give yours another name.")
     TASKS[task.name] = task

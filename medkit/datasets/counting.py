@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pandas as pd
 
-from medkit.datasets.task import Task, check_task
+from medkit.arguments import check_arguments
+from medkit.datasets.task import Task
 
 
 def label_columns(task: Task, cases: pd.DataFrame) -> list[str]:
@@ -16,7 +17,7 @@ def label_columns(task: Task, cases: pd.DataFrame) -> list[str]:
 def summarize(task: Task, cases: pd.DataFrame) -> pd.DataFrame:
     """`column, value, cases, share, groups`: how often each label occurs, or quarter of numbers; of
     masks, in how many images each class is."""
-    check_task(task, "summarize")
+    check_arguments(summarize, locals())
     heads, rows = {head.name: head for head in task.heads}, []
     cases = cases.reset_index(drop=True)
     for column in label_columns(task, cases):

@@ -15,6 +15,7 @@ import cv2
 import pandas as pd
 
 from medkit import files
+from medkit.arguments import check_arguments
 from medkit.datasets.own_tables import tell_lost
 from medkit.errors import ConfigError, DataError, MissingError, NotInstalled
 from medkit.images.signals import PAINTERS, SEGMENT_S
@@ -61,6 +62,7 @@ def pictures(
         ConfigError, DataError: for other settings than those of the pictures in `folder`, or when
             no recording can be read.
     """
+    check_arguments(pictures, locals())
     if kind not in PAINTERS:
         raise ConfigError(
             f"edf.pictures: kind {kind!r} (expected one of {', '.join(PAINTERS)})."
@@ -96,6 +98,7 @@ def pictures(
 
 def channels(path: Path | str) -> pd.DataFrame:
     """`channel, hz, unit, seconds` of an EDF or BDF file."""
+    check_arguments(channels, locals())
     with _opened(path) as edf:
         hz = [edf.getSampleFrequency(k) for k in range(edf.signals_in_file)]
         units = [edf.getPhysicalDimension(k).strip() for k in range(edf.signals_in_file)]
@@ -109,6 +112,7 @@ def hypnogram(path: Path | str, *, window_s: float = 30.0) -> pd.DataFrame:
 
     Stages 3 and 4 of the older rules are both N3; what is no stage (movement, "?") has no row.
     """
+    check_arguments(hypnogram, locals())
     with _opened(path) as edf:
         onsets, lengths, texts = edf.readAnnotations()
     rows = []

@@ -12,8 +12,9 @@ from typing import Sequence
 import pandas as pd
 
 from medkit import files, machine
+from medkit.arguments import check_arguments
 from medkit.datasets.kinds import Threshold
-from medkit.datasets.task import Task, check_task
+from medkit.datasets.task import Task
 from medkit.errors import ConfigError, MissingError
 
 WEIGHTS = (".safetensors", ".pth", ".pt", ".ckpt", ".bin", ".onnx", ".h5")
@@ -46,7 +47,7 @@ def handin(
         MissingError: for a source that is not there.
     Source: guide of the 2023 oral-image contest, section on handing in.
     """
-    check_task(task, "handin")
+    check_arguments(handin, locals())
     folder = Path(folder)
     paths = [Path(source) for source in sources]
     weights = [path.name for path in paths if path.suffix.lower() in WEIGHTS]

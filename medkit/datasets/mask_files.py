@@ -18,6 +18,7 @@ from typing import Any, Callable, Iterable, Mapping, Sequence
 import numpy as np
 from PIL import Image
 
+from medkit.arguments import check_arguments
 from medkit.datasets.mask_lists import coco_file, name_in, rle_file, stamp
 from medkit.errors import ConfigError, DataError, MissingError
 from medkit.images import decode, masks, rle
@@ -49,15 +50,11 @@ class MaskFiles:
     columns: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
+        check_arguments(MaskFiles, vars(self))
         if self.form not in FORMS:
             raise ConfigError(
                 f"mask_files: form {self.form!r} (expected one of {', '.join(FORMS)})."
                 f"{did_you_mean(self.form, FORMS)}"
-            )
-        if not isinstance(self.values, Mapping):
-            raise ConfigError(
-                f"mask_files: values={self.values!r} (expected a mapping by class). Write values="
-                '{"class": 1}, or {"class": "any"} for all numbers that are not ignored.'
             )
         kept = {"ignore": tuple(self.ignore), "columns": tuple(self.columns)}
         kept["values"] = {

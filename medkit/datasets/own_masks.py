@@ -10,13 +10,14 @@ from typing import Mapping, Sequence
 import pandas as pd
 
 from medkit import files
+from medkit.arguments import check_arguments
 from medkit.datasets import mask_files
 from medkit.datasets.kinds import MASKS, MaskAnswer
 from medkit.datasets.mask_files import CLASS
 from medkit.datasets.own_tables import is_picture, readable, tell_lost
 from medkit.datasets.places import find_folder
 from medkit.datasets.reading import plain
-from medkit.datasets.task import Task, check_task
+from medkit.datasets.task import Task
 from medkit.errors import ConfigError, DataError, MissingError
 from medkit.naming import did_you_mean
 
@@ -49,7 +50,7 @@ def read_masks(
     Example:
         >>> cases = mk.read_masks(task, DATA / "images", DATA / "nuclei")  # doctest: +SKIP
     """
-    check_task(task, "read_masks")
+    check_arguments(read_masks, locals())
     if not isinstance(task.scored.answer, MaskAnswer):
         raise ConfigError(
             f"read_masks: {task.name} asks for {task.scored.answer.words} (expected masks). Give "

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from medkit import files, tables
+from medkit.arguments import check_arguments
 from medkit.datasets.places import find_folder
 from medkit.datasets.reading import PICTURES, plain
 from medkit.errors import DataError
@@ -48,6 +49,7 @@ def read_table(
         DataError: naming file and line, for doubled or missing ids, values that are no numbers,
             names that fit two pictures, and when no row has a picture.
     """
+    check_arguments(read_table, locals())
     where = "table" if isinstance(table, pd.DataFrame) else str(table)
     texts = [id_column, path_column, group_column, *label_columns]
     if not isinstance(table, pd.DataFrame):
@@ -88,6 +90,7 @@ def read_folders(folder: Path | str, *, label_column: str = "label") -> pd.DataF
     Raises:
         MissingError, DataError: naming what was found instead of pictures.
     """
+    check_arguments(read_folders, locals())
     folder = find_folder(folder)
     found = [path for path in files.walk(folder) if is_picture(path)]
     places = [path.relative_to(folder) for path in found]

@@ -8,6 +8,7 @@ import warnings
 from pathlib import Path
 
 from medkit import files
+from medkit.arguments import check_arguments
 from medkit.datasets import get_task
 from medkit.datasets.places import find_folder
 from medkit.errors import DataError, MissingError
@@ -35,6 +36,7 @@ def remember(task: str, data: Path | str, runs: Path | str = RUNS) -> tuple[str,
     Example:
         >>> TASK, DATA, RUNS = mk.remember("caries", "dataset", "runs")  # doctest: +SKIP
     """
+    check_arguments(remember, locals())
     get_task(task)
     runs = Path(runs).expanduser()
     folder = find_folder(data, "Set DATA to the contest's folder.")
@@ -62,6 +64,7 @@ def recall(
     Example:
         >>> TASK, DATA, RUNS = mk.recall(None, None, None)  # doctest: +SKIP
     """
+    check_arguments(recall, locals())
     known: dict[str, str] = {}
     runs = None if runs is None else Path(runs).expanduser()
     if task is None or data is None or runs is None:

@@ -8,8 +8,9 @@ from typing import Callable
 import numpy as np
 import pandas as pd
 
+from medkit.arguments import check_arguments
 from medkit.datasets.kinds import Threshold
-from medkit.datasets.task import Task, check_task
+from medkit.datasets.task import Task
 from medkit.datasets.units import guesses, judged, truth
 from medkit.errors import ConfigError, DataError
 from medkit.metrics import METRICS, Interval, interval
@@ -31,7 +32,7 @@ def score_interval(
         metric: of `metrics.METRICS`, any score of the task's own, or "<head>_<metric>"; by default
             the contest's own score.
     """
-    check_task(task, "score_table")
+    check_arguments(score_interval, locals())
     task, metric = of_head(task, metric)
     units = judged_units(task, cases, predictions)
     metric = metric or own_score(task, units)

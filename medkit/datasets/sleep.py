@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from medkit.arguments import check_arguments
 from medkit.datasets.drawing.sleep import draw_sleep
 from medkit.datasets.kinds import Threshold
 from medkit.datasets.reading import (
@@ -21,7 +22,7 @@ from medkit.datasets.reading import (
     plain,
     read_lines,
 )
-from medkit.datasets.task import Head, Layout, Task, check_task
+from medkit.datasets.task import Head, Layout, Task
 from medkit.datasets.units import chosen, class_scores, judged, truth
 from medkit.errors import ConfigError, DataError
 from medkit.metrics import sk
@@ -109,7 +110,7 @@ def smooth_epochs(
         ConfigError, DataError: for an even width, predictions of other cases, or an epoch that
             stands twice.
     """
-    check_task(task, "datasets.sleep.smooth_epochs")
+    check_arguments(smooth_epochs, locals())
     if width < 1 or width % 2 == 0:
         raise ConfigError(f"smooth_epochs: width {width!r} (expected 1, 3, 5, ...).")
     night = night_column(cases)

@@ -11,6 +11,7 @@ from typing import Any, Callable, Mapping, NamedTuple
 import pandas as pd
 
 from medkit import tables
+from medkit.arguments import check_arguments
 from medkit.datasets import mask_files, mask_units
 from medkit.datasets import units as usual
 from medkit.datasets.kinds import Threshold
@@ -21,7 +22,7 @@ from medkit.datasets.units import class_scores as class_scores
 from medkit.datasets.units import guesses as guesses
 from medkit.datasets.units import judged as judged
 from medkit.datasets.units import truth as truth
-from medkit.errors import ConfigError, WrongType
+from medkit.errors import ConfigError
 from medkit.naming import did_you_mean
 
 METHODS = ("inspect", "to_units", "score_units", "score", "submission_table", "draw", "read_masks")
@@ -109,6 +110,7 @@ class Task(TaskData):
         Raises:
             ConfigError: when the folder is not of this contest's layout, or no record is usable.
         """
+        check_arguments(Task.inspect, locals())
         if "inspect" not in self.own:
             raise ConfigError(
                 f"task {self.name!r} has no reader. Read its cases with mk.read_table(csv, ...), "
@@ -123,6 +125,7 @@ class Task(TaskData):
         Raises:
             ConfigError, DataError: as `inspect` does.
         """
+        check_arguments(Task.read, locals())
         cases, quarantine = self.inspect(data, split, **options)
         if len(quarantine):
             row = quarantine.iloc[0]
@@ -135,6 +138,7 @@ class Task(TaskData):
 
     def draw(self, folder: Path | str, **options: Any) -> None:
         """Write a drawn stand-in of the contest; see its own function for the options."""
+        check_arguments(Task.draw, locals())
         if "draw" not in self.own:
             raise ConfigError(f"task {self.name!r} draws no stand-in. Use its real pictures.")
         self.own["draw"](folder, **options)
@@ -147,6 +151,7 @@ class Task(TaskData):
         self, cases: pd.DataFrame, predictions: pd.DataFrame | None = None
     ) -> pd.DataFrame:
         """One row for each thing that the contest scores."""
+        check_arguments(Task.to_units, locals())
         if "to_units" in self.own:
             return self.own["to_units"](cases, predictions)
         return self._usual.to_units(self, cases, predictions)
@@ -176,6 +181,7 @@ class Task(TaskData):
         Args:
             threshold: as `score_units` takes it.
         """
+        check_arguments(Task.score, locals())
         if "score" in self.own:
             given = {} if threshold is None else {"threshold": threshold}
             return self.own["score"](cases, predictions, **given)
@@ -196,6 +202,7 @@ class Task(TaskData):
         Args:
             threshold: as `score_units` takes it.
         """
+        check_arguments(Task.submission_table, locals())
         given = {} if threshold is None else {"threshold": threshold}
         if "submission_table" in self.own:
             return self.own["submission_table"](cases, predictions, **given)
@@ -239,19 +246,6 @@ def from_description(facts: Mapping[str, Any], **functions: Callable[..., Any]) 
     return _Kept(**plain, **built, **functions)
 
 
-def check_task(task: Any, where: str) -> None:
-    """Refuse what is no task: it stands first wherever a contest is asked about.
-
-    Raises:
-        WrongType: naming what was given instead.
-    """
-    if not isinstance(task, TaskData):
-        raise WrongType(
-            f"{where}: found a {type(task).__name__} (expected a task first). Write "
-            f"mk.{where}(task, ...) with task = mk.get_task(name), or a mk.Task of your own."
-        )
-
-
 def score(
     task: Task, cases: pd.DataFrame, predictions: pd.DataFrame, *, threshold: Threshold = 0.5
 ) -> dict[str, float]:
@@ -260,5 +254,5 @@ def score(
     Raises:
         DataError: when no unit has a label, or ids of `predictions` are not those of `cases`.
     """
-    check_task(task, "score")
+    check_arguments(score, locals())
     return task.score(cases, predictions, threshold=threshold)

@@ -8,7 +8,8 @@ import numpy as np
 import pandas as pd
 from scipy.optimize import minimize_scalar
 
-from medkit.datasets.task import Head, Task, check_task
+from medkit.arguments import check_arguments
+from medkit.datasets.task import Head, Task
 from medkit.datasets.units import judged, truth, values
 from medkit.errors import ConfigError, DataError
 from medkit.images.crops import LEVELS
@@ -49,7 +50,7 @@ def calibrate(task: Task, cases: pd.DataFrame, predictions: pd.DataFrame) -> Tem
         DataError: for a head without a label among the cases.
     Source: Guo et al., arXiv 1706.04599, section 4.2.
     """
-    check_task(task, "calibrate")
+    check_arguments(calibrate, locals())
     if not any(head.answer.is_probability for head in task.heads):
         raise ConfigError(
             f"calibrate: {task.scored.name} is {task.scored.answer.words}, and only the "
@@ -82,7 +83,7 @@ def with_temperature(
     task: Task, predictions: pd.DataFrame, temperature: Mapping[str, float]
 ) -> pd.DataFrame:
     """Predictions with the probabilities of each head made flatter (above 1) or steeper."""
-    check_task(task, "with_temperature")
+    check_arguments(with_temperature, locals())
     table = predictions.copy()
     for head in task.heads:
         if head.name in temperature:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
-from numbers import Integral, Real
+from numbers import Real
 from pathlib import Path
 from typing import Any, Callable, Dict, Mapping, NamedTuple, Sequence
 
@@ -12,8 +12,9 @@ import numpy as np
 import pandas as pd
 
 from medkit import files, tables
+from medkit.arguments import check_arguments
 from medkit.datasets.kinds import Threshold
-from medkit.datasets.task import Head, Task, check_task
+from medkit.datasets.task import Head, Task
 from medkit.errors import ConfigError, DataError, WrongType
 from medkit.inference.mask_votes import hard_masks, soft_masks
 from medkit.naming import did_you_mean
@@ -58,7 +59,7 @@ def blend(
         ConfigError, DataError: for tables of different ids, classes or pictures, weights that are
             none, or a setting that has no meaning for this vote.
     """
-    check_task(task, "blend")
+    check_arguments(blend, locals())
     parts, shares = aligned(task, predictions), _shares(weights, len(predictions))
     asked = {"more_than": more_than, "threshold": threshold, "smallest": smallest}
     ways = {head: _way(head, how, asked) for head in task.heads}
@@ -80,6 +81,7 @@ def soup(runs: Sequence[Run], folder: Path | str) -> Run:
         ConfigError: for runs of different tasks, models or sizes, or a folder that is not empty.
     Source: Wortsman et al., arXiv 2203.05482.
     """
+    check_arguments(soup, locals())
     from medkit.runs.tensor_files import load_state, save_state  # torch: a vote needs none
 
     folder = Path(folder)
@@ -244,12 +246,12 @@ def _way(head: Head, how: str, asked: Mapping[str, Any]) -> Way:
                 f"blend: {name}={value!r} has no meaning for how={how!r} where {head.name} is "
                 f"{head.answer.words}. Leave it out{''.join(other)}."
             )
-    if not (isinstance(more_than, Real) and way.least <= more_than < 1):
+    if not way.least <= more_than < 1:
         raise ConfigError(
             f"blend: more_than={more_than!r} (expected {way.least} to below 1"
             f"{', for one answer alone' if way.least else ''}). Leave it out for more than half."
         )
-    if not isinstance(smallest, Integral) or smallest < 0:
+    if smallest < 0:
         raise ConfigError(
             f"blend: smallest={smallest!r} (expected whole pixels from 0 on). Leave it out to keep "
             "every part of a mask."

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import torch
 
+from medkit.arguments import check_arguments
 from medkit.errors import ConfigError, DataError
 from medkit.inference.answers import ANSWERS
 from medkit.inference.mask_answers import SURE
@@ -44,6 +45,7 @@ def explain(
             transformer).
     Source: Selvaraju et al., arXiv 1610.02391, equations 1 and 2.
     """
+    check_arguments(explain, locals())
     classes = [name for head in run.task.heads for name in head.answer.asked]
     name = classes[-1] if class_name is None else class_name
     if name not in classes:

@@ -7,9 +7,10 @@ from typing import Callable, Sequence
 import numpy as np
 import pandas as pd
 
+from medkit.arguments import check_arguments
 from medkit.datasets.kinds import Threshold
 from medkit.datasets.scoring import judged_units, of_head, own_score, score_interval, score_of_rows
-from medkit.datasets.task import Task, check_task
+from medkit.datasets.task import Task
 from medkit.datasets.units import judged, truth, values
 from medkit.errors import ConfigError, DataError
 from medkit.images.crops import LEVELS, cut_of
@@ -26,6 +27,7 @@ from medkit.runs.folder import Run
 
 def concat_predictions(runs: Sequence[Run]) -> pd.DataFrame:
     """The held-out predictions of several folds' runs as one table (out-of-fold predictions)."""
+    check_arguments(concat_predictions, locals())
     return pd.concat([run.predictions for run in runs], ignore_index=True)
 
 
@@ -40,7 +42,7 @@ def choose_threshold(
         metric: of `metrics.METRICS`, or any score of the task's own; by default the contest's own
             score, or f1_macro where that one is alike for all thresholds, as AUC is.
     """
-    check_task(task, "choose_threshold")
+    check_arguments(choose_threshold, locals())
     units = judged(task, task.to_units(cases, predictions))
     return CUTS[task.scored.kind](task, units, metric)
 
@@ -62,7 +64,7 @@ def score_table(
             "<head>_<metric>"; by default the contest's own score, and the usual ones.
         n_resamples: how often groups are drawn.
     """
-    check_task(task, "score_table")
+    check_arguments(score_table, locals())
     options = {"threshold": threshold, "n_resamples": n_resamples}
     asked, rows = [metrics] if isinstance(metrics, str) else metrics, []
     for metric in asked or _usual(task, judged_units(task, cases, predictions)):
@@ -87,7 +89,7 @@ def compare(
     Args:
         metric: as `score_table` takes one; by default the contest's own score.
     """
-    check_task(task, "compare")
+    check_arguments(compare, locals())
     task, metric = of_head(task, metric)
     units_a, units_b = (judged_units(task, cases, table) for table in (a, b))
     if list(units_a["id"]) != list(units_b["id"]):

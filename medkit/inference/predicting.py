@@ -13,6 +13,7 @@ import pandas as pd
 import torch
 
 from medkit import __version__, files, tables
+from medkit.arguments import check_arguments
 from medkit.devices import find_device, free_memory, is_out_of_memory, precision
 from medkit.errors import DataError
 from medkit.inference.answers import begin, collected
@@ -53,6 +54,7 @@ def predict(
         `id`, then one probability column a class, which add up to 1 over a head, or its number; of
         masks `file`, the place of each image's (see `images.crops`), and `file_sha`, what it holds.
     """
+    check_arguments(predict, locals())
     config, task = run.config, run.task
     views = allowed_views(task.mirror) if views == "all" else views
     check_views(views, task.mirror)

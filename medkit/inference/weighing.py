@@ -9,9 +9,10 @@ import numpy as np
 import pandas as pd
 
 from medkit import tables
+from medkit.arguments import check_arguments
 from medkit.datasets.kinds import Threshold
 from medkit.datasets.scoring import judged_units, score_of_rows
-from medkit.datasets.task import Task, check_task, judged
+from medkit.datasets.task import Task, judged
 from medkit.errors import DataError
 from medkit.images import crops
 from medkit.inference.ensembling import aligned, blend
@@ -63,7 +64,7 @@ def choose_weights(
 
     Source: Caruana et al., Ensemble selection from libraries of models, ICML 2004.
     """
-    check_task(task, "choose_weights")
+    check_arguments(choose_weights, locals())
     if "fold" not in cases:
         raise DataError("choose_weights: no column 'fold'. Pass the cases of mk.fit_folds.")
     if cases["fold"].nunique() < 2:

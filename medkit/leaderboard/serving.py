@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Callable
 
 from medkit import files
+from medkit.arguments import check_arguments
 from medkit.errors import ConfigError, RunError
 from medkit.leaderboard.app import make_app
 from medkit.leaderboard.board import Board
@@ -75,6 +76,7 @@ def start(
     Raises:
         RunError: when it does not start, with the end of its log.
     """
+    check_arguments(start, locals())
     folder = Path(folder).resolve()
     folder.mkdir(parents=True, exist_ok=True)
     if folder in _running:

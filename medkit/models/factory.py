@@ -13,6 +13,7 @@ from torch import nn
 from torch.nn.functional import linear, normalize
 
 from medkit import seeding
+from medkit.arguments import check_arguments
 from medkit.datasets.task import Task
 from medkit.errors import ConfigError, DataError
 from medkit.loading.facts import fact_list
@@ -195,6 +196,7 @@ def make_model(
         ConfigError: unknown backbone (with near names), or weights that would be downloaded, are
             pickled or fit another model.
     """
+    check_arguments(make_model, locals())
     _check_name(name)
     options = {"drop_path_rate": drop_path_rate} if drop_path_rate else {}
     with seeding.keyed("model", seed):

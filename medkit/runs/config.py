@@ -7,6 +7,7 @@ from dataclasses import dataclass, fields
 from functools import wraps
 from typing import Any, Callable, Mapping
 
+from medkit.arguments import check_arguments
 from medkit.errors import ConfigError
 from medkit.naming import did_you_mean
 
@@ -101,12 +102,13 @@ class Config:
     def __post_init__(self) -> None:
         for field in fields(self):
             object.__setattr__(self, field.name, _frozen(getattr(self, field.name)))
+        check_arguments(Config, vars(self))
         rules = {
             "seed": 0 <= self.seed < 2**32,
             "image_size": self.image_size >= 16,
             "patch_size": self.patch_size == 0 or 16 <= self.patch_size <= self.image_size,
             "patch_foreground": 0 <= self.patch_foreground <= 1,
-            "epoch_steps": isinstance(self.epoch_steps, int) and self.epoch_steps >= 0,
+            "epoch_steps": self.epoch_steps >= 0,
             "region_margin": 0 <= self.region_margin <= 2,
             "epochs": self.epochs >= 1,
             "batch_size": self.batch_size >= 1,
@@ -127,7 +129,7 @@ class Config:
             "label_smoothing": all(0 <= value < 1 for value in each(self.label_smoothing)),
             "arcface_margin": 0 <= self.arcface_margin < 1.5,
             "arcface_scale": self.arcface_scale > 0,
-            "decoder_channels": all(isinstance(c, int) and c > 0 for c in self.decoder_channels),
+            "decoder_channels": all(c > 0 for c in self.decoder_channels),
             "decoder_depth": self.decoder_depth >= 0,
             "deep_supervision": self.deep_supervision >= 0,
             "tversky_alpha": 0 <= self.tversky_alpha <= 1,

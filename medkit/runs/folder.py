@@ -16,6 +16,7 @@ from typing import Any
 import pandas as pd
 
 from medkit import files, tables
+from medkit.arguments import check_arguments
 from medkit.datasets.task import Task
 from medkit.errors import ConfigError, DataError, MissingError
 from medkit.runs.config import Config, differences
@@ -41,6 +42,7 @@ class Run:
     """
 
     def __init__(self, path: Path | str, *, trust: bool = False):
+        check_arguments(Run, locals())
         self.path = Path(path)
         for name in MARKS:
             if not (self.path / name).is_file():
@@ -64,10 +66,12 @@ class Run:
 
     def answers_folder(self, epoch: int) -> Path:
         """Where an epoch's predictions of the held-out cases lie, if no table holds them."""
+        check_arguments(Run.answers_folder, locals())
         return self.path / "valid" / f"epoch{epoch:03d}"
 
     def forget_answers(self, *, but_of: int) -> None:
         """Remove what all epochs but one have left in `answers_folder`."""
+        check_arguments(Run.forget_answers, locals())
         for folder in self.path.glob("valid/epoch*"):
             if folder != self.answers_folder(but_of):
                 shutil.rmtree(folder, ignore_errors=True)
@@ -119,6 +123,7 @@ class Run:
         Raises:
             MissingError: when the pictures are not below `data`.
         """
+        check_arguments(Run.cases, locals())
         facts = self._json("run.json")
         path, place = self._existing("cases.csv"), facts["data"]
         if data is not None:
@@ -239,6 +244,7 @@ def list_runs(folder: Path | str) -> pd.DataFrame:
         time of its last sign of life; of a run on another machine by that one's clock).
         Scores have four decimals.
     """
+    check_arguments(list_runs, locals())
     folder = Path(folder)
     if not folder.is_dir():
         raise MissingError(f"{folder}: no such folder (found {files.listing(folder.parent)}).")

@@ -8,8 +8,9 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
+from medkit.arguments import check_arguments
 from medkit.datasets.kinds import Threshold
-from medkit.datasets.task import Task, check_task
+from medkit.datasets.task import Task
 from medkit.datasets.units import chosen, judged, truth
 from medkit.inference.calibrating import calibration_error, reliability
 from medkit.show.canvas import (
@@ -31,6 +32,7 @@ MILLION = 1_000_000
 @styled
 def show_confusion(task: Task, units: pd.DataFrame, *, threshold: Threshold = 0.5) -> Picture:
     """Truth against prediction: counts, and shares of each true class."""
+    check_arguments(show_confusion, locals())
     rows, classes = _judged(task, units, "show_confusion"), task.scored.classes
     table = np.zeros((len(classes), len(classes)), int)
     np.add.at(table, (truth(task, rows), chosen(task, rows, threshold)), 1)
@@ -65,7 +67,6 @@ def show_confusion(task: Task, units: pd.DataFrame, *, threshold: Threshold = 0.
 
 def _judged(task: Task, units: pd.DataFrame, figure: str) -> pd.DataFrame:
     """The units that have a label and a prediction, for a figure that suits the kind of answer."""
-    check_task(task, figure)
     check_suits(task.scored, figure)
     return judged(task, units)
 
@@ -81,6 +82,7 @@ def _cell_text(count: int, share: float, y: int, x: int, classes: int) -> str:
 @styled
 def show_agreement(task: Task, units: pd.DataFrame) -> Picture:
     """Predicted numbers over the true ones, and how far they are off."""
+    check_arguments(show_agreement, locals())
     rows = _judged(task, units, "show_agreement")
     y_true, guess = truth(task, rows), chosen(task, rows)
     page = new_picture(3.8)
@@ -100,7 +102,7 @@ def show_agreement(task: Task, units: pd.DataFrame) -> Picture:
 def show_answers(task: Task, units: pd.DataFrame, *, threshold: Threshold = 0.5) -> Picture:
     """Answers beside the truth: of classes a confusion matrix, of a number what was predicted over
     what is so, of masks Dice by class (see `show_dice`)."""
-    check_task(task, "show_answers")
+    check_arguments(show_answers, locals())
     draw = BESIDE[SHOWN[task.scored.kind].beside]
     return draw(task, judged(task, units), threshold=threshold)
 
@@ -116,6 +118,7 @@ BESIDE = {  # by `beside` of a row of `SHOWN`
 def show_threshold(task: Task, units: pd.DataFrame, *, threshold: Threshold = 0.5) -> Picture:
     """What a threshold does: F1 over it and the probabilities of two classes; of more, F1 by class
     with and without it; of masks, Dice over it."""
+    check_arguments(show_threshold, locals())
     rows = _judged(task, units, "show_threshold")
     return SHOWN[task.scored.kind](task.scored).threshold(task, rows, threshold)
 
@@ -127,6 +130,7 @@ def show_reliability(task: Task, units: pd.DataFrame, *, bins: int = 10) -> Pict
     Each point has its 95 % interval, wide where cases are few (see `share_interval`). The "points
     off" are the expected calibration error.
     """
+    check_arguments(show_reliability, locals())
     rows, shown = _judged(task, units, "show_reliability"), SHOWN[task.scored.kind](task.scored)
     table = reliability(task, rows, bins=bins)
     page = new_picture(5.0, width=6.5)

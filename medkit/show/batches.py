@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from medkit.arguments import check_arguments
 from medkit.datasets import get_task
 from medkit.datasets.task import Task
 from medkit.errors import ConfigError
@@ -52,6 +53,7 @@ def show_batch(
     Example:
         >>> mk.show_batch(dataclasses.replace(config, mixup=0.4), cases)  # doctest: +SKIP
     """
+    check_arguments(show_batch, locals())
     task = get_task(config.task)
     plan = make_plan(task, config, cases, fold)
     _check("n", n, range(1, 1 + max(n, config.batch_size)))

@@ -8,7 +8,8 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from medkit.datasets.task import Head, Task, check_task
+from medkit.arguments import check_arguments
+from medkit.datasets.task import Head, Task
 from medkit.errors import DataError
 from medkit.images.decode import probe
 from medkit.progress import track
@@ -35,7 +36,7 @@ WITHIN, BELOW = 3, 6  # names of a legend's line, inside a panel and below all
 @styled
 def show_balance(task: Task, cases: pd.DataFrame) -> Picture:
     """How often each label occurs, head by head; where cases are parts of pictures, those too."""
-    check_task(task, "show_balance")
+    check_arguments(show_balance, locals())
     check_rows(cases, "show_balance", [head.name for head in task.heads])
     rows, part = cases, part_column(cases) if task.whole in cases else None
     if part:
@@ -63,6 +64,7 @@ def show_balance(task: Task, cases: pd.DataFrame) -> Picture:
 @styled
 def show_sizes(cases: pd.DataFrame) -> Picture:
     """Width and height of each picture, and the shapes that they make."""
+    check_arguments(show_sizes, locals())
     check_rows(cases, "show_sizes", ["path"])
     sizes, unreadable = [], 0
     for path in track(sorted(set(cases["path"].dropna())), "looking at sizes"):
@@ -118,7 +120,7 @@ def show_folds(task: Task, cases: pd.DataFrame, *, label: str | None = None) -> 
     Args:
         label: the column to look at; by default the first head's, of those that the cases have.
     """
-    check_task(task, "show_folds")
+    check_arguments(show_folds, locals())
     head = _folded_head(task, cases, label)
     shown = SHOWN[head.kind](head)
     labels = shown.labels(task, cases)

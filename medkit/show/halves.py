@@ -7,7 +7,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
 
-from medkit.datasets.task import Task, check_task
+from medkit.datasets.task import Task
 from medkit.images.decode import probe, read_image
 from medkit.show.canvas import COLOURS, Picture, check_rows, grid_of, styled
 from medkit.show.kinds import SHOWN
@@ -17,7 +17,6 @@ from medkit.show.pictures import SIZE, shrink
 @styled
 def show_halves(task: Task, cases: pd.DataFrame, *, n: int = 6) -> Picture:
     """Whole pictures with the part that each case is, and its label."""
-    check_task(task, "show_halves")
     head = task.heads[0]
     check_rows(cases, "show_halves", ["id", "path", "box", head.name])
     rows = cases[cases["path"].notna() & cases["box"].notna()]

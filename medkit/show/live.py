@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from medkit.arguments import check_arguments
 from medkit.progress import Status, kernel, new_output
 from medkit.runs.folder import Run
 from medkit.show.scores import show_history
@@ -21,6 +22,7 @@ def watch(run: Run | Path | str, *, every_s: float = 5.0) -> None:
     Raises:
         RunError: when the run failed, with its reason and the end of its log.
     """
+    check_arguments(watch, locals())
     run = run if isinstance(run, Run) else Run(run)
     status, curves = Status(keep=LINES), _Curves(run)
     show = shown_on(status)

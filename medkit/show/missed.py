@@ -12,8 +12,9 @@ from matplotlib.colors import to_rgb
 from matplotlib.patches import Patch
 
 from medkit import tables
+from medkit.arguments import check_arguments
 from medkit.datasets.kinds import Threshold
-from medkit.datasets.task import Task, check_task
+from medkit.datasets.task import Task
 from medkit.datasets.units import chosen, judged, truth
 from medkit.errors import DataError
 from medkit.images import crop, crops, rle
@@ -198,7 +199,7 @@ def show_dice(
     Raises:
         DataError: for another kind of answer, or a column that is not there or says nothing.
     """
-    check_task(task, "show_dice")
+    check_arguments(show_dice, locals())
     check_suits(task.scored, "show_dice")
     units = judged(task, task.to_units(cases, predictions))
     if by is None:

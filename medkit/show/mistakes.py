@@ -7,8 +7,9 @@ from typing import Any
 
 import pandas as pd
 
+from medkit.arguments import check_arguments
 from medkit.datasets.kinds import Threshold
-from medkit.datasets.task import Task, check_task
+from medkit.datasets.task import Task
 from medkit.errors import ConfigError
 from medkit.naming import did_you_mean
 from medkit.show.canvas import Picture
@@ -33,7 +34,7 @@ def show_mistakes(
         predictions: of these cases; None shows the truth alone, of teeth and of nights as given.
         order: "errors first" or "as given"; of teeth also "probability", the highest first.
     """
-    check_task(task, "show_mistakes")
+    check_arguments(show_mistakes, locals())
     figures = figures_of(task)
     if order not in figures.orders:
         raise ConfigError(
@@ -65,7 +66,7 @@ def mistake_table(
         as the class that is looked for; for a number `low, high, cases, error`, by quarters of the
         true values; for masks `class, images, area, dice, low, high` (see `missed.dice_table`).
     """
-    check_task(task, "mistake_table")
+    check_arguments(mistake_table, locals())
     table = figures_of(task).table
     unknown = sorted(set(options) - set(signature(table).parameters))
     if unknown:

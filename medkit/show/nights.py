@@ -6,9 +6,10 @@ from typing import Any
 
 import pandas as pd
 
+from medkit.arguments import check_arguments
 from medkit.datasets.kinds import Threshold
 from medkit.datasets.sleep import night_column
-from medkit.datasets.task import Task, check_task
+from medkit.datasets.task import Task
 from medkit.show.canvas import PREDICTED, REAL, Picture, check_rows, new_picture, styled
 from medkit.show.grid import show_grid
 from medkit.show.kinds import check_suits, chosen_of
@@ -31,7 +32,7 @@ def show_hypnogram(
         cases: with `record` or `group` (the night) and `epoch` (30 s each).
         n: nights; the longest ones are shown.
     """
-    check_task(task, "show_hypnogram")
+    check_arguments(show_hypnogram, locals())
     head = task.heads[0]
     check_suits(head, "show_hypnogram", "show_balance")
     which = night_column(cases)

@@ -11,8 +11,9 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.patches import Polygon
 
+from medkit.arguments import check_arguments
 from medkit.datasets.kinds import Threshold
-from medkit.datasets.task import Head, Task, check_task
+from medkit.datasets.task import Head, Task
 from medkit.images.decode import probe, read_image
 from medkit.show.canvas import (
     PREDICTED,
@@ -57,6 +58,7 @@ def show_photos(
         order: "errors first" (false alarms and misses by turns, the surest mistakes first),
             "probability" (highest first) or "as given".
     """
+    check_arguments(show_photos, locals())
     head, target = positive(task, "show_photos")
     check_rows(cases, "show_mistakes", ["id", "path"])
     seen = cases[cases["path"].notna()].copy()
@@ -88,7 +90,6 @@ def positive(task: Task, figure: str) -> tuple[str, str]:
     Raises:
         ConfigError: for a number, in which no class is looked for.
     """
-    check_task(task, figure)
     check_suits(task.heads[0], figure, "show_balance")
     return task.heads[0].name, task.heads[0].classes[-1]
 

@@ -8,7 +8,8 @@ import numpy as np
 import pandas as pd
 from matplotlib import colormaps
 
-from medkit.datasets.task import Head, Task, check_task
+from medkit.arguments import check_arguments
+from medkit.datasets.task import Head, Task
 from medkit.errors import ConfigError, DataError
 from medkit.images.decode import probe, read_image
 from medkit.seeding import generator
@@ -22,7 +23,7 @@ from medkit.tables import by_turns, part_column, visible
 @styled
 def show_cases(task: Task, cases: pd.DataFrame, *, n: int = 8, seed: int = 0) -> Picture:
     """A sample of cases, the labels of the first head by turns, with their regions outlined."""
-    check_task(task, "show_cases")
+    check_arguments(show_cases, locals())
     check_rows(cases, "show_cases", ["id", "path"])
     rows = visible(cases)
     check_rows(rows, "show_cases: cases with a picture")
@@ -64,6 +65,7 @@ def show_leaks(leaks: pd.DataFrame, *, n: int = 8) -> Picture:
     Args:
         leaks: `kind, id_a, id_b, path_a, path_b`.
     """
+    check_arguments(show_leaks, locals())
     if leaks.empty:
         page = new_picture(0.6)
         cell = page.subplots(1, 1)
@@ -103,7 +105,7 @@ def show_saliency(
         predictions: the model's, whose probability of the class stands above each picture.
         class_name: the class that `explain` was asked for; None takes the last, as it does.
     """
-    check_task(task, "show_saliency")
+    check_arguments(show_saliency, locals())
     if len(images) == 0 or np.shape(images)[:3] != np.shape(heatmaps):
         raise ConfigError(
             f"show_saliency: images of shape {np.shape(images)} and heatmaps of shape "

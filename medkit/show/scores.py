@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
+from medkit.arguments import check_arguments
 from medkit.metrics import METRICS
 from medkit.runs.folder import Run
 from medkit.show.canvas import (
@@ -38,6 +39,7 @@ def show_history(
         best_epoch: to mark; by default that of the run's `best_by`, for a table of the least
             validation loss.
     """
+    check_arguments(show_history, locals())
     history = run if isinstance(run, pd.DataFrame) else run.history
     check_rows(history, "show_history", ["epoch", "lr", "train_loss"])
     names = list(scores or _shown(history))
@@ -91,6 +93,7 @@ def _curve(axes: Axes, history: pd.DataFrame, column: str, k: int, label: str) -
 @styled
 def show_lr_find(found: Any) -> Picture:
     """The losses that `lr_find` met over the learning rate, with its suggestion marked."""
+    check_arguments(show_lr_find, locals())
     curve = found.curve
     check_rows(curve, "show_lr_find", ["lr", "loss", "smoothed"])
     page = new_picture(3.6, width=6.5)
@@ -130,6 +133,7 @@ def show_intervals(table: pd.DataFrame, *, metric: str | None = None) -> Picture
             the rows' names in the first text column or the index.
         metric: the score that all rows tell; named on the axis.
     """
+    check_arguments(show_intervals, locals())
     column = "difference" if "difference" in table and "value" not in table else "value"
     check_rows(table, "show_intervals", [column, "low", "high"])
     texts = [c for c in table.columns if not pd.api.types.is_numeric_dtype(table[c])]
@@ -172,6 +176,7 @@ def _told(column: str, metric: str | None) -> str:
 @styled
 def show_tuning(found: Any) -> Picture:
     """The search of `tune`: values in the order of the trials, and over each setting."""
+    check_arguments(show_tuning, locals())
     names, table = list(found.space), found.trials
     check_rows(table, "show_tuning", ["trial", "state", "value", *names])
     done, score = table[table["state"] == "finished"], found.best.best_by

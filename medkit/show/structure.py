@@ -12,7 +12,8 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from medkit.datasets.task import Head, Task, check_task
+from medkit.arguments import check_arguments
+from medkit.datasets.task import Head, Task
 from medkit.errors import ConfigError
 from medkit.naming import did_you_mean
 from medkit.show.canvas import COLOURS, Picture, check_rows, new_picture, styled
@@ -44,7 +45,7 @@ def show_structure(task: Task, cases: pd.DataFrame) -> Picture:
     heads against each other where there are several, and labels by group; of masks where each class
     lies.
     """
-    check_task(task, "show_structure")
+    check_arguments(show_structure, locals())
     check_rows(cases, "show_structure", ["id", "group"])
     return figures_of(task).structure(task, cases)
 
@@ -72,7 +73,6 @@ def _teeth(task: Task, cases: pd.DataFrame) -> Picture:
 @styled
 def show_heads(task: Task, cases: pd.DataFrame) -> Picture:
     """Labels of each pair of heads against each other: how many cases have both."""
-    check_task(task, "show_heads")
     check_rows(cases, "show_heads", [head.name for head in task.heads])
     parts = {h.name: _parts(task, h, cases) for h in task.heads}
     there = [name for name, (_, names) in parts.items() if names]  # a number may have no value
@@ -120,7 +120,6 @@ def show_groups(task: Task, cases: pd.DataFrame) -> Picture:
 
     Groups that are all of one size are told in words: their one bar would say no more.
     """
-    check_task(task, "show_groups")
     head = task.heads[0]
     check_rows(cases, "show_groups", ["group", head.name])
     sizes = cases["group"].value_counts()

@@ -8,6 +8,7 @@ from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.patches import FancyBboxPatch
 
+from medkit.arguments import check_arguments
 from medkit.datasets.caries import TOOTH_NUMBERS
 from medkit.datasets.kinds import Threshold
 from medkit.datasets.task import Task
@@ -45,6 +46,7 @@ def show_teeth(task: Task, cases: pd.DataFrame) -> Picture:
 
     One view alone is left out: its one bar would say no more than `show_balance`.
     """
+    check_arguments(show_teeth, locals())
     name, target = positive(task, "show_teeth")
     check_rows(cases, "show_structure", [name])
     rows = _marked(cases)
@@ -173,6 +175,7 @@ def tooth_table(
         `tooth_number, teeth, decayed, found, missed, false_alarms`, by FDI number; teeth without a
         number come last as "unknown". The third is named as the class that is looked for.
     """
+    check_arguments(tooth_table, locals())
     name, target = positive(task, "tooth_table")
     head = task.heads[0]
     check_rows(cases, "mistake_table", ["id", name])

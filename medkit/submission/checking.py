@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Sequence
 
 from medkit import files
+from medkit.arguments import check_arguments
 from medkit.datasets.task import Layout
 from medkit.errors import DataError, MissingError
 from medkit.submission.cells import CHECKS, NAMED, are_runs, kind_of_cells, wrong_cells
@@ -26,6 +27,7 @@ def check_submission(csv: Path | str) -> list[str]:
         MissingError: no such CSV.
         DataError: with every problem in one message, a sentence each.
     """
+    check_arguments(check_submission, locals())
     csv = Path(csv)
     if not csv.is_file():
         raise MissingError(f"{csv}: no such file (found {files.listing(csv.parent)}).")

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Sequence
 
 from medkit import files
+from medkit.arguments import check_arguments
 from medkit.errors import ConfigError, DataError, SubmitError
 from medkit.submission.addresses import check_address, host_of, place
 from medkit.submission.answers import SEOUL, Verdict, not_accepted, read_answer
@@ -64,7 +65,7 @@ def submit(
     over_quota: bool = False,
     again: bool = False,
     success: str | Sequence[str] = (),
-    note: str = "",
+    note: str | None = "",
     retries: int = 2,
     timeout_s: float = 120.0,
 ) -> Receipt:
@@ -84,8 +85,9 @@ def submit(
         SubmitError: not accepted; says whether a slot may be spent. See `mk.submissions()`.
     Source: MAIC briefing 2022: the address, ten a day.
     """
+    check_arguments(submit, locals())
     csv = Path(csv)
-    _check_options(success, retries, timeout_s)
+    _check_options(retries, timeout_s)
     data, checks = _checked(csv)
     who = load_credentials() if credentials is None else credentials
     checks += check_address(who.url)
@@ -129,6 +131,7 @@ def quota_left(*, quota: Quota = MAIC, url: str = "", team: str = "") -> Room:
     Raises:
         SubmitError: address or team is not known yet.
     """
+    check_arguments(quota_left, locals())
     given = known() if not (url and team) else {}
     url, team = Secret(url or given["url"]), team or given["team"]
     if not (url and team):
@@ -140,14 +143,11 @@ def quota_left(*, quota: Quota = MAIC, url: str = "", team: str = "") -> Room:
     return room(quota, ledger.of(host_of(url), team), datetime.now(timezone.utc))
 
 
-def _check_options(success: str | Sequence[str], retries: int, timeout_s: float) -> None:
+def _check_options(retries: int, timeout_s: float) -> None:
     """Refuse what would be found out only after sending."""
-    sentences = [success] if isinstance(success, str) else success
-    if not isinstance(sentences, (list, tuple)) or any(not isinstance(s, str) for s in sentences):
-        raise ConfigError(f"submit: success {success!r} (expected a sentence, or a list of some).")
-    if not isinstance(retries, int) or retries < 0:
+    if retries < 0:
         raise ConfigError(f"submit: retries {retries!r} (expected a whole number of at least 0).")
-    if not isinstance(timeout_s, (int, float)) or not 0 < timeout_s <= DAY_S:
+    if not 0 < timeout_s <= DAY_S:
         raise ConfigError(
             f"submit: timeout_s {timeout_s!r} (expected a number of seconds above 0)."
         )

@@ -19,6 +19,7 @@ from typing import Any, Callable
 from urllib.parse import urlsplit
 
 from medkit import files
+from medkit.arguments import check_arguments
 from medkit.errors import ConfigError, DataError, RunError, SubmitError
 from medkit.progress import kernel
 from medkit.submission.addresses import whole_address
@@ -202,6 +203,7 @@ def save_credentials(*, change: bool = False) -> None:
     Example:
         >>> mk.save_credentials()  # doctest: +SKIP
     """
+    check_arguments(save_credentials, locals())
     path, given = credentials_path(), _kept()
     missing = [name for name in NAMES if not given[name]]
     if not missing and not change:

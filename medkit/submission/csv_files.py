@@ -9,8 +9,9 @@ from typing import Any
 import pandas as pd
 
 from medkit import files, tables
+from medkit.arguments import check_arguments
 from medkit.datasets.kinds import Threshold
-from medkit.datasets.task import Task, check_task
+from medkit.datasets.task import Task
 from medkit.errors import ConfigError
 from medkit.submission.cells import labels_of, row_of
 from medkit.submission.checking import expected_path, row_key
@@ -50,7 +51,7 @@ def write_submission(
     Example:
         >>> mk.write_submission(task, test, predictions, csv, run=run)  # doctest: +SKIP
     """
-    check_task(task, "write_submission")
+    check_arguments(write_submission, locals())
     path = Path(path)
     if path.stem in TAKEN:
         raise ConfigError(
@@ -90,7 +91,7 @@ def write_answers(task: Task, cases: pd.DataFrame, path: Path | str) -> Path:
     Raises:
         DataError: when a unit has no label.
     """
-    check_task(task, "leaderboard.write_answers")
+    check_arguments(write_answers, locals())
     tables.write_csv(row_of(task.layout).with_facts(task.true_table(cases), cases), path)
     return Path(path)
 

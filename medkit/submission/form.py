@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Callable
 
 from medkit import files
+from medkit.arguments import check_arguments
 from medkit.errors import MissingError, SubmitError
 from medkit.progress import Text, kernel, new_output
 from medkit.submission.addresses import whole_address
@@ -49,6 +50,7 @@ def submit_form(folder: Path | str = ".", *, quota: Quota = MAIC, **options: Any
     Example:
         >>> mk.submit_form("runs")  # doctest: +SKIP
     """
+    check_arguments(submit_form, locals())
     csvs = find_csvs(folder)
     if kernel() is None:
         print(f"submit_form: there is no notebook here; {_by_call(csvs)}")

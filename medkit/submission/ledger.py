@@ -23,6 +23,7 @@ from typing import Any, Iterator
 import pandas as pd
 
 from medkit import files
+from medkit.arguments import check_arguments
 from medkit.errors import ConfigError, PlaceError, WaitError
 from medkit.submission.addresses import place
 from medkit.submission.answers import SEOUL
@@ -183,6 +184,7 @@ def note_score(csv: Path | str, score: float) -> None:
     Raises:
         ConfigError: it was never sent from here.
     """
+    check_arguments(note_score, locals())
     score = float(score)
     if not math.isfinite(score):
         raise ConfigError(f"note_score: {score!r} is no score. Pass the number on the leaderboard.")
@@ -207,6 +209,7 @@ def note_outcome(csv: Path | str, outcome: str) -> None:
     Example:
         >>> mk.note_outcome("submission.csv", "accepted")  # doctest: +SKIP
     """
+    check_arguments(note_outcome, locals())
     if outcome not in SETTLED:
         raise ConfigError(f"note_outcome: {outcome!r} (expected 'accepted' or 'refused').")
     with opened() as ledger:

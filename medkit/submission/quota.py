@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, time, timedelta, timezone, tzinfo
 from typing import Sequence
 
+from medkit.arguments import check_arguments
 from medkit.errors import ConfigError
 from medkit.submission.ledger import Entry
 
@@ -52,6 +53,7 @@ class Quota:
     idle_days: float | None = None
 
     def __post_init__(self) -> None:
+        check_arguments(Quota, vars(self))
         if self.limit < 1 or (self.zone is None) == (self.window_s is None):
             raise ConfigError(
                 f"Quota: limit {self.limit}, zone {self.zone!r}, window_s {self.window_s!r} "

@@ -12,6 +12,7 @@ from urllib.parse import quote
 
 import pandas as pd
 
+from medkit.arguments import check_arguments
 from medkit.errors import DataError, SubmitError
 from medkit.submission.addresses import check_address, host_of, place
 from medkit.submission.answers import SEOUL
@@ -39,6 +40,7 @@ def standing(url: str | None = None, *, timeout_s: float = 10.0) -> pd.DataFrame
     Raises:
         SubmitError: no address is known, or none that is safe.
     """
+    check_arguments(standing, locals())
     address = (known()["url"] if url is None else url).rstrip("/")
     if not address:
         words = "standing: no address is known. Run mk.save_credentials() once."

@@ -9,6 +9,7 @@ from typing import Sequence
 
 import pandas as pd
 
+from medkit.arguments import check_arguments
 from medkit.datasets import get_task
 from medkit.progress import Status
 from medkit.runs.config import Config
@@ -70,6 +71,7 @@ def fit(
             no longer a number; the last good state is kept.
         Stopped: when somebody stopped it, or `until` came; the state is saved.
     """
+    check_arguments(fit, locals())
     launch = Launch(
         num_workers=num_workers,
         save_every_s=save_every_s,
@@ -125,6 +127,7 @@ def start(
     Raises:
         RunError: when the run failed at once, with the end of its log; see also `fit`.
     """
+    check_arguments(start, locals())
     launch = Launch(
         num_workers=num_workers,
         save_every_s=save_every_s,

@@ -11,6 +11,7 @@ import pandas as pd
 import torch
 
 from medkit import tables
+from medkit.arguments import check_arguments
 from medkit.datasets import get_task
 from medkit.errors import Stopped
 from medkit.inference.judging import concat_predictions, score_interval
@@ -91,6 +92,7 @@ def fit_folds(
         RunError: when a run fails, with its reason; the others have gone on to their end.
         Stopped: when somebody stopped a run, or `until` came.
     """
+    check_arguments(fit_folds, locals())
     folder, task = Path(folder), get_task(config.task)
     if "fold" not in cases:
         cases = assign_folds(task, cases, n_folds=n_folds, seed=config.seed)

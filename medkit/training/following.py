@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Callable, Iterator, NamedTuple
 
+from medkit.arguments import check_arguments
 from medkit.errors import RunError, Stopped, WaitError
 from medkit.progress import Status
 from medkit.runs.folder import Run
@@ -98,6 +99,7 @@ def stop(run: Run | Path | str, *, wait_s: float = 120.0) -> str:
     Raises:
         WaitError: when it does not answer in time; it will stop when it can.
     """
+    check_arguments(stop, locals())
     run, until = run if isinstance(run, Run) else Run(run), time.monotonic() + wait_s
 
     def ask(run: Run, news: News) -> None:

@@ -9,6 +9,7 @@ from typing import Any, Iterable, Iterator
 import numpy as np
 import pandas as pd
 
+from medkit.arguments import check_arguments
 from medkit.datasets import get_task
 from medkit.devices import find_device, torch_settings
 from medkit.errors import ConfigError
@@ -68,6 +69,7 @@ def lr_find(
         ConfigError: when the loss falls nowhere.
     Source: Smith, arXiv 1506.01186, section 3.3.
     """
+    check_arguments(lr_find, locals())
     if not (steps >= 10 and 0 < smallest < largest):
         raise ConfigError(
             f"lr_find: steps={steps}, smallest={smallest}, largest={largest} (expected 10 steps or "

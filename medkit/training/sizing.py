@@ -12,6 +12,7 @@ import pandas as pd
 import torch
 
 from medkit import machine
+from medkit.arguments import check_arguments
 from medkit.datasets import get_task
 from medkit.devices import find_device, free_memory, is_out_of_memory, torch_settings
 from medkit.errors import ConfigError, RunError
@@ -60,6 +61,7 @@ def find_batch_size(
     Raises:
         RunError: when not even two images fit.
     """
+    check_arguments(find_batch_size, locals())
     if most < 2:
         raise ConfigError(f"find_batch_size: most={most} (expected 2 or more).")
     place = find_device(device)
@@ -175,6 +177,7 @@ def estimate(
     Raises:
         RunError: when memory runs out.
     """
+    check_arguments(estimate, locals())
     place = find_device(device)
     task = get_task(config.task)
     plan = None if cases is None else make_plan(task, config, cases, fold)

@@ -15,6 +15,7 @@ from typing import Any, Mapping
 import pandas as pd
 
 from medkit import files, tables
+from medkit.arguments import check_arguments
 from medkit.datasets import get_task
 from medkit.errors import ConfigError, RunError, Stopped
 from medkit.progress import Status
@@ -104,6 +105,7 @@ def tune(
         RunError: when no trial has finished, or several in a row have failed.
         Stopped: when somebody stopped a trial, or `until` came before all `trials`.
     """
+    check_arguments(tune, locals())
     import_optuna()
     if trials is None and minutes is None and until is None:
         raise ConfigError("tune: neither trials nor minutes. Say how long to search.")
