@@ -35,7 +35,7 @@ NAMES = {  # of the kinds, in messages; of others their own
 ADVICE = {  # by the word of an argument: where a right one comes from
     "task": "Write mk.{where}(task, ...) with task = mk.get_task(name), or a mk.Task of your own.",
     "cases": "Read them with task.read(data, split).",
-    "predictions": "Pass what mk.predict(run, cases) returns.",
+    "predictions": "Pass what mk.predict(run, cases) returns; of several runs a list of these.",
     "config": "Make one by mk.Config(task=...).",
     "run": "Open it by mk.Run(folder).",
     "runs": "Pass a list of runs, such as [mk.Run(folder)].",
@@ -68,8 +68,7 @@ def check_arguments(called: Callable[..., Any], given: Mapping[str, Any]) -> Non
 @lru_cache(maxsize=None)
 def _kinds(called: Callable[..., Any]) -> dict[str, tuple[Any, Any]]:
     """By argument what its annotation means, and its default, which is right as it is."""
-    is_made = isinstance(called, type) and "__dataclass_fields__" not in vars(called)
-    annotations = (called.__init__ if is_made else called).__annotations__
+    annotations = (called.__init__ if isinstance(called, type) else called).__annotations__
     told = inspect.signature(called).parameters
     names = {**vars(sys.modules[called.__module__]), "Union": Union}
     names.update(tuple=Tuple, list=List, dict=Dict)  # which Python 3.8 cannot subscript

@@ -32,10 +32,13 @@ def find_device(name: str | None = None) -> torch.device:
         name: "cpu", "cuda" or "cuda:1"; None takes a GPU where there is one.
 
     Raises:
-        ConfigError: for a GPU that torch does not see.
+        ConfigError: for what is no device, or a GPU that torch does not see.
     """
     count = torch.cuda.device_count() if torch.cuda.is_available() else 0
-    device = torch.device(name or ("cuda" if count else "cpu"))
+    try:
+        device = torch.device(name or ("cuda" if count else "cpu"))
+    except RuntimeError as error:
+        raise ConfigError(f"device {name!r} (expected 'cpu', 'cuda' or 'cuda:1').") from error
     if device.type != "cuda":
         return device
     if count <= (device.index or 0):

@@ -86,6 +86,20 @@ def write_whole(
                 os.unlink(temporary)
 
 
+def make_folder(folder: Path | str) -> Path:
+    """A folder, made with what lacks above it where it is not there.
+
+    Raises:
+        PlaceError: it cannot be made.
+    """
+    folder = Path(folder)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise explain(error, folder) from error
+    return folder
+
+
 def make_private(folder: Path) -> None:
     """Make a folder, and what lacks above it, for this user alone, whatever the umask."""
     folder = Path(folder)

@@ -46,6 +46,7 @@ def assign_folds(
     check_arguments(assign_folds, locals())
     from sklearn.model_selection import StratifiedGroupKFold  # a second, when it is needed
 
+    tables.check_columns("assign_folds", cases, ["id", "group"])
     labels, groups = _labels(task, cases, stratify), _shuffled_groups(cases, n_folds, seed)
     single = [name for name in labels if labels[name].nunique() == 1]
     if single and len(single) == len(labels.columns):
@@ -137,16 +138,14 @@ def split(task: Task, cases: pd.DataFrame, fold: int | None) -> tuple[pd.DataFra
         _check_classes(task, seen, "the cases")
         return seen, np.zeros(len(seen), bool)
     if "fold" not in cases:
-        raise DataError(
-            "fit: the cases have no column 'fold'. Call mk.assign_folds(task, cases) first."
-        )
+        raise DataError("cases: no column 'fold'. Call mk.assign_folds(task, cases) first.")
     if fold not in set(cases["fold"]):
-        raise ConfigError(f"fit: no fold {fold!r} (found {sorted(set(cases['fold']))}).")
+        raise ConfigError(f"cases: no fold {fold!r} (found {sorted(set(cases['fold']))}).")
     is_held_out = cases["fold"] == fold
     torn = sorted(set(cases["group"][is_held_out]) & set(cases["group"][~is_held_out]))
     if torn:
         raise DataError(
-            f"fit: {len(torn)} groups are on both sides of fold {fold}, e.g. {torn[:3]}. "
+            f"cases: {len(torn)} groups are on both sides of fold {fold}, e.g. {torn[:3]}. "
             "Let mk.assign_folds(task, cases) make the folds; it keeps groups together."
         )
     held_out = (seen["fold"] == fold).to_numpy()
@@ -160,7 +159,7 @@ def _check_classes(task: Task, rows: pd.DataFrame, side: str) -> None:
     for head in task.heads:
         if head.name not in rows:
             raise DataError(
-                f"fit: the cases have no column {head.name!r}, which {task.name} asks for "
+                f"cases: no column {head.name!r}, which {task.name} asks for "
                 f"(found {list(rows.columns)}). Read them with the same task."
                 f"{did_you_mean(head.name, rows)}"
             )
@@ -169,13 +168,13 @@ def _check_classes(task: Task, rows: pd.DataFrame, side: str) -> None:
         missing, is_empty = head.answer.missing(labels), not len(labels)
         if missing and not is_empty and len(head.columns) > 2 and side.startswith("fold"):
             warnings.warn(  # its scores are poorer, but there are some
-                f"fit: {side} holds no {head.name} {missing[0]!r} ({len(rows)} cases).",
+                f"cases: {side} holds no {head.name} {missing[0]!r} ({len(rows)} cases).",
                 stacklevel=5,
             )
         elif missing or is_empty:
             what = f"no case labelled {missing[0]!r}" if missing else f"no {head.name}"
             raise DataError(
-                f"fit: {side} of {task.name} hold {what} ({len(rows)} cases). Use fewer folds, "
+                f"cases: {side} of {task.name} hold {what} ({len(rows)} cases). Use fewer folds, "
                 "another seed of mk.assign_folds, or more cases."
             )
 

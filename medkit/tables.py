@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from medkit import files
-from medkit.errors import DataError, MissingError
+from medkit.errors import DataError, MissingError, WrongType
 from medkit.naming import did_you_mean
 
 TEXT = ("id", "group", "path", "photo", "view", "tooth_number")  # columns that stay text
@@ -170,6 +170,7 @@ def read_predictions(path: Path | str) -> pd.DataFrame:
 
 def files_of(predictions: pd.DataFrame) -> dict[str, tuple[Any, str | None]]:
     """By id the file of an answer, and its `file_sha`: None where the table does not tell it."""
+    check_columns("predictions", predictions, ["id", "file"])
     shas = predictions.get("file_sha", [None] * len(predictions))
     shas = [None if _is_missing(sha) else str(sha) for sha in shas]
     return dict(zip(predictions["id"], zip(predictions["file"], shas)))
@@ -192,6 +193,7 @@ def _flat(cases: pd.DataFrame) -> pd.DataFrame:
 
 def visible(cases: pd.DataFrame) -> pd.DataFrame:
     """The cases that a model can be shown: with a picture and, where parts are meant, a part."""
+    check_columns("cases", cases, ["id", "path", "group"])
     keep, part = cases["path"].notna(), part_column(cases)
     return cases[keep & cases[part].notna()] if part else cases[keep]
 
@@ -241,15 +243,18 @@ def part_column(cases: pd.DataFrame) -> str | None:
 
 
 def check_columns(where: str, table: pd.DataFrame, names: Iterable[str]) -> None:
-    """Refuse a table without some of the columns that are needed.
+    """Refuse what is no table, or one without some of the columns that are needed.
 
     Raises:
         DataError: naming the first that is missing, and what there is.
+        WrongType: it is none.
     """
+    if not isinstance(table, pd.DataFrame):
+        raise WrongType(f"{where}: found a {type(table).__name__} (expected a table).")
     missing = [name for name in names if name not in table]
     if missing:
         raise DataError(
-            f"{where}: no column {missing[0]!r} (found {', '.join(map(str, table))})."
+            f"{where}: no column {missing[0]!r} (found {', '.join(map(str, table)) or 'none'})."
             f"{did_you_mean(missing[0], table)}"
         )
 
@@ -263,6 +268,7 @@ def match(cases: pd.DataFrame, predictions: pd.DataFrame) -> pd.DataFrame:
         DataError: when an id is doubled, or has no prediction.
     """
     for name, table in (("cases", cases), ("predictions", predictions)):
+        check_columns(name, table, ["id"])
         doubled = table["id"][table["id"].duplicated()].unique()
         if len(doubled):
             raise DataError(

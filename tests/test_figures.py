@@ -412,7 +412,7 @@ def test_unreadable_pictures_are_counted(cases, tmp_path):
     "make, message",
     [
         (lambda c: show_balance(TASK, c.head(0)), "show_balance: the table has no rows"),
-        (lambda c: show_balance(TASK, c[["id"]]), r"show_balance: no column \['decayed'\]"),
+        (lambda c: show_balance(TASK, c[["id"]]), r"show_balance: no column 'decayed'"),
         (lambda c: show_sizes(c.head(0)), "show_sizes: the table has no rows"),
         (lambda c: show_teeth(TASK, c.assign(decayed=None)), "with a label: the table has no rows"),
         (lambda c: show_cases(TASK, c.assign(path=None)), "with a picture: the table has no rows"),
@@ -420,15 +420,15 @@ def test_unreadable_pictures_are_counted(cases, tmp_path):
             lambda c: show_mistakes(TASK, c, None, order="best"),
             "order 'best' .expected one of errors first, probability, as given",
         ),
-        (lambda c: show_folds(TASK, c.drop(columns="fold")), r"show_folds: no column \['fold'\]"),
-        (lambda c: show_folds(TASK, c, label="age"), r"show_folds: no column \['age'\]"),
+        (lambda c: show_folds(TASK, c.drop(columns="fold")), r"show_folds: no column 'fold'"),
+        (lambda c: show_folds(TASK, c, label="age"), r"show_folds: no column 'age'"),
         (lambda c: show_history(_history().head(0)), "show_history: the table has no rows"),
         (
             lambda c: show_confusion(TASK, TASK.to_units(c, None)),
             "caries: none of 8 units has both a label and a prediction",
         ),
         (lambda c: show_threshold(TASK, c), "caries: no column 'y_true'"),
-        (lambda c: show_intervals(c), r"show_intervals: no column \['value', 'low', 'high'\]"),
+        (lambda c: show_intervals(c), r"show_intervals: no column 'value'"),
         (
             lambda c: show_saliency(TASK, np.zeros((0, 9, 9, 3)), np.zeros((0, 9, 9))),
             r"images of shape \(0, 9, 9, 3\)",

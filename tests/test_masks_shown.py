@@ -309,7 +309,7 @@ def test_bent_ones_stand_apart(three):
 def test_what_cannot_be_shown_of_masks_is_named(three):
     task, cases, predictions = three
     units = task.to_units(cases, predictions)
-    with pytest.raises(ValueError, match=r"show_dice: no column \['sex'\]"):
+    with pytest.raises(ValueError, match=r"show_dice: no column 'sex'"):
         mk.show_dice(task, cases, predictions, by="sex")
     with pytest.raises(ValueError, match="show_dice: 'bent' is missing in all 12 images. Choose"):
         mk.show_dice(task, cases.assign(bent=None), predictions, by="bent")
@@ -319,7 +319,7 @@ def test_what_cannot_be_shown_of_masks_is_named(three):
         show_agreement(task, units)
     with pytest.raises(ValueError, match="cases with masks: the table has no rows"):
         mk.show_structure(task, cases.assign(masks=None))
-    with pytest.raises(ValueError, match=r"show_balance: no column \['masks'\]"):
+    with pytest.raises(ValueError, match=r"show_balance: no column 'masks'"):
         mk.show_balance(task, cases.drop(columns="masks"))
     with pytest.raises(TypeError, match="show_dice: found a DataFrame"):
         mk.show_dice(cases, cases, predictions)

@@ -109,7 +109,11 @@ def to_units(cases: pd.DataFrame, predictions: pd.DataFrame | None = None) -> pd
         `id, group, seen` (whether the photo could be read), `y_true` (class or missing), `sound`
         and `decayed` (0 where no tooth is marked, missing where a tooth has no prediction).
     """
-    rows = cases[["id", "photo", "group", "photo_decayed"]].copy()
+    columns = ["id", "photo", "group", "photo_decayed"]
+    tables.check_columns("caries: cases", cases, [*columns, "path"])
+    if predictions is not None:
+        tables.check_columns("caries: predictions", predictions, ["id", "decayed"])
+    rows = cases[columns].copy()
     rows["seen"] = cases["path"].notna()
     marked = rows["seen"] if "region" not in cases else rows["seen"] & cases["region"].notna()
     rows["decayed"] = np.where(marked | ~rows["seen"], np.nan, 0.0)

@@ -6,6 +6,7 @@ import pandas as pd
 
 from medkit.arguments import check_arguments
 from medkit.datasets.task import Task
+from medkit.tables import check_columns
 
 
 def label_columns(task: Task, cases: pd.DataFrame) -> list[str]:
@@ -18,6 +19,7 @@ def summarize(task: Task, cases: pd.DataFrame) -> pd.DataFrame:
     """`column, value, cases, share, groups`: how often each label occurs, or quarter of numbers; of
     masks, in how many images each class is."""
     check_arguments(summarize, locals())
+    check_columns("summarize", cases, ["group"])
     heads, rows = {head.name: head for head in task.heads}, []
     cases = cases.reset_index(drop=True)
     for column in label_columns(task, cases):

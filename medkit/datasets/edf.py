@@ -21,6 +21,7 @@ from medkit.errors import ConfigError, DataError, MissingError, NotInstalled
 from medkit.images.signals import PAINTERS, SEGMENT_S
 from medkit.naming import did_you_mean
 from medkit.progress import track
+from medkit.tables import check_columns
 
 NIGHT = {"W": "Wake", "1": "N1", "2": "N2", "3": "N3", "4": "N3", "R": "REM"}
 NIGHT.update(N1="N1", N2="N2", N3="N3", REM="REM", WAKE="Wake")
@@ -75,6 +76,7 @@ def pictures(
             f"edf.pictures: epochs has {list(epochs)} (expected 'id', the recording's, and "
             "'epoch'). Of one recording: mk.edf.hypnogram(path).assign(id=...)."
         )
+    check_columns("edf_pictures", cases, ["id", "path"])
     settings = {"channels": list(channels), "kind": kind, "window_s": window_s}
     settings.update(frequencies=list(frequencies), size=list(size))
     folder = Path(os.path.abspath(folder))
@@ -206,4 +208,7 @@ def _opened(path: Path | str) -> Any:
         ) from error
     if not Path(path).is_file():
         raise MissingError(f"{path}: there is no such recording.")
-    return EdfReader(str(path))
+    try:
+        return EdfReader(str(path))
+    except OSError as error:
+        raise DataError(f"{path}: no recording that can be read ({error}).") from error

@@ -77,6 +77,8 @@ def inspect(
 def to_units(cases: pd.DataFrame, predictions: pd.DataFrame | None = None) -> pd.DataFrame:
     """A unit a photo; of three heads, the chance of an answer is the product of its parts'."""
     if predictions is not None and MASK[0] in predictions:
+        wanted = ["id", *MASK, *GENDER, *AGE]
+        tables.check_columns("mask: predictions", predictions, wanted)
         parts = [predictions[list(names)].to_numpy(float) for names in (MASK, GENDER, AGE)]
         joint = np.einsum("nm,ng,na->nmga", *parts).reshape(len(predictions), len(ANSWERS))
         ids = predictions["id"].to_numpy()

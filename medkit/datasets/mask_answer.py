@@ -128,7 +128,7 @@ class MaskAnswer(Answer):
         lost = list(cases["id"][cases[self.name].isna()])
         if lost:
             raise DataError(
-                f"fit: {len(lost)} of {len(cases)} cases have no masks, e.g. {lost[:3]}. Leave "
+                f"cases: {len(lost)} of {len(cases)} have no masks, e.g. {lost[:3]}. Leave "
                 f"them out: cases[cases[{self.name!r}].notna()]."
             )
 

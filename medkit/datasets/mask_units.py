@@ -59,6 +59,7 @@ def mask_units(
     reach each cut, and how many of these are true. They are missing without a label, as is all
     without a prediction.
     """
+    tables.check_columns(f"{task.name}: cases", cases, ["id", "path", "group"])
     files = {} if predictions is None else tables.files_of(predictions)
     rows = [row for case in cases.to_dict("records") for row in _units_of(task, case, files)]
     return pd.DataFrame(rows, columns=list(COLUMNS))

@@ -15,6 +15,7 @@ from medkit.datasets.units import guesses, judged, truth
 from medkit.errors import ConfigError, DataError
 from medkit.metrics import METRICS, Interval, interval
 from medkit.naming import did_you_mean
+from medkit.tables import check_columns
 
 
 def score_interval(
@@ -75,6 +76,7 @@ def judged_units(task: Task, cases: pd.DataFrame, predictions: pd.DataFrame) -> 
     Raises:
         DataError: when there is none, or ids of `predictions` are doubled.
     """
+    check_columns(f"{task.name}: predictions", predictions, ["id"])
     if predictions["id"].duplicated().any():
         doubled = predictions["id"][predictions["id"].duplicated()]
         raise DataError(

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from medkit import tables
 from medkit.datasets.drawing.sinus import draw_sinus
 from medkit.datasets.kinds import Threshold
 from medkit.datasets.reading import Records, contest_folder, find_files
@@ -88,6 +89,7 @@ def submission_table(
     cases: pd.DataFrame, predictions: pd.DataFrame, *, threshold: Threshold = 0.5
 ) -> pd.DataFrame:
     """`path, side` (l or r), `true`, `predicted`: a line a labelled side, left first."""
+    tables.check_columns("sinus: cases", cases, ["sinusitis", "file", "side"])
     units = TASK.to_units(cases, predictions)
     unknown = list(units["id"][units[list(CLASSES)].isna().any(axis=1)])
     if unknown:

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from medkit import tables
 from medkit.arguments import check_arguments
 from medkit.datasets.drawing.sleep import draw_sleep
 from medkit.datasets.kinds import Threshold
@@ -114,6 +115,8 @@ def smooth_epochs(
     if width < 1 or width % 2 == 0:
         raise ConfigError(f"smooth_epochs: width {width!r} (expected 1, 3, 5, ...).")
     night = night_column(cases)
+    tables.check_columns("smooth_epochs: cases", cases, ["id", night, "epoch"])
+    tables.check_columns("smooth_epochs: predictions", predictions, ["id"])
     places = predictions[["id"]].merge(cases[["id", night, "epoch"]], on="id", how="left")
     lost = list(places["id"][places["epoch"].isna()])
     if lost:

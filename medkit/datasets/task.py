@@ -89,6 +89,7 @@ class Task(TaskData):
         own: Mapping[str, Callable[..., Any]] | None = None,
         **more: Any,
     ):
+        check_arguments(Task, {"name": name, "own": own})
         functions = (inspect, to_units, score_units, score, submission_table, draw, read_masks)
         given = {name: f for name, f in zip(METHODS, functions) if f is not ...}
         own = {name: f for name, f in {**(own or {}), **given}.items() if f is not None}
@@ -185,6 +186,7 @@ class Task(TaskData):
         if "score" in self.own:
             given = {} if threshold is None else {"threshold": threshold}
             return self.own["score"](cases, predictions, **given)
+        tables.check_columns(f"{self.name}: cases", cases, ["id", "path", "group"])
         tables.match(cases[cases["path"].notna()], predictions)  # refuses doubled and missing ids
         units = usual.judged(self, self.to_units(cases, predictions))
         scores = self.score_units(units, 0.5 if threshold is None else threshold)

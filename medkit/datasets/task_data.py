@@ -8,6 +8,7 @@ from functools import cached_property
 from typing import Any, Callable, Iterator, Mapping, TypeVar
 
 from medkit import tables
+from medkit.arguments import check_arguments
 from medkit.datasets.kinds import KINDS, Answer
 from medkit.datasets.mask_files import MaskFiles, check_values
 from medkit.errors import ConfigError
@@ -31,7 +32,9 @@ class Head:
     kind: str = ""
 
     def __post_init__(self) -> None:
-        if isinstance(self.classes, str) or not all(isinstance(c, str) for c in self.classes):
+        check_arguments(Head, {"name": self.name, "kind": self.kind})
+        is_list = hasattr(self.classes, "__iter__") and not isinstance(self.classes, str)
+        if not is_list or not all(isinstance(c, str) for c in self.classes):
             raise ConfigError(
                 f"head {self.name!r}: classes {self.classes!r} (expected a tuple of texts). "
                 'Write ("0", "1"), not (0, 1) or "01".'
@@ -102,6 +105,7 @@ class Layout:
     base: int = 1
 
     def __post_init__(self) -> None:
+        check_arguments(Layout, vars(self))
         known = {"answer": ("", "runs"), "order": ("C", "F"), "base": (0, 1)}
         for name, values in known.items():
             if getattr(self, name) not in values:

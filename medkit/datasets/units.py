@@ -23,6 +23,10 @@ def cases_as_units(
     task: TaskData, cases: pd.DataFrame, predictions: pd.DataFrame | None = None
 ) -> pd.DataFrame:
     """A unit a case."""
+    tables.check_columns(f"{task.name}: cases", cases, ["id", "group", "path"])
+    if predictions is not None:
+        wanted = ["id", *task.scored.columns]
+        tables.check_columns(f"{task.name}: predictions", predictions, wanted)
     units = cases[["id", "group"]].assign(seen=cases["path"].notna())
     name, answer = task.scored.name, task.scored.answer
     units["y_true"] = answer.read(cases[name]) if name in cases else None

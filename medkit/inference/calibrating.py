@@ -14,7 +14,7 @@ from medkit.datasets.units import judged, truth, values
 from medkit.errors import ConfigError, DataError
 from medkit.images.crops import LEVELS
 from medkit.metrics import Interval, interval
-from medkit.tables import match
+from medkit.tables import check_columns, match
 
 HOTTEST = 20.0  # a temperature outside 1/20 to 20 says that the labels are not of these cases
 TINY = 1e-12
@@ -56,6 +56,8 @@ def calibrate(task: Task, cases: pd.DataFrame, predictions: pd.DataFrame) -> Tem
             f"calibrate: {task.scored.name} is {task.scored.answer.words}, and only the "
             "probabilities of classes have a temperature. Leave it out."
         )
+    check_columns("cases", cases, ["id"])
+    check_columns("predictions", predictions, ["id", *task.columns])
     matched = match(cases[cases["id"].isin(predictions["id"])], predictions)
     found = {}
     for head in (head for head in task.heads if head.answer.is_probability):
@@ -87,6 +89,7 @@ def with_temperature(
     table = predictions.copy()
     for head in task.heads:
         if head.name in temperature:
+            check_columns("predictions", predictions, head.columns)
             logs = np.log(_values(table, head).clip(TINY))
             table[list(head.columns)] = _softmax(logs / temperature[head.name])
     return table

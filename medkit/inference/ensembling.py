@@ -15,7 +15,7 @@ from medkit import files, tables
 from medkit.arguments import check_arguments
 from medkit.datasets.kinds import Threshold
 from medkit.datasets.task import Head, Task
-from medkit.errors import ConfigError, DataError, WrongType
+from medkit.errors import ConfigError, DataError
 from medkit.inference.mask_votes import hard_masks, soft_masks
 from medkit.naming import did_you_mean
 from medkit.runs.folder import Run
@@ -102,7 +102,7 @@ def soup(runs: Sequence[Run], folder: Path | str) -> Run:
         name: sum(state[name].double() for state in states).div(len(states)).to(tensor.dtype)
         for name, tensor in states[0].items()
     }
-    folder.mkdir(parents=True, exist_ok=True)
+    files.make_folder(folder)
     for name in ("task.json", "cases.csv", *(path.name for path in runs[0].path.glob("task_*.py"))):
         files.write_whole(folder / name, (runs[0].path / name).read_bytes())
     facts = json.loads((runs[0].path / "run.json").read_text(encoding="utf-8"))
@@ -121,8 +121,6 @@ def aligned(task: Task, predictions: Sequence[pd.DataFrame]) -> list[pd.DataFram
         ConfigError, DataError: for no table, tables of different ids, or without some of the
             columns.
     """
-    if isinstance(predictions, pd.DataFrame):
-        raise WrongType("blend: a table (expected a list of tables). Write [table].")
     if not len(predictions):
         raise ConfigError("blend: no table of predictions. Pass a list of mk.predict's tables.")
     columns = list(task.columns)

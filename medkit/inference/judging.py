@@ -28,6 +28,8 @@ from medkit.runs.folder import Run
 def concat_predictions(runs: Sequence[Run]) -> pd.DataFrame:
     """The held-out predictions of several folds' runs as one table (out-of-fold predictions)."""
     check_arguments(concat_predictions, locals())
+    if not runs:
+        raise ConfigError("concat_predictions: runs: found none (expected one or more).")
     return pd.concat([run.predictions for run in runs], ignore_index=True)
 
 

@@ -48,7 +48,7 @@ class Masks:
         self._losses: list[torch.Tensor] = []
         self._done = 0
         if folder is not None:
-            folder.mkdir(parents=True, exist_ok=True)
+            files.make_folder(folder)
 
     def add(self, logits: torch.Tensor, labels: torch.Tensor) -> None:
         """Take in a batch: logits (N, outputs, S, S), on any device, and labels as bits.

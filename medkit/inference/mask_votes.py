@@ -85,7 +85,7 @@ def _blend(
     files, shas = [None] * len(rows), [None] * len(rows)  # of pictures nobody could look at
     if any(is_seen):
         place = _folder(told, rows, shares) if folder is None else _apart(folder, rows)
-        place.mkdir(parents=True, exist_ok=True)
+        files.make_folder(place)
         disown(place)
     for number in np.flatnonzero(is_seen):
         id = parts[0]["id"].iloc[number]

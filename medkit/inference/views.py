@@ -37,6 +37,8 @@ def check_views(views: Sequence[str], flips: Sequence[str]) -> None:
     Args:
         flips: the flips that the task allows.
     """
+    if not views:
+        raise ConfigError(f"views: found none (expected some of {', '.join(VIEWS)}).")
     for view in views:
         if view not in VIEWS:
             raise ConfigError(

@@ -72,6 +72,7 @@ def choose_weights(
             f"choose_weights: all {len(cases)} cases are of one fold (expected 2 or more, of which "
             "one chooses for the other). Pass the cases of mk.fit_folds."
         )
+    aligned(task, predictions)  # refuses tables that do not fit together
     metric = metric or next(iter(task.score(cases, predictions[0])))
     sign = 1 if task.greater_is_better(metric) else -1
     trials = TRIALS[task.scored.answer.lies_in]

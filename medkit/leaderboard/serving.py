@@ -78,7 +78,7 @@ def start(
     """
     check_arguments(start, locals())
     folder = Path(folder).resolve()
-    folder.mkdir(parents=True, exist_ok=True)
+    files.make_folder(folder)
     if folder in _running:
         _running.pop(folder).stop()
     with held(folder):  # or another notebook's server would lose its log and its passwords

@@ -16,6 +16,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, Iterator, Mapping, Sequence
 
+from medkit import files
 from medkit.errors import ConfigError, DataError
 from medkit.files import beside, sha256, write_whole
 from medkit.leaderboard.refusing import Refused
@@ -82,7 +83,7 @@ class Store:
 
     def __init__(self, path: Path | str):
         self.path = Path(path)
-        self.path.parent.mkdir(parents=True, exist_ok=True)
+        files.make_folder(self.path.parent)
         self._idle: list[sqlite3.Connection] = []
         self._is_closed = threading.Event()
         self._watch: sqlite3.Connection | None = None

@@ -222,7 +222,7 @@ def _are_weights(value: Any) -> bool:
     """Whether a head's classes can be weighed so."""
     if isinstance(value, tuple):
         return all(isinstance(w, (int, float)) and w >= 0 for w in value) and sum(value) > 0
-    return value in (None, "balanced")
+    return value is None or (isinstance(value, str) and value == "balanced")
 
 
 def _frozen(value: Any) -> Any:

@@ -181,7 +181,7 @@ def read_status(folder: Path) -> dict[str, Any]:
     """What `status.json` says; {} where there is none, or a damaged one: a heartbeat mends it."""
     try:
         status = json.loads((Path(folder) / STATUS).read_text(encoding="utf-8"))
-    except (FileNotFoundError, ValueError, RecursionError):
+    except (FileNotFoundError, NotADirectoryError, ValueError, RecursionError):
         return {}
     is_whole = isinstance(status, dict) and {"state", "holder", "beat", "facts"} <= set(status)
     is_held = is_whole and isinstance(status["holder"], dict) and HOLDER <= set(status["holder"])

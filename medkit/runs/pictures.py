@@ -22,6 +22,8 @@ def data_folder(cases: pd.DataFrame) -> Path:
     Raises:
         MissingError: when the first picture is not there.
     """
+    if not _paths(cases):
+        raise DataError(f"cases: none of {len(cases)} has a picture. Pass others.")
     first = Path(os.path.abspath(_paths(cases)[0]))
     if not first.is_file():
         raise gone(first)
@@ -143,5 +145,6 @@ def _plain(paths: pd.Series) -> list[str | None]:
 
 def _paths(cases: pd.DataFrame, *columns: str) -> list[str]:
     """The files of some columns of cases, by default their pictures, each once."""
+    tables.check_columns("cases", cases, ["path"])
     every = [path for name in columns or ("path",) for path in _plain(cases[name])]
     return list(dict.fromkeys(filter(None, every)))

@@ -19,9 +19,8 @@ from matplotlib.transforms import ScaledTranslation
 
 from medkit.datasets.task import Task
 from medkit.errors import DataError
-from medkit.naming import did_you_mean
 from medkit.show.fonts import families
-from medkit.tables import part_column
+from medkit.tables import check_columns, part_column
 
 WIDTH = 9.5  # inches: the width of a notebook's output
 TALLEST = 4.6  # inches, of a picture on a page
@@ -210,13 +209,7 @@ def whole_of(task: Task, cases: pd.DataFrame) -> pd.Series:
 
 def check_rows(table: pd.DataFrame, what: str, columns: Iterable[str] = ()) -> None:
     """Refuse an empty table, or one without the columns that a figure needs."""
-    missing = [column for column in columns if column not in table]
-    if missing:
-        raise DataError(
-            f"{what}: no column {missing} (found {list(table.columns)}). "
-            "Pass the table that the notebook's earlier cell made."
-            f"{did_you_mean(missing[0], table.columns)}"
-        )
+    check_columns(what, table, columns)
     if table.empty:
         raise DataError(
             f"{what}: the table has no rows. Check the cell that made it, or its filter."

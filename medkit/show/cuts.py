@@ -11,6 +11,7 @@ from matplotlib.axes import Axes
 from medkit.datasets.kinds import Threshold
 from medkit.datasets.task import Task
 from medkit.datasets.units import chosen, truth, values
+from medkit.errors import ConfigError
 from medkit.metrics import METRICS
 from medkit.show.canvas import (
     COLOURS,
@@ -30,6 +31,11 @@ def of_classes(task: Task, rows: pd.DataFrame, threshold: Threshold) -> Picture:
     y_true = truth(task, rows)
     page = new_picture(3.8)
     left, right = page.subplots(1, 2)
+    if len(classes) == 2 and isinstance(threshold, Mapping):
+        raise ConfigError(
+            f"show_threshold: threshold: found {dict(threshold)!r} (expected a number, of two "
+            "classes). Pass what mk.choose_threshold returns."
+        )
     if len(classes) == 2:
         prob = values(task, rows)[:, 1]
         _two_thresholds(left, y_true, prob, classes, float(threshold))

@@ -153,9 +153,10 @@ def show_folds(task: Task, cases: pd.DataFrame, *, label: str | None = None) -> 
 
 def _folded_head(task: Task, cases: pd.DataFrame, label: str | None) -> Head:
     """The head at which `show_folds` looks; of another column one that is made for it."""
+    check_rows(cases, "show_folds", ["fold", "group"])
     known = {head.name: head for head in task.heads}
     name = label or next((name for name in known if name in cases), task.heads[0].name)
-    check_rows(cases, "show_folds", ["fold", "group", name])
+    check_rows(cases, "show_folds", [name])
     if name in known:
         return known[name]
     if pd.api.types.is_numeric_dtype(cases[name]):

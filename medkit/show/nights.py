@@ -13,6 +13,7 @@ from medkit.datasets.task import Task
 from medkit.show.canvas import PREDICTED, REAL, Picture, check_rows, new_picture, styled
 from medkit.show.grid import show_grid
 from medkit.show.kinds import check_suits, chosen_of
+from medkit.tables import check_columns
 
 EPOCH_S = 30  # of sleep
 
@@ -37,6 +38,9 @@ def show_hypnogram(
     check_suits(head, "show_hypnogram", "show_balance")
     which = night_column(cases)
     check_rows(cases, "show_structure", ["id", which, "epoch", head.name])
+    if predictions is not None:
+        wanted = ["id", *head.columns]
+        check_columns("show_mistakes: predictions", predictions, wanted)
     rows = cases[cases["epoch"].notna()]
     nights = rows[which].value_counts(sort=False).sort_values(ascending=False, kind="stable")
     page = new_picture(1.9 * min(n, len(nights)) + 0.5)

@@ -30,6 +30,7 @@ from medkit.show.canvas import (
 )
 from medkit.show.kinds import check_suits, chosen_of
 from medkit.show.pictures import SIZE, outline, shrink
+from medkit.tables import check_columns
 
 DASHES = (0, (3, 1.5))
 MISSED, FALSE_ALARM = "v", "X"  # a triangle points at what was missed, a cross is over too much
@@ -65,6 +66,8 @@ def show_photos(
     check_rows(seen, "show_mistakes: cases with a picture")
     seen["prob"], seen["called"] = np.nan, False
     if predictions is not None:
+        wanted = ["id", *task.heads[0].columns]
+        check_columns("show_mistakes: predictions", predictions, wanted)
         teeth = predictions.set_index("id").reindex(seen["id"])
         seen["prob"] = teeth[target].to_numpy(float)
         seen["called"] = is_called(task.heads[0], teeth, threshold)

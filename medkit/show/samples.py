@@ -112,6 +112,10 @@ def show_saliency(
             f"{np.shape(heatmaps)} (expected (N, H, W, 3) and (N, H, W), N from 1). "
             "Pass as many heatmaps as images, of the same size."
         )
+    if titles is not None and len(titles) != len(images):
+        raise ConfigError(
+            f"show_saliency: {len(titles)} titles for {len(images)} images (expected one each)."
+        )
     title, told = "", [""] * len(images)
     if predictions is not None:
         check_rows(predictions, "show_saliency: predictions", ["id"])

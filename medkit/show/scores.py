@@ -9,6 +9,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from medkit.arguments import check_arguments
+from medkit.errors import WrongType
 from medkit.metrics import METRICS
 from medkit.runs.folder import Run
 from medkit.show.canvas import (
@@ -40,6 +41,10 @@ def show_history(
             validation loss.
     """
     check_arguments(show_history, locals())
+    if not isinstance(run, (pd.DataFrame, Run)):
+        raise WrongType(
+            f"show_history: run: found a {type(run).__name__} (expected a run, or its history)."
+        )
     history = run if isinstance(run, pd.DataFrame) else run.history
     check_rows(history, "show_history", ["epoch", "lr", "train_loss"])
     names = list(scores or _shown(history))
@@ -142,8 +147,9 @@ def show_intervals(table: pd.DataFrame, *, metric: str | None = None) -> Picture
     axes = page.subplots(1, 1)
     value, low, high = (table[c].to_numpy(float) for c in (column, "low", "high"))
     at = np.arange(len(table))[::-1]
+    arms = np.nan_to_num([value - low, high - value]).clip(0)
     axes.errorbar(
-        value, at, xerr=np.nan_to_num([value - low, high - value]), fmt="o", color=COLOURS[0],
+        value, at, xerr=arms, fmt="o", color=COLOURS[0],
         ecolor=COLOURS[0], elinewidth=2, capsize=5, ms=7,
     )  # fmt: skip
     sign = "+" if column == "difference" else ""

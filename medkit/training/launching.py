@@ -62,7 +62,7 @@ class Launch:
         for name, least in (("num_workers", 0), ("save_every_s", 0), ("devices", 1), ("wait_s", 0)):
             value = getattr(self, name)
             if not value >= least:
-                raise ConfigError(f"fit: {name}={value!r} (expected a number from {least} on).")
+                raise ConfigError(f"{name}={value!r} (expected a number from {least} on).")
 
 
 def command(run: Run, launch: Launch, *, torchrun: Sequence[str] = ()) -> list[str]:

@@ -122,7 +122,7 @@ def place_model(model: Student, config: Config, device: torch.device, ranks: Ran
     """A model on its device, in the memory format that is fast there."""
     if config.sync_bn and ranks.size > 1:
         if device.type != "cuda":
-            raise ConfigError("fit: sync_bn needs GPUs. Leave it off on a CPU.")
+            raise ConfigError("Config: sync_bn needs GPUs. Leave it off on a CPU.")
         model = convert_sync_batchnorm(model)  # torch's own drops timm's fused activations
     on_gpu = device.type == "cuda" and config.channels_last
     layout = torch.channels_last if on_gpu else torch.contiguous_format

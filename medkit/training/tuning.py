@@ -121,7 +121,7 @@ def tune(
         until=slots.moment(until),
     )
     judge = make_plan(task, config, cases, fold).validation  # refuses what `fit` refuses
-    folder.mkdir(parents=True, exist_ok=True)
+    files.make_folder(folder)
     facts = {"config": config.to_dict(), "fold": spaces.plain(fold), "space": space}
     facts["cases"] = tables.cases_hash(cases)
     name = spaces.check_same(folder, facts, cases)
