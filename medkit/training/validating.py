@@ -60,7 +60,7 @@ class Validation:
         names = ["loss", *scores]
         if self.config.best_by not in names:
             raise ConfigError(
-                f"Config: best_by: there is no score {self.config.best_by!r} to choose the best epoch by "
+                f"Config: there is no score {self.config.best_by!r} to choose the best epoch by "
                 f"(expected one of {', '.join(names)}).{did_you_mean(self.config.best_by, names)}"
             )
         self.own_score = names[1]
