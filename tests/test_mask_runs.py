@@ -210,6 +210,7 @@ def test_a_batch_is_shown_to_the_model_with_its_masks(cases, task):
         ({"decoder": "u-net"}, "there is no decoder 'u-net' .*unet"),
         ({"best_by": "auc"}, "no score 'auc' to choose the best epoch by"),
         ({"contrast": "clae"}, "there is no contrast 'clae'.*clahe"),
+        ({"patch_foreground": 0.5}, "patch_foreground=0.5 has no meaning without patches"),
     ],
 )
 def test_what_has_no_meaning_for_masks_is_refused(cases, tmp_path, change, words):

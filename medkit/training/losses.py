@@ -247,6 +247,12 @@ def _check_heads(task: Task, config: Config) -> None:
                     f"Config: {name}={getattr(config, name)!r} has no meaning where {head.name} is "
                     f"{words} (expected {getattr(usual, name)!r}). Leave it out."
                 )
+    is_set = config.patch_foreground != Config(config.task).patch_foreground
+    if is_set and not config.patch_size:
+        raise ConfigError(
+            f"Config: patch_foreground={config.patch_foreground!r} has no meaning without patches "
+            "(found patch_size=0). Set patch_size, or leave it out."
+        )
     for setting in dict.fromkeys(name for loss in LOSSES.values() for name in loss.settings):
         names = [head.name for head in task.heads if setting in LOSSES[head.kind].settings]
         value = getattr(config, setting)
