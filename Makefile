@@ -3,6 +3,8 @@
 #   make run DATA=path/to/Dataset     the same on photos in the contest's layout
 #   make test    the tests, without the long ones; TESTS=tests/test_x.py runs one file
 #   make zip     medkit.zip, what you upload to a server without a terminal
+#   make check   style; then what is used nowhere, and names that break the glossary (a report)
+#   make reference  docs/reference, from the docstrings
 #   make mutate  which of 100 planted mistakes the tests do not see; half an hour
 #   make soak    200 kills of a training run, each of which must not change a bit (KILLS=200)
 # PYTHON=python3.8 takes another Python (its version decides the lane), VENV=folder another place.
@@ -14,7 +16,7 @@ BESIDE := -n logical --maxprocesses 4 --dist loadfile
 RUN := $(VENV)/bin/python
 export NO_ALBUMENTATIONS_UPDATE = 1
 
-.PHONY: help install run zip test slow soak mutate test-all check clean
+.PHONY: help install run zip test slow soak mutate test-all check reference clean
 
 help:
 	@sed -n 's/^# //p' Makefile
@@ -46,6 +48,11 @@ test-all: install
 check: install
 	@$(RUN) -m ruff format --check .
 	@$(RUN) -m ruff check .
+	-@$(RUN) tools/dead_code.py
+	-@$(RUN) tools/words.py
+
+reference: install
+	@$(RUN) tools/reference.py
 
 clean:
 	rm -rf .venv .venv-py38 .pytest_cache .ruff_cache build dist medkit.zip *.egg-info

@@ -17,7 +17,7 @@ def test_windows_side_by_side_cover_the_picture_and_overlap_by_half(width, heigh
     picture = place_in_square(width, height, whole)
     x, y, w, h = picture
     covered = np.zeros((whole, whole), int)
-    corners = windows.tile_corners(picture, size, whole)
+    corners = windows.corners(picture, size, whole)
     for left, top in corners:
         assert 0 <= left <= whole - size and 0 <= top <= whole - size
         covered[top : top + size, left : left + size] += 1

@@ -43,7 +43,7 @@ def random_corner(
     return corner[0], corner[1]
 
 
-def tile_corners(picture: Box, size: int, whole: int) -> list[tuple[int, int]]:
+def corners(picture: Box, size: int, whole: int) -> list[tuple[int, int]]:
     """Corners x, y of windows that overlap by half, or more, and cover a picture, row by row."""
     across, down = (_starts(picture[k], picture[2 + k], size, whole) for k in range(2))
     return [(x, y) for y in down for x in across]

@@ -58,9 +58,9 @@ def explain(
         raise DataError(f"explain: none of {len(cases)} cases has a picture. Choose others.")
     model = load_model(run, device=device)
     dataset = make_dataset(run.task, run.config, seen, cache_folder=cache_folder, progress=False)
-    items = [dataset[0, 0, row] for row in range(len(seen))]
-    images = torch.stack([item.images for item in items]).to(model.mean.device)
-    facts = torch.stack([item.facts for item in items]).to(model.mean.device)
+    shown = [dataset[0, 0, row] for row in range(len(seen))]
+    images = torch.stack([case.images for case in shown]).to(model.mean.device)
+    facts = torch.stack([case.facts for case in shown]).to(model.mean.device)
     maps = run.task.common(MAPS)(run, model, images, facts, classes.index(name))
     size = images.shape[-1]
     heatmaps = np.stack([cv2.resize(m, (size, size), interpolation=cv2.INTER_LINEAR) for m in maps])

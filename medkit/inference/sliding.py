@@ -35,7 +35,7 @@ def slide(
     weight = torch.from_numpy(windows.weights(size)).to(device)
     total = torch.zeros(model.task.outputs, whole, whole, device=device)
     sums = torch.zeros(whole, whole, device=device)
-    corners = windows.tile_corners(place, size, whole)
+    corners = windows.corners(place, size, whole)
     for first in range(0, len(corners), at_once):
         parts = [
             (slice(y, y + size), slice(x, x + size)) for x, y in corners[first : first + at_once]

@@ -246,8 +246,8 @@ def on_device(batches: Iterable[Batch], device: torch.device) -> Iterator[Batch]
         yield moved
 
 
-def _collate(items: list[Batch]) -> Batch:
-    return Batch(*(torch.stack(column) for column in zip(*items)))
+def _collate(cases: list[Batch]) -> Batch:
+    return Batch(*(torch.stack(column) for column in zip(*cases)))
 
 
 def _quiet_worker(worker: int) -> None:

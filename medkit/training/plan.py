@@ -62,7 +62,7 @@ class Plan:
         """As many steps have as many images, or windows, as validation."""
         size, shown = self.config.image_size, 1
         if self.config.patch_size:  # of a square picture, which takes most
-            shown = len(windows.tile_corners((0, 0, size, size), self.config.patch_size, size))
+            shown = len(windows.corners((0, 0, size, size), self.config.patch_size, size))
         return len(self.valid_rows) * shown / self.step_size
 
     def check_ranks(self, ranks: Ranks) -> None:
