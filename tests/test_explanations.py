@@ -9,7 +9,7 @@ import pytest
 from running_pages import DOCS, run_page, working_folder
 from test_package import SOURCES, imported, package
 
-PAGES = ("explanation/house.md",)  # the others have tests of their own
+PAGES = ("explanation/house.md", "how-to/another_machine.md")  # others have tests of their own
 
 
 @pytest.mark.parametrize("page", PAGES)
@@ -31,3 +31,54 @@ def test_the_drawing_of_the_house_is_true():
             if package(path) in floor:
                 above = {room for other in floors[:height] for room in other}
                 assert not set(imported(path)) & above, path
+
+
+ROOT = DOCS.parent
+TEXTS = sorted([*ROOT.glob("*.md"), *DOCS.rglob("*.md"), *ROOT.glob("notebooks/*.ipynb")])
+
+
+def anchors(path):
+    """Where a link into a page can lead, as GitHub names its headings."""
+    text = re.sub(r"```.*?```", "", path.read_text(encoding="utf-8"), flags=re.S)
+    titles = re.findall(r"^#+ (.+)$", text, re.M)
+    titles = [re.sub(r"\[(.+?)\]\(.*?\)", r"\1", title) for title in titles]
+    return {re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-") for title in titles}
+
+
+@pytest.mark.parametrize("path", TEXTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_links_lead_somewhere(path):
+    for link in re.findall(r"\]\(([^)\s]+)\)", path.read_text(encoding="utf-8")):
+        if not link.startswith(("http", "mailto:")):
+            place, _, anchor = link.partition("#")
+            target = (path.parent / place).resolve() if place else path
+            assert target.exists(), link
+            assert not anchor or anchor in anchors(target), link
+
+
+@pytest.mark.parametrize("name", ["README", "docs/how-to/platform"])
+def test_a_page_and_its_korean_twin_hold_the_same(name):
+    """Links, rows of tables with their cells, headings, and code but for what it says."""
+
+    def held(text):
+        blocks = re.findall(r"```\w*\n.*?```", text, re.S)
+        prose = re.sub(r"```.*?```", "", text, flags=re.S)
+        links = re.findall(r"\]\(([^)\s]+)\)", prose.replace(".ko.md", ".md"))
+        rows = [line.count("|") for line in prose.splitlines() if line.startswith("|")]
+        levels = re.findall(r"^(#+) ", prose, re.M)
+        return links, rows, levels, [re.sub(r"\s*#.*|\"[^\"]*\"", "", block) for block in blocks]
+
+    assert held(_text(f"{name}.md")) == held(_text(f"{name}.ko.md"))
+
+
+def test_the_glossary_is_short_and_everything_leads_to_it():
+    rows = re.findall(r"^\| \*\*(.+?)\*\* \| (.+?) \| (.+?) \|$", _text("docs/glossary.md"), re.M)
+    asked = "task case unit head kind group fold run shape key state"
+    assert set(asked.split()) <= {word for word, _, _ in rows}
+    for word, told, example in rows:
+        assert 1 <= len(re.findall(r"\.(?= |$)", told)) <= 2 and example, word
+    for path in ("README.md", "README.ko.md", "CONTRIBUTING.md", "docs/README.md"):
+        assert "glossary.md" in _text(path)
+
+
+def _text(path):
+    return (ROOT / path).read_text(encoding="utf-8")

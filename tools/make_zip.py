@@ -18,7 +18,7 @@ KEPT = (  # what a contestant needs; tests, benchmarks and the rest stay at home
     *("medkit", "notebooks", "docs", "tools/copy_notebooks.py", "tools/run_notebooks.py"),
     *("version_check.ipynb", "pyproject.toml"),
     *("constraints.txt", "constraints-py38.txt", "environment.yml", "environment-py38.yml"),
-    *("README.md", "README.ko.md", "CHANGELOG.md", "LICENSE"),
+    *("README.md", "README.ko.md", "CONTRIBUTING.md", "CHANGELOG.md", "LICENSE"),
 )
 LEFT = "docs/pictures/hub/"  # read before anything is uploaded
 MADE = re.compile(r"(^|/)(\.|__pycache__/)|\.egg-info/|\.py[co]$")  # by other programs

@@ -89,7 +89,9 @@ def entry(name: str, thing: Any) -> Iterator[str]:
     for full, node in file.nodes.items():
         method = full[len(own) + 1 :]
         if full.startswith(f"{own}.") and ast.get_docstring(node):
-            is_property = any(getattr(d, "id", "") == "property" for d in node.decorator_list)
+            is_property = any(
+                getattr(d, "id", "") in ("property", "cached_property") for d in node.decorator_list
+            )
             told = method if is_property else file.signature(full)
             if method == "__init__" or not method.startswith("_"):
                 yield from (f"### {name}.{method}", "")
