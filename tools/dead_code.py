@@ -49,9 +49,9 @@ def pages() -> dict[str, str]:
     for path in (ROOT / "notebooks").glob("*.ipynb"):
         cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
         code[path.name] = "\n".join("".join(c["source"]) for c in cells if c["cell_type"] == "code")
-    for path in (ROOT / "docs").glob("*/*.md"):
+    for path in [*ROOT.glob("docs/how-to/*.md"), *ROOT.glob("docs/explanation/*.md")]:
         blocks = re.findall(r"```python\n(.*?)```", path.read_text(encoding="utf-8"), re.S)
-        code[path.name] = "\n".join(blocks)
+        code[str(path.relative_to(ROOT))] = "\n".join(blocks)
     return code
 
 
