@@ -16,9 +16,9 @@ from medkit import datasets
 DOCS = Path(__file__).resolve().parent.parent / "docs"
 
 
-def blocks(page: str) -> list[str]:
-    """The blocks of Python of a page such as "how-to/masks.md"."""
-    return re.findall(r"```python\n(.*?)```", (DOCS / page).read_text(encoding="utf-8"), re.S)
+def blocks(page: str | Path) -> list[str]:
+    """The blocks of Python of a page such as "how-to/masks.md", or of any other."""
+    return re.findall(r"```python\n(.*?) *```", (DOCS / page).read_text(encoding="utf-8"), re.S)
 
 
 @contextmanager
@@ -55,7 +55,17 @@ def run_page(page: str, folder: Path, changes: Mapping[str, str] | None = None) 
     return space
 
 
-def names_that_are_not(page: str) -> set[str]:
-    """The names of medkit that a page uses and that do not exist."""
+def names_that_are_not(page: str | Path) -> set[str]:
+    """The names of medkit that a page uses and that do not exist, "machine.gpu" among them."""
     text = (DOCS / page).read_text(encoding="utf-8")
-    return {name for name in set(re.findall(r"\bmk\.(\w+)", text)) if not hasattr(mk, name)}
+    names = re.findall(r"\bmk\.(\w+(?:\.\w+)*)", text, re.ASCII)
+    return {name for name in set(names) if not _exists(name)}
+
+
+def _exists(name: str) -> bool:
+    thing = mk
+    for part in name.split("."):
+        if not hasattr(thing, part):
+            return False
+        thing = getattr(thing, part)
+    return True

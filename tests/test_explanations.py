@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 import warnings
+from textwrap import dedent
 
 import pytest
-from running_pages import DOCS, run_page, working_folder
+from running_pages import DOCS, blocks, names_that_are_not, run_page, working_folder
 from test_package import SOURCES, imported, package
 
 PAGES = ("explanation/house.md", "how-to/another_machine.md")  # others have tests of their own
@@ -35,6 +36,15 @@ def test_the_drawing_of_the_house_is_true():
 
 ROOT = DOCS.parent
 TEXTS = sorted([*ROOT.glob("*.md"), *DOCS.rglob("*.md"), *ROOT.glob("notebooks/*.ipynb")])
+
+
+@pytest.mark.parametrize("path", TEXTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_a_page_names_only_what_there_is(path):
+    """Old names warn, and a warning is an error here."""
+    if path.name != "CHANGELOG.md" and path.parent.name != "reference":
+        assert not names_that_are_not(path)
+        for block in blocks(path):
+            compile(re.sub(r"^ *%.*", "", dedent(block), flags=re.M), path.name, "exec")
 
 
 def anchors(path):
