@@ -97,7 +97,7 @@ def test_a_run_is_watched_from_its_first_step_to_its_end(run, notebook, monkeypa
     live.watch(run, every_s=7)
     assert steps == [7, 7, 7, 7]
     text, figure = notebook.outputs
-    texts = [shown.text for shown in text.shown]
+    texts = text.shown
     assert texts[9].endswith("\n줄 8\n줄 9\nrunning, before its first step")
     assert not any("줄 1\n" in shown for shown in texts) and max(map(_height, texts)) == 9
     line = (
@@ -117,7 +117,7 @@ def test_a_finished_run_is_shown_at_once_and_again(run, notebook, monkeypatch):
     for _ in range(2):
         mk.watch(str(run.path))
     assert len(notebook.outputs) == 4
-    assert "finished after 2 epochs" in notebook.outputs[2].shown[-1].text
+    assert "finished after 2 epochs" in notebook.outputs[2].shown[-1]
     assert notebook.outputs[3].shown[0]._repr_png_()[:4] == b"\x89PNG"
 
 
