@@ -30,7 +30,7 @@ MILLION = 1_000_000
 
 
 @styled
-def show_confusion(task: Task, units: pd.DataFrame, *, threshold: Threshold = 0.5) -> Picture:
+def show_confusion(task: Task, units: pd.DataFrame, threshold: Threshold = 0.5) -> Picture:
     """Truth against prediction: counts, and shares of each true class."""
     check_arguments(show_confusion, locals())
     rows, classes = _judged(task, units, "show_confusion"), task.scored.classes
