@@ -87,6 +87,14 @@ class SubmitError(MedkitError, RuntimeError):
         outcome: "not sent", "refused" or "unknown"; an unknown one may have spent a slot.
         status: the HTTP status, where there was an answer.
         answer: the server's words, without secrets.
+
+    Example:
+        >>> path = mk.write_submission(task, test_cases, predictions, "submission.csv", run=run)
+        >>> try:
+        ...     mk.submit(path)
+        ... except mk.SubmitError as error:
+        ...     print(error.outcome)
+        not sent
     """
 
     def __init__(self, message: str, *, outcome: str, status: int | None = None, answer: str = ""):

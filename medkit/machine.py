@@ -53,6 +53,10 @@ def describe() -> Text:
     It holds nothing that names a person or a place: no user, machine, folder, address or team, and
     of environment variables the names (the values only where these are plain numbers). What is
     missing or broken here is said in its line.
+
+    Example:
+        >>> print(mk.machine.describe())
+        medkit: 0.1.0, code ...
     """
     lines = (
         *(("medkit", _kit), ("Python", _python), ("machine", _memory), ("packages", _packages)),
@@ -222,6 +226,11 @@ def gpu_users() -> list[dict[str, Any]] | None:
     """Who computes on the GPUs of this machine: `gpu`, `pid`, `name`, `memory_bytes` each.
 
     None where the driver does not tell; in a container it often hides the neighbours' processes.
+
+    Example:
+        >>> users = mk.machine.gpu_users()  # None without a driver
+        >>> users is None or isinstance(users, list)
+        True
     """
     command = ["nvidia-smi", f"--query-compute-apps={USERS}", "--format=csv,noheader,nounits"]
     try:

@@ -42,6 +42,11 @@ def assign_folds(
     Raises:
         ConfigError, DataError: with fewer groups than folds, cases without a group, or columns that
             are not there.
+
+    Example:
+        >>> table = mk.assign_folds(task, cases, n_folds=2)
+        >>> sorted(table["fold"].unique().tolist())
+        [0, 1]
     """
     check_arguments(assign_folds, locals())
     from sklearn.model_selection import StratifiedGroupKFold  # a second, when it is needed
@@ -192,6 +197,11 @@ def find_leaks(
     Returns:
         `kind, id_a, id_b, path_a, path_b`, one row a pair of pictures; kinds "same group",
         "same file" and "same picture".
+
+    Example:
+        >>> leaks = mk.find_leaks(cases, other=test_cases, near=False)
+        >>> len(leaks), list(leaks.columns)
+        (0, ['kind', 'id_a', 'id_b', 'path_a', 'path_b'])
     """
     check_arguments(find_leaks, locals())
     tables.check_columns("find_leaks", cases, ["path", "group"])
@@ -235,7 +245,9 @@ def join_groups(cases: pd.DataFrame, leaks: pd.DataFrame | Path | str) -> pd.Dat
         MissingError: there is no such CSV.
 
     Example:
-        >>> cases = mk.join_groups(cases, mk.find_leaks(cases, near=False))
+        >>> joined = mk.join_groups(cases, mk.find_leaks(cases, near=False))
+        >>> joined["group"].equals(cases["group"])
+        True
     """
     check_arguments(join_groups, locals())
     if not isinstance(leaks, pd.DataFrame):

@@ -12,7 +12,8 @@ import medkit as mk
 
 MOST_SKIPPED = 8
 SKIPPED = re.compile(r"# (.+?)\s+# doctest: \+SKIP")
-MODULES = ("datasets.sleep", "edf", "leaderboard", "machine")  # whose functions users are shown
+MODULES = ("datasets.sleep", "edf", "leaderboard", "machine")  # whose functions users are shown:
+SHOWN = ("smooth_epochs", "channels", "pictures", "hypnogram", "describe", "gpu_users")
 
 
 def public():
@@ -25,8 +26,10 @@ def public():
         module = mk
         for part in name.split("."):
             module = getattr(module, part)
-        for own in getattr(module, "__all__", ()):
-            yield f"mk.{name}.{own}", getattr(module, own)
+        for own, value in vars(module).items():
+            is_public = inspect.isfunction(value) and not own.startswith("_")
+            if is_public and own in getattr(module, "__all__", SHOWN):
+                yield f"mk.{name}.{own}", value
 
 
 NAMES = dict(public())

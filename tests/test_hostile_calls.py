@@ -62,6 +62,7 @@ FEW = {"n_folds": 2, "most": 2, "steps": 10, "n": 2, "rounds": 1, "n_resamples":
 FEW["zone"] = "Asia/Seoul"
 THREE_IS_RIGHT = ("num_workers", "save_every_s", "wait_s", "minutes", "timeout_s", "at_once")
 AS_FAR = (  # as a test lets a call come that has all that it wants
+    "neither trials nor minutes",
     "no process is started",
     "no url",
     "no address",

@@ -118,4 +118,4 @@ def test_what_fit_would_refuse_is_refused_here(cases, change, options, message):
 def test_the_search_is_drawn():
     losses = [1.0, 0.9, 0.7, 0.4, 0.3, 5.0, float("nan")]
     found = probing.LearningRates(curve_of(losses), 1e-3)
-    assert found.show()._repr_png_()[:4] == b"\x89PNG"
+    assert mk.show_lr_find(found)._repr_png_()[:4] == b"\x89PNG"

@@ -91,7 +91,7 @@ def test_a_search_goes_on_and_proposes_the_same(cases, tmp_path, in_processes):
     assert found.trials["value"].max() == found.run.history["tooth_auc"].max()
     assert repr(found).startswith("tooth_auc 0.") and "3 finished" in repr(found)
     assert len({process.pid for process in in_processes.values()} - {os.getpid()}) == 6
-    assert len(found.show()._repr_png_()) > 5000
+    assert len(mk.show_tuning(found)._repr_png_()) > 5000
 
 
 def test_a_trial_that_lags_is_stopped(cases, tmp_path, in_processes, monkeypatch):

@@ -12,7 +12,7 @@ import ast
 import inspect
 import re
 import sys
-from functools import lru_cache
+from functools import lru_cache, reduce
 from pathlib import Path
 from textwrap import dedent
 from types import ModuleType
@@ -21,16 +21,11 @@ from typing import Any, Iterator, NamedTuple
 import medkit as mk
 
 FOLDER = Path(__file__).resolve().parent.parent / "docs" / "reference"
-STAGES = {  # page: its title, and the rooms of the package whose public names stand there
-    "contests": ("Contests and their cases", ("datasets",)),
-    "splitting": ("Folds and leaks", ("splitting",)),
-    "training": ("Settings, runs, training", ("runs", "training", "models")),
-    "predicting": ("Predictions, scores, votes", ("inference", "metrics")),
-    "figures": ("Figures", ("show",)),
-    "submitting": ("Submitting", ("submission",)),
-    "leaderboard": ("A leaderboard", ("leaderboard",)),
-    "below": ("What lies below: tables, files, keys, the machine, errors", ()),  # all the rest
-}
+PAGES = (  # a file for each stage of `help(mk)`, in that order
+    *("data", "training", "predicting", "ensembling", "figures", "submitting"),
+    *("own_contests", "modules", "errors"),
+)
+DEEPER = ("datasets.sleep",)  # modules that are no public name, but hold something public
 NOTE = (
     "<!-- Made by tools/reference.py from the docstrings: change those, then `make reference`. -->"
 )
@@ -111,6 +106,8 @@ def rendered(docstring: str) -> Iterator[str]:
                 yield from ("```pycon", part, "```", "")
             elif SECTION.fullmatch(title):
                 entries = re.split(r"\n(?=\S)", dedent(rest))
+                if title in ("Returns:", "Yields:"):
+                    entries = [" ".join(entries)]
                 yield from (f"**{title[:-1]}**", "")
                 yield from (f"- {plain(' '.join(e.split()))}" for e in entries)
                 yield ""
@@ -123,40 +120,42 @@ def plain(text: str) -> str:
     return re.sub(r"(`[^`]*`)|<", lambda found: found[1] or r"\<", text)
 
 
-def public() -> dict[str, Any]:
-    """The functions, classes and errors that people reach, by name: "mk.fit", "mk.metrics.dice"."""
-    things = {name: getattr(mk, name) for name in mk.__all__ if not name.startswith("_")}
-    found = {f"mk.{name}": thing for name, thing in things.items() if is_told(thing)}
-    for name, module in things.items():
-        if isinstance(module, ModuleType):
-            names = getattr(module, "__all__", None) or list(vars(module))
-            inner = {own: getattr(module, own) for own in names if not own.startswith("_")}
-            for own, thing in inner.items():
-                is_own = is_told(thing) and thing.__module__.startswith(module.__name__)
-                if is_own and own not in things:
-                    found[f"mk.{name}.{own}"] = thing
-    return found
+def public() -> Iterator[tuple[str, dict[str, Any]]]:
+    """Of each stage its title, and its functions, classes and errors by name: "mk.fit"."""
+    for stage, names in mk._STAGES.items():
+        found = {}
+        for name in (*names, *(DEEPER if stage == "modules" else ())):
+            thing = reduce(getattr, name.split("."), mk)
+            of_module = told_of(thing) if isinstance(thing, ModuleType) else {"": thing}
+            found.update({f"mk.{name}.{own}".rstrip("."): each for own, each in of_module.items()})
+        yield stage, found
+
+
+def told_of(module: ModuleType) -> dict[str, Any]:
+    """What a module has of its own, or lets others have by `__all__`, and is not public already."""
+    names = getattr(module, "__all__", None) or [
+        name for name, thing in vars(module).items() if is_own(thing, module)
+    ]
+    things = {name: getattr(module, name) for name in names if not name.startswith("_")}
+    return {name: each for name, each in things.items() if is_told(each) and name not in mk._PUBLIC}
+
+
+def is_own(thing: Any, module: ModuleType) -> bool:
+    return getattr(thing, "__module__", "") == module.__name__
 
 
 def is_told(thing: Any) -> bool:
     return inspect.isfunction(thing) or inspect.isclass(thing)
 
 
-def stage(name: str, thing: Any) -> str:
-    """The page on which a name stands."""
-    room = thing.__module__.split(".")[1]
-    return next((page for page, (_, rooms) in STAGES.items() if room in rooms), "below")
-
-
 def pages() -> dict[str, str]:
     """The text of each page, by the name of its file."""
-    things = sorted(public().items(), key=lambda item: item[0].lower())
     made, index = {}, [NOTE, "", "# Reference", "", "Every public name, by stage of the work."]
-    for page, (title, _) in STAGES.items():
-        of_page = {name: thing for name, thing in things if stage(name, thing) == page}
+    for page, (stage, things) in zip(PAGES, public()):
+        title = stage[0].upper() + stage[1:]
         lines = [NOTE, "", f"# {title}", ""]
         index += ["", f"## [{title}]({page}.md)", "", "| | |", "|---|---|"]
-        for name, thing in of_page.items():
+        for name, thing in things.items():
             lines += entry(name, thing)
             first = (inspect.getdoc(thing) or "").partition("\n\n")[0]
             anchor = re.sub(r"[^\w-]", "", name.lower())

@@ -26,6 +26,10 @@ def get_task(name: str) -> Task:
 
     Raises:
         ConfigError: naming the tasks that there are.
+
+    Example:
+        >>> mk.get_task("caries").scored.classes
+        ('sound', 'decayed')
     """
     check_arguments(get_task, locals())
     if name not in TASKS:
@@ -44,6 +48,12 @@ def add_task(task: Task) -> Task:
 
     Raises:
         ConfigError: for a name that one of the kit's contests has.
+
+    Example:
+        >>> scan = mk.Task("scans", "Scans", "our ward", (mk.Head("finding", ("none", "cyst")),))
+        >>> mk.add_task(scan) is mk.get_task("scans")
+        True
+        >>> del mk.datasets.TASKS["scans"]
     """
     check_arguments(add_task, locals())
     if task.name in CONTESTS:

@@ -17,7 +17,14 @@ def label_columns(task: Task, cases: pd.DataFrame) -> list[str]:
 
 def summarize(task: Task, cases: pd.DataFrame) -> pd.DataFrame:
     """`column, value, cases, share, groups`: how often each label occurs, or quarter of numbers; of
-    masks, in how many images each class is."""
+    masks, in how many images each class is.
+
+    Example:
+        >>> mk.summarize(task, cases)[["column", "value", "cases"]].head(2)
+            column    value  cases
+        0  decayed    sound    177
+        1  decayed  decayed     52
+    """
     check_arguments(summarize, locals())
     check_columns("summarize", cases, ["group"])
     heads, rows = {head.name: head for head in task.heads}, []

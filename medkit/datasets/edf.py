@@ -62,6 +62,12 @@ def pictures(
     Raises:
         ConfigError, DataError: for other settings than those of the pictures in `folder`, or when
             no recording can be read.
+
+    Example:
+        >>> night = mk.read_table(pd.DataFrame({"id": ["night"]}), recording.parent)
+        >>> epochs = mk.edf.pictures(night, "pictures", channels=["C3-M2"], window_s=30)
+        >>> epochs["id"].tolist()
+        ['night_0001', 'night_0002']
     """
     check_arguments(pictures, locals())
     if kind not in PAINTERS:
@@ -99,7 +105,14 @@ def pictures(
 
 
 def channels(path: Path | str) -> pd.DataFrame:
-    """`channel, hz, unit, seconds` of an EDF or BDF file."""
+    """`channel, hz, unit, seconds` of an EDF or BDF file.
+
+    Example:
+        >>> mk.edf.channels(recording)
+          channel     hz unit  seconds
+        0   C3-M2  100.0   uV     65.0
+        1     EOG   50.0   uV     65.0
+    """
     check_arguments(channels, locals())
     with _opened(path) as edf:
         hz = [edf.getSampleFrequency(k) for k in range(edf.signals_in_file)]
@@ -113,6 +126,12 @@ def hypnogram(path: Path | str, *, window_s: float = 30.0) -> pd.DataFrame:
     """`epoch, stage` from the annotations of an EDF+ file ("Sleep stage W", "Sleep stage N1").
 
     Stages 3 and 4 of the older rules are both N3; what is no stage (movement, "?") has no row.
+
+    Example:
+        >>> mk.edf.hypnogram(recording)
+           epoch stage
+        0      1  Wake
+        1      2    N2
     """
     check_arguments(hypnogram, locals())
     with _opened(path) as edf:

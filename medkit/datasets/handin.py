@@ -46,6 +46,11 @@ def handin(
             the score that is asked for.
         MissingError: for a source that is not there.
     Source: guide of the 2023 oral-image contest, section on handing in.
+
+    Example:
+        >>> path = mk.handin(task, held_out, run.predictions, "handin")
+        >>> sorted(part.name for part in path.iterdir())
+        ['performance_metric_dir', 'source_dir']
     """
     check_arguments(handin, locals())
     folder = Path(folder)

@@ -42,6 +42,10 @@ class MaskFiles:
         ignore: of "index" the numbers that are none of the classes.
         columns: of "rle" the columns of the picture, the class and the runs; of a single class
             only those of picture and runs. By default the first ones.
+
+    Example:
+        >>> mk.MaskFiles("index", values={"bone": 1, "metal": (2, 3)}).form
+        'index'
     """
 
     form: str = "index"

@@ -48,7 +48,16 @@ def read_masks(
         MissingError, ConfigError, DataError: naming what was found instead.
 
     Example:
-        >>> cases = mk.read_masks(task, DATA / "images", DATA / "nuclei")  # doctest: +SKIP
+        >>> import numpy as np
+        >>> from PIL import Image
+        >>> for place in ("images", "masks"):
+        ...     Path(place).mkdir()
+        ...     Image.fromarray(np.eye(8, dtype=np.uint8)).save(f"{place}/one.png")
+        >>> head = mk.Head("masks", ("cell",), kind="masks")
+        >>> cells = mk.Task("cells", "Cells", "drawn", (head,), mask_files=mk.MaskFiles("index"))
+        >>> table = mk.read_masks(cells, "images", "masks")
+        >>> list(table.columns), list(table["id"])
+        (['id', 'path', 'group', 'masks', 'masks_sha'], ['one.png'])
     """
     check_arguments(read_masks, locals())
     if not isinstance(task.scored.answer, MaskAnswer):

@@ -48,6 +48,14 @@ def read_table(
     Raises:
         DataError: naming file and line, for doubled or missing ids, values that are no numbers,
             names that fit two pictures, and when no row has a picture.
+
+    Example:
+        >>> from PIL import Image
+        >>> Image.new("RGB", (8, 8)).save("a.png")
+        >>> table = pd.DataFrame({"id": ["a"], "finding": ["cyst"], "patient": ["7"]})
+        >>> table = mk.read_table(table, ".", label_columns=["finding"], group_column="patient")
+        >>> table.loc[0, ["id", "group", "finding"]].tolist()
+        ['a', '7', 'cyst']
     """
     check_arguments(read_table, locals())
     where = "table" if isinstance(table, pd.DataFrame) else str(table)
@@ -89,6 +97,16 @@ def read_folders(folder: Path | str, *, label_column: str = "label") -> pd.DataF
 
     Raises:
         MissingError, DataError: naming what was found instead of pictures.
+
+    Example:
+        >>> from PIL import Image
+        >>> for name in ("cyst", "none"):
+        ...     Path("scans", name).mkdir(parents=True)
+        ...     Image.new("RGB", (8, 8)).save(f"scans/{name}/1.png")
+        >>> mk.read_folders("scans", label_column="finding")[["id", "finding"]]
+                   id finding
+        0  cyst/1.png    cyst
+        1  none/1.png    none
     """
     check_arguments(read_folders, locals())
     folder = find_folder(folder)

@@ -34,7 +34,8 @@ def remember(task: str, data: Path | str, runs: Path | str = RUNS) -> tuple[str,
         MissingError, ConfigError: no such folder, two of them, or no such contest.
 
     Example:
-        >>> TASK, DATA, RUNS = mk.remember("caries", "dataset", "runs")  # doctest: +SKIP
+        >>> TASK, DATA, RUNS = mk.remember("caries", data, "runs")
+        caries, data in ...: kept in runs/contest.json for the other notebooks
     """
     check_arguments(remember, locals())
     get_task(task)
@@ -57,12 +58,21 @@ def recall(
 ) -> tuple[str, str, str]:
     """What `mk.remember` kept, but for what is given here instead.
 
+    Args:
+        task: a contest's name.
+        data: its folder, as `mk.remember` takes it.
+        runs: the folder where `mk.remember` kept it; None looks in `runs` here.
+
     Raises:
         MissingError: nothing was kept, or a folder that is given is not there.
         DataError: `contest.json` is damaged.
 
     Example:
-        >>> TASK, DATA, RUNS = mk.recall(None, None, None)  # doctest: +SKIP
+        >>> TASK, DATA, RUNS = mk.remember("caries", data, "runs")
+        caries, data in ...
+        >>> mk.recall(runs="runs") == (TASK, DATA, RUNS)
+        caries, data in ...
+        True
     """
     check_arguments(recall, locals())
     known: dict[str, str] = {}

@@ -110,6 +110,14 @@ def smooth_epochs(
     Raises:
         ConfigError, DataError: for an even width, predictions of other cases, or an epoch that
             stands twice.
+
+    Example:
+        >>> sleep = mk.get_task("sleep")
+        >>> night = pd.DataFrame({"id": ["1", "2", "3"], "record": "n", "epoch": [1, 2, 3]})
+        >>> said = pd.DataFrame({"id": night["id"], "Wake": [1.0, 0.4, 1.0], "N2": [0.0, 0.6, 0.0]})
+        >>> said = said.assign(N1=0.0, N3=0.0, REM=0.0)
+        >>> mk.datasets.sleep.smooth_epochs(sleep, night, said)["N2"].round(1).tolist()
+        [0.3, 0.2, 0.3]
     """
     check_arguments(smooth_epochs, locals())
     if width < 1 or width % 2 == 0:

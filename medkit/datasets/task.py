@@ -70,6 +70,11 @@ class Task(TaskData):
 
     A threshold is a number (of two classes the last is chosen from this probability on) or one for
     each class: chosen is the class whose probability is the largest multiple of its threshold.
+
+    Example:
+        >>> scan = mk.Task("scans", "Scans", "our ward", (mk.Head("finding", ("none", "cyst")),))
+        >>> scan.columns, scan.scored.name
+        (('none', 'cyst'), 'finding')
     """
 
     def __init__(
@@ -253,8 +258,18 @@ def score(
 ) -> dict[str, float]:
     """The contest's scores by name, its own score first.
 
+    Args:
+        cases: labelled.
+        predictions: of these cases, as `mk.predict` returns them.
+        threshold: a number, or one for each class; see `mk.choose_threshold`.
+
     Raises:
         DataError: when no unit has a label, or ids of `predictions` are not those of `cases`.
+
+    Example:
+        >>> scores = mk.score(task, held_out, run.predictions)
+        >>> list(scores)[:2]
+        ['f1_macro', 'f1_binary']
     """
     check_arguments(score, locals())
     return task.score(cases, predictions, threshold=threshold)

@@ -25,6 +25,10 @@ class Head:
 
     Without classes the answer is a number. Several labels that may hold at once are several heads
     of two classes each. `kind` is a row of `kinds.KINDS`, told by the classes where it is left out.
+
+    Example:
+        >>> mk.Head("age").kind, mk.Head("stage", ("low", "mid", "high")).kind
+        ('number', 'classes')
     """
 
     name: str
@@ -72,6 +76,11 @@ class Fact:
     """Something known of each case that a model may be told, one-hot, beside the picture.
 
     `mirrored` names the values that change places when the picture is mirrored: {"11": "21"}.
+
+    Example:
+        >>> side = mk.Fact("side", ("left", "right"), mirrored={"left": "right", "right": "left"})
+        >>> side.mirrored["left"]
+        'right'
     """
 
     name: str
@@ -94,6 +103,10 @@ class Layout:
         base: of runs: the number of the first pixel, 0 or 1.
 
     Names of columns are those of `Task(submission_table=...)`.
+
+    Example:
+        >>> mk.Layout(header=False, separator=" ").key_columns  # "front_1 decayed"
+        1
     """
 
     header: bool = True

@@ -49,6 +49,12 @@ def calibrate(task: Task, cases: pd.DataFrame, predictions: pd.DataFrame) -> Tem
     Raises:
         DataError: for a head without a label among the cases.
     Source: Guo et al., arXiv 1706.04599, section 4.2.
+
+    Example:
+        >>> temperatures = mk.calibrate(task, held_out, run.predictions)
+        >>> flatter = temperatures.apply(predictions)
+        >>> list(flatter.columns) == list(predictions.columns)
+        True
     """
     check_arguments(calibrate, locals())
     if not any(head.answer.is_probability for head in task.heads):

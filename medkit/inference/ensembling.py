@@ -58,6 +58,11 @@ def blend(
     Raises:
         ConfigError, DataError: for tables of different ids, classes or pictures, weights that are
             none, or a setting that has no meaning for this vote.
+
+    Example:
+        >>> both = mk.blend(task, [predictions, predictions], weights=[2, 1])
+        >>> both["decayed"].round(6).equals(predictions["decayed"].round(6))
+        True
     """
     check_arguments(blend, locals())
     parts, shares = aligned(task, predictions), _shares(weights, len(predictions))
@@ -80,6 +85,11 @@ def soup(runs: Sequence[Run], folder: Path | str) -> Run:
     Raises:
         ConfigError: for runs of different tasks, models or sizes, or a folder that is not empty.
     Source: Wortsman et al., arXiv 2203.05482.
+
+    Example:
+        >>> mixed = mk.soup(runs, "runs/soup")
+        >>> list(mk.predict(mixed, test_cases, progress=False).columns)
+        ['id', 'sound', 'decayed']
     """
     check_arguments(soup, locals())
     from medkit.runs.tensor_files import load_state, save_state  # torch: a vote needs none

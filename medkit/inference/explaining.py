@@ -44,6 +44,11 @@ def explain(
         ConfigError, DataError: unknown class, no visible case, or a backbone without a map (a
             transformer).
     Source: Selvaraju et al., arXiv 1610.02391, equations 1 and 2.
+
+    Example:
+        >>> images, heatmaps = mk.explain(run, held_out[held_out["region"].notna()].head(2))
+        >>> images.shape, heatmaps.shape
+        ((2, 32, 32, 3), (2, 32, 32))
     """
     check_arguments(explain, locals())
     classes = [name for head in run.task.heads for name in head.answer.asked]

@@ -26,7 +26,13 @@ from medkit.runs.folder import Run
 
 
 def concat_predictions(runs: Sequence[Run]) -> pd.DataFrame:
-    """The held-out predictions of several folds' runs as one table (out-of-fold predictions)."""
+    """The held-out predictions of several folds' runs as one table (out-of-fold predictions).
+
+    Example:
+        >>> out_of_fold = mk.concat_predictions(runs)
+        >>> len(out_of_fold) == sum(len(run.predictions) for run in runs)
+        True
+    """
     check_arguments(concat_predictions, locals())
     if not runs:
         raise ConfigError("concat_predictions: runs: found none (expected one or more).")
@@ -43,6 +49,13 @@ def choose_threshold(
         cases, predictions: of held-out cases only; on others the threshold would be too bold.
         metric: of `metrics.METRICS`, or any score of the task's own; by default the contest's own
             score, or f1_macro where that one is alike for all thresholds, as AUC is.
+
+    Example:
+        >>> threshold = mk.choose_threshold(task, held_out, run.predictions)
+        >>> before = mk.score(task, held_out, run.predictions)
+        >>> after = mk.score(task, held_out, run.predictions, threshold=threshold)
+        >>> after["f1_macro"] >= before["f1_macro"]
+        True
     """
     check_arguments(choose_threshold, locals())
     units = judged(task, task.to_units(cases, predictions))
@@ -65,6 +78,11 @@ def score_table(
         metrics: one or several of `metrics.METRICS`, any score of the task's own, or
             "<head>_<metric>"; by default the contest's own score, and the usual ones.
         n_resamples: how often groups are drawn.
+
+    Example:
+        >>> table = mk.score_table(task, held_out, run.predictions, metrics="f1_macro")
+        >>> list(table.columns), table["metric"].tolist()
+        (['metric', 'value', 'low', 'high'], ['f1_macro'])
     """
     check_arguments(score_table, locals())
     options = {"threshold": threshold, "n_resamples": n_resamples}
@@ -90,6 +108,10 @@ def compare(
 
     Args:
         metric: as `score_table` takes one; by default the contest's own score.
+
+    Example:
+        >>> mk.compare(task, held_out, run.predictions, run.predictions)
+        Comparison(difference=0.0, low=0.0, high=0.0, share_better=0.5)
     """
     check_arguments(compare, locals())
     task, metric = of_head(task, metric)

@@ -53,6 +53,11 @@ def predict(
     Returns:
         `id`, then one probability column a class, which add up to 1 over a head, or its number; of
         masks `file`, the place of each image's (see `images.crops`), and `file_sha`, what it holds.
+
+    Example:
+        >>> table = mk.predict(run, test_cases, views=("as is", "mirrored"), progress=False)
+        >>> list(table.columns)
+        ['id', 'sound', 'decayed']
     """
     check_arguments(predict, locals())
     config, task = run.config, run.task

@@ -63,6 +63,11 @@ def choose_weights(
         rounds: votes to give.
 
     Source: Caruana et al., Ensemble selection from libraries of models, ICML 2004.
+
+    Example:
+        >>> table = mk.concat_predictions(runs)
+        >>> mk.choose_weights(task, cases, [table, table], rounds=4)
+        weights 1.00, 0.00: ...
     """
     check_arguments(choose_weights, locals())
     if "fold" not in cases:

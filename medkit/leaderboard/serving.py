@@ -75,6 +75,13 @@ def start(
 
     Raises:
         RunError: when it does not start, with the end of its log.
+
+    Example:
+        >>> answers = mk.leaderboard.write_answers(task, held_out, "answers.csv")
+        >>> board = mk.leaderboard.start(answers, "board")
+        >>> board.url
+        'http://127.0.0.1:...'
+        >>> board.stop()
     """
     check_arguments(start, locals())
     folder = Path(folder).resolve()

@@ -26,6 +26,12 @@ class Config:
     What does not change the result (workers, saving, where files lie) is an argument of `fit`.
     `loss`, `class_weights` and `label_smoothing` hold for every head of classes; a mapping, such as
     loss={"age": "focal"}, gives each head its own, and leaves the others at the default.
+
+    Example:
+        >>> from dataclasses import replace
+        >>> config = mk.Config("caries", model="convnext_tiny", image_size=224)
+        >>> replace(config, image_size=384).input_size
+        384
     """
 
     task: str

@@ -39,6 +39,11 @@ class Run:
         path: the folder.
         best: the weights of the best epoch (safetensors).
         last: the newest whole state, to go on from.
+
+    Example:
+        >>> same = mk.Run(run.path)
+        >>> same.best.name, len(same.history), list(same.predictions.columns)
+        ('best.safetensors', 2, ['id', 'sound', 'decayed'])
     """
 
     def __init__(self, path: Path | str, *, trust: bool = False):
@@ -243,6 +248,10 @@ def list_runs(folder: Path | str) -> pd.DataFrame:
         and `best` (what epochs were compared by), `reason` of a failure or stop, `seen` (local
         time of its last sign of life; of a run on another machine by that one's clock).
         Scores have four decimals.
+
+    Example:
+        >>> mk.list_runs(run.path.parent).loc[0, ["state", "model"]].tolist()
+        ['finished', 'test_resnet']
     """
     check_arguments(list_runs, locals())
     folder = Path(folder)

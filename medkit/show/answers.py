@@ -101,7 +101,17 @@ def show_agreement(task: Task, units: pd.DataFrame) -> Picture:
 
 def show_answers(task: Task, units: pd.DataFrame, *, threshold: Threshold = 0.5) -> Picture:
     """Answers beside the truth: of classes a confusion matrix, of a number what was predicted over
-    what is so, of masks Dice by class (see `show_dice`)."""
+    what is so, of masks Dice by class (see `show_dice`).
+
+    Args:
+        units: labelled and predicted, of `task.to_units(cases, predictions)`.
+        threshold: from which a class is called, or one for each class.
+
+    Example:
+        >>> units = task.to_units(held_out, run.predictions)
+        >>> mk.show_answers(task, units)
+        <Picture ...>
+    """
     check_arguments(show_answers, locals())
     draw = BESIDE[SHOWN[task.scored.kind].beside]
     return draw(task, judged(task, units), threshold=threshold)
@@ -117,7 +127,17 @@ BESIDE = {  # by `beside` of a row of `SHOWN`
 @styled
 def show_threshold(task: Task, units: pd.DataFrame, *, threshold: Threshold = 0.5) -> Picture:
     """What a threshold does: F1 over it and the probabilities of two classes; of more, F1 by class
-    with and without it; of masks, Dice over it."""
+    with and without it; of masks, Dice over it.
+
+    Args:
+        units: labelled and predicted, of `task.to_units(cases, predictions)`.
+        threshold: that is marked, as `mk.choose_threshold` returns it.
+
+    Example:
+        >>> units = task.to_units(held_out, run.predictions)
+        >>> mk.show_threshold(task, units, threshold=0.4)
+        <Picture ...>
+    """
     check_arguments(show_threshold, locals())
     rows = _judged(task, units, "show_threshold")
     return SHOWN[task.scored.kind](task.scored).threshold(task, rows, threshold)
@@ -129,6 +149,14 @@ def show_reliability(task: Task, units: pd.DataFrame, *, bins: int = 10) -> Pict
 
     Each point has its 95 % interval, wide where cases are few (see `share_interval`). The "points
     off" are the expected calibration error.
+
+    Args:
+        units: labelled and predicted, of `task.to_units(cases, predictions)`.
+        bins: parts of 0 to 1, of equal width.
+
+    Example:
+        >>> mk.show_reliability(task, task.to_units(held_out, run.predictions))
+        <Picture ...>
     """
     check_arguments(show_reliability, locals())
     rows, shown = _judged(task, units, "show_reliability"), SHOWN[task.scored.kind](task.scored)

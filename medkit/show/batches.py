@@ -51,7 +51,9 @@ def show_batch(
             not have.
 
     Example:
-        >>> mk.show_batch(dataclasses.replace(config, mixup=0.4), cases)  # doctest: +SKIP
+        >>> from dataclasses import replace
+        >>> mk.show_batch(replace(config, mixup=0.4), cases, n=2, progress=False)
+        <Picture ...>
     """
     check_arguments(show_batch, locals())
     task = get_task(config.task)

@@ -35,7 +35,12 @@ WITHIN, BELOW = 3, 6  # names of a legend's line, inside a panel and below all
 
 @styled
 def show_balance(task: Task, cases: pd.DataFrame) -> Picture:
-    """How often each label occurs, head by head; where cases are parts of pictures, those too."""
+    """How often each label occurs, head by head; where cases are parts of pictures, those too.
+
+    Example:
+        >>> mk.show_balance(task, cases)
+        <Picture ...>
+    """
     check_arguments(show_balance, locals())
     check_rows(cases, "show_balance", [head.name for head in task.heads])
     rows, part = cases, part_column(cases) if task.whole in cases else None
@@ -63,7 +68,12 @@ def show_balance(task: Task, cases: pd.DataFrame) -> Picture:
 
 @styled
 def show_sizes(cases: pd.DataFrame) -> Picture:
-    """Width and height of each picture, and the shapes that they make."""
+    """Width and height of each picture, and the shapes that they make.
+
+    Example:
+        >>> mk.show_sizes(cases)
+        <Picture ...>
+    """
     check_arguments(show_sizes, locals())
     check_rows(cases, "show_sizes", ["path"])
     sizes, unreadable = [], 0
@@ -119,6 +129,10 @@ def show_folds(task: Task, cases: pd.DataFrame, *, label: str | None = None) -> 
 
     Args:
         label: the column to look at; by default the first head's, of those that the cases have.
+
+    Example:
+        >>> mk.show_folds(task, cases)
+        <Picture ...>
     """
     check_arguments(show_folds, locals())
     head = _folded_head(task, cases, label)

@@ -21,6 +21,12 @@ def watch(run: Run | Path | str, *, every_s: float = 5.0) -> None:
 
     Raises:
         RunError: when the run failed, with its reason and the end of its log.
+
+    Example:
+        >>> mk.watch(run)
+        test_resnet: ...
+        epoch 1/2 ...
+        finished after 2 epochs...
     """
     check_arguments(watch, locals())
     run = run if isinstance(run, Run) else Run(run)

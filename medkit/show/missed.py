@@ -198,6 +198,10 @@ def show_dice(
 
     Raises:
         DataError: for another kind of answer, or a column that is not there or says nothing.
+
+    Example:
+        >>> mk.show_dice(bones, hands, bone_masks)
+        <Picture ...>
     """
     check_arguments(show_dice, locals())
     check_suits(task.scored, "show_dice")

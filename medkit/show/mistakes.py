@@ -33,6 +33,10 @@ def show_mistakes(
     Args:
         predictions: of these cases; None shows the truth alone, of teeth and of nights as given.
         order: "errors first" or "as given"; of teeth also "probability", the highest first.
+
+    Example:
+        >>> mk.show_mistakes(task, held_out, run.predictions, n=2)
+        <Picture ...>
     """
     check_arguments(show_mistakes, locals())
     figures = figures_of(task)
@@ -65,6 +69,11 @@ def mistake_table(
         `tooth_number, teeth, decayed, found, missed, false_alarms`, by FDI number, the third named
         as the class that is looked for; for a number `low, high, cases, error`, by quarters of the
         true values; for masks `class, images, area, dice, low, high` (see `missed.dice_table`).
+
+    Example:
+        >>> table = mk.mistake_table(task, held_out, run.predictions)
+        >>> list(table.columns)
+        ['tooth_number', 'teeth', 'decayed', 'found', 'missed', 'false_alarms']
     """
     check_arguments(mistake_table, locals())
     table = figures_of(task).table

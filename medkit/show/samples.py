@@ -22,7 +22,16 @@ from medkit.tables import by_turns, part_column, visible
 
 @styled
 def show_cases(task: Task, cases: pd.DataFrame, *, n: int = 8, seed: int = 0) -> Picture:
-    """A sample of cases, the labels of the first head by turns, with their regions outlined."""
+    """A sample of cases, the labels of the first head by turns, with their regions outlined.
+
+    Args:
+        n: how many.
+        seed: another one draws others.
+
+    Example:
+        >>> mk.show_cases(task, cases, n=2)
+        <Picture ...>
+    """
     check_arguments(show_cases, locals())
     check_rows(cases, "show_cases", ["id", "path"])
     rows = visible(cases)
@@ -64,6 +73,10 @@ def show_leaks(leaks: pd.DataFrame, *, n: int = 8) -> Picture:
 
     Args:
         leaks: `kind, id_a, id_b, path_a, path_b`.
+
+    Example:
+        >>> mk.show_leaks(mk.find_leaks(cases, near=False))
+        <Picture ...>
     """
     check_arguments(show_leaks, locals())
     if leaks.empty:
@@ -104,6 +117,11 @@ def show_saliency(
         titles: one a picture; with predictions, the ids of the cases.
         predictions: the model's, whose probability of the class stands above each picture.
         class_name: the class that `explain` was asked for; None takes the last, as it does.
+
+    Example:
+        >>> images, heatmaps = mk.explain(run, held_out[held_out["region"].notna()].head(2))
+        >>> mk.show_saliency(task, images, heatmaps)
+        <Picture ...>
     """
     check_arguments(show_saliency, locals())
     if len(images) == 0 or np.shape(images)[:3] != np.shape(heatmaps):

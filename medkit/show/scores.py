@@ -39,12 +39,12 @@ def show_history(
         scores: columns to show; by default up to five of the usual ones.
         best_epoch: to mark; by default that of the run's `best_by`, for a table of the least
             validation loss.
+
+    Example:
+        >>> mk.show_history(run)
+        <Picture ...>
     """
     check_arguments(show_history, locals())
-    if not isinstance(run, (pd.DataFrame, Run)):
-        raise WrongType(
-            f"show_history: run: found a {type(run).__name__} (expected a run, or its history)."
-        )
     history = run if isinstance(run, pd.DataFrame) else run.history
     check_rows(history, "show_history", ["epoch", "lr", "train_loss"])
     names = list(scores or _shown(history))
@@ -97,8 +97,13 @@ def _curve(axes: Axes, history: pd.DataFrame, column: str, k: int, label: str) -
 
 @styled
 def show_lr_find(found: Any) -> Picture:
-    """The losses that `lr_find` met over the learning rate, with its suggestion marked."""
-    check_arguments(show_lr_find, locals())
+    """The losses that `lr_find` met over the learning rate, with its suggestion marked.
+
+    Example:
+        >>> mk.show_lr_find(mk.lr_find(config, cases, steps=50, progress=False))
+        <Picture ...>
+    """
+    _check_made("show_lr_find", found, "LearningRates", "lr_find")
     curve = found.curve
     check_rows(curve, "show_lr_find", ["lr", "loss", "smoothed"])
     page = new_picture(3.6, width=6.5)
@@ -137,6 +142,11 @@ def show_intervals(table: pd.DataFrame, *, metric: str | None = None) -> Picture
         table: `value` (of `score_table`) or `difference` (of `compare`), with `low, high`, and
             the rows' names in the first text column or the index.
         metric: the score that all rows tell; named on the axis.
+
+    Example:
+        >>> table = pd.DataFrame({"run": ["a"], "value": [0.8], "low": [0.7], "high": [0.9]})
+        >>> mk.show_intervals(table, metric="f1_macro")
+        <Picture ...>
     """
     check_arguments(show_intervals, locals())
     column = "difference" if "difference" in table and "value" not in table else "value"
@@ -179,10 +189,22 @@ def _told(column: str, metric: str | None) -> str:
     return f"difference in {metric} ({side} 0 is better)"
 
 
+def _check_made(where: str, found: Any, kind: str, maker: str) -> None:
+    """By the kind's name: to import it would load torch."""
+    if type(found).__name__ != kind:
+        told = type(found).__name__
+        raise WrongType(f"{where}: found a {told} (expected what mk.{maker} returns).")
+
+
 @styled
 def show_tuning(found: Any) -> Picture:
-    """The search of `tune`: values in the order of the trials, and over each setting."""
-    check_arguments(show_tuning, locals())
+    """The search of `tune`: values in the order of the trials, and over each setting.
+
+    Example:
+        >>> found = mk.tune(config, cases, "runs/x", space=space)  # hours  # doctest: +SKIP
+        >>> mk.show_tuning(found)  # doctest: +SKIP
+    """
+    _check_made("show_tuning", found, "Tuning", "tune")
     names, table = list(found.space), found.trials
     check_rows(table, "show_tuning", ["trial", "state", "value", *names])
     done, score = table[table["state"] == "finished"], found.best.best_by

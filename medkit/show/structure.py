@@ -44,6 +44,10 @@ def show_structure(task: Task, cases: pd.DataFrame) -> Picture:
     Teeth by number, nights as hypnograms, the halves of pictures, where the task says so; else
     heads against each other where there are several, and labels by group; of masks where each class
     lies.
+
+    Example:
+        >>> mk.show_structure(task, cases)
+        <Picture ...>
     """
     check_arguments(show_structure, locals())
     check_rows(cases, "show_structure", ["id", "group"])

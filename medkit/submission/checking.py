@@ -26,6 +26,11 @@ def check_submission(csv: Path | str) -> list[str]:
     Raises:
         MissingError: no such CSV.
         DataError: with every problem in one message, a sentence each.
+
+    Example:
+        >>> path = mk.write_submission(task, test_cases, predictions, "submission.csv", run=run)
+        >>> mk.check_submission(path)[0]
+        '...'
     """
     check_arguments(check_submission, locals())
     csv = Path(csv)

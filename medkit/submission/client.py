@@ -84,6 +84,14 @@ def submit(
         DataError: the CSV would be refused; nothing was sent.
         SubmitError: not accepted; says whether a slot may be spent. See `mk.submissions()`.
     Source: MAIC briefing 2022: the address, ten a day.
+
+    Example:
+        >>> answers = mk.leaderboard.write_answers(task, held_out, "answers.csv")
+        >>> csv = mk.write_submission(task, held_out, run.predictions, "submission.csv")
+        >>> board = mk.leaderboard.start(answers, "board")  # a server to practise on
+        >>> mk.submit(csv).left
+        9
+        >>> board.stop()
     """
     check_arguments(submit, locals())
     csv = Path(csv)
@@ -130,6 +138,11 @@ def quota_left(*, quota: Quota = MAIC, url: str = "", team: str = "") -> Room:
 
     Raises:
         SubmitError: address or team is not known yet.
+
+    Example:
+        >>> room = mk.quota_left(url="https://contest.example", team="7")
+        >>> room.left
+        10
     """
     check_arguments(quota_left, locals())
     given = known() if not (url and team) else {}

@@ -201,7 +201,7 @@ def save_credentials(*, change: bool = False) -> None:
         PlaceError: it cannot be written.
 
     Example:
-        >>> mk.save_credentials()  # doctest: +SKIP
+        >>> mk.save_credentials()  # asks for what is secret  # doctest: +SKIP
     """
     check_arguments(save_credentials, locals())
     path, given = credentials_path(), _kept()
@@ -255,6 +255,9 @@ def forget_credentials() -> None:
     """Remove the file of `save_credentials`, and this kernel's secrets of the environment.
 
     For the end of a contest, or of a borrowed machine. The ledger stays.
+
+    Example:
+        >>> mk.forget_credentials()
     """
     path = credentials_path()
     for name in SECRET:

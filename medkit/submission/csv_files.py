@@ -49,7 +49,9 @@ def write_submission(
             are of another contest, or that held out the same cases.
 
     Example:
-        >>> mk.write_submission(task, test, predictions, csv, run=run)  # doctest: +SKIP
+        >>> path = mk.write_submission(task, test_cases, predictions, "submission.csv", run=run)
+        >>> path.read_text(encoding="utf-8").splitlines()[0]
+        'id,decayed'
     """
     check_arguments(write_submission, locals())
     path = Path(path)
@@ -88,8 +90,17 @@ def write_answers(task: Task, cases: pd.DataFrame, path: Path | str) -> Path:
 
     Those of masks are runs; `pixels` beside them says how large each picture is.
 
+    Args:
+        cases: labelled.
+        path: of the CSV.
+
     Raises:
         DataError: when a unit has no label.
+
+    Example:
+        >>> path = mk.leaderboard.write_answers(task, cases, "answers.csv")
+        >>> path.read_text(encoding="utf-8").splitlines()[0]
+        'id,decayed'
     """
     check_arguments(write_answers, locals())
     tables.write_csv(row_of(task.layout).with_facts(task.true_table(cases), cases), path)

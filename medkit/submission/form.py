@@ -48,7 +48,10 @@ def submit_form(folder: Path | str = ".", *, quota: Quota = MAIC, **options: Any
         MissingError: there is no CSV that could be sent.
 
     Example:
-        >>> mk.submit_form("runs")  # doctest: +SKIP
+        >>> path = mk.write_submission(task, test_cases, predictions, "submission.csv", run=run)
+        >>> mk.submit_form(".")
+        submit_form: there is no notebook here; send a file with
+          mk.submit('submission.csv')  # f1_macro ... held out
     """
     check_arguments(submit_form, locals())
     csvs = find_csvs(folder)

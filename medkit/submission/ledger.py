@@ -154,6 +154,10 @@ def submissions() -> pd.DataFrame:
         `local_score` with `local_low` and `local_high` (held-out cases, 95 % interval; see
         `write_submission`), `leaderboard_score` (see `standing` and `note_score`), `outcome`,
         `left`, `words` (the server's). Scores have four decimals.
+
+    Example:
+        >>> len(mk.submissions())  # nothing was sent yet
+        0
     """
     ledger = Ledger(ledger_path())
     tell_damage(ledger)
@@ -183,6 +187,9 @@ def note_score(csv: Path | str, score: float) -> None:
 
     Raises:
         ConfigError: it was never sent from here.
+
+    Example:
+        >>> mk.note_score("submission.csv", 0.913)  # of what was sent  # doctest: +SKIP
     """
     check_arguments(note_score, locals())
     score = float(score)
@@ -207,7 +214,7 @@ def note_outcome(csv: Path | str, outcome: str) -> None:
         ConfigError: for another word, or for a CSV whose outcome the server itself told.
 
     Example:
-        >>> mk.note_outcome("submission.csv", "accepted")  # doctest: +SKIP
+        >>> mk.note_outcome("submission.csv", "accepted")  # of what was sent  # doctest: +SKIP
     """
     check_arguments(note_outcome, locals())
     if outcome not in SETTLED:

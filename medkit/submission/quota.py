@@ -45,6 +45,10 @@ class Quota:
         zone: the day's: "Asia/Seoul", or an offset such as "+09:00".
         window_s: instead of a day; `Quota(1, window_s=3600)` is one an hour.
         idle_days: after so many days without a submission the contest may remove a team.
+
+    Example:
+        >>> mk.Quota(1, window_s=3600)
+        Quota(limit=1, zone=None, window_s=3600, idle_days=None)
     """
 
     limit: int

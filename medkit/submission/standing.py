@@ -39,6 +39,15 @@ def standing(url: str | None = None, *, timeout_s: float = 10.0) -> pd.DataFrame
 
     Raises:
         SubmitError: no address is known, or none that is safe.
+
+    Example:
+        >>> answers = mk.leaderboard.write_answers(task, held_out, "answers.csv")
+        >>> csv = mk.write_submission(task, held_out, run.predictions, "submission.csv")
+        >>> board = mk.leaderboard.start(answers, "board")  # a server to practise on
+        >>> receipt = mk.submit(csv)
+        >>> list(mk.standing().columns)
+        ['rank', 'team', 'score', 'entries', 'time']
+        >>> board.stop()
     """
     check_arguments(standing, locals())
     address = (known()["url"] if url is None else url).rstrip("/")

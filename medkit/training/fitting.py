@@ -70,6 +70,11 @@ def fit(
         RunError: when another process trains in the folder, memory is too short, or the loss is
             no longer a number; the last good state is kept.
         Stopped: when somebody stopped it, or `until` came; the state is saved.
+
+    Example:
+        >>> run = mk.fit(config, cases, "runs/first", fold=1, num_workers=0, progress=False)
+        >>> list(run.history["epoch"])
+        [1, 2]
     """
     check_arguments(fit, locals())
     launch = Launch(
@@ -126,6 +131,10 @@ def start(
 
     Raises:
         RunError: when the run failed at once, with the end of its log; see also `fit`.
+
+    Example:
+        >>> run = mk.start(config, cases, "runs/long")  # a process  # doctest: +SKIP
+        >>> mk.watch(run)  # doctest: +SKIP
     """
     check_arguments(start, locals())
     launch = Launch(

@@ -91,6 +91,10 @@ def fit_folds(
             trained.
         RunError: when a run fails, with its reason; the others have gone on to their end.
         Stopped: when somebody stopped a run, or `until` came.
+
+    Example:
+        >>> runs = mk.fit_folds(config, cases, "runs")  # processes  # doctest: +SKIP
+        >>> out_of_fold = mk.concat_predictions(runs)  # doctest: +SKIP
     """
     check_arguments(fit_folds, locals())
     folder, task = Path(folder), get_task(config.task)

@@ -98,6 +98,10 @@ def stop(run: Run | Path | str, *, wait_s: float = 120.0) -> str:
 
     Raises:
         WaitError: when it does not answer in time; it will stop when it can.
+
+    Example:
+        >>> mk.stop(run)
+        'finished'
     """
     check_arguments(stop, locals())
     run, until = run if isinstance(run, Run) else Run(run), time.monotonic() + wait_s

@@ -55,11 +55,20 @@ def find_batch_size(
     Sizes are doubled until memory runs out, `most` is reached, or twice the images take twice the
     time. A neighbour may take memory later; `fit` copes with that.
 
+    Args:
+        most: the largest size to try.
+        device: as `fit` takes it.
+
     Returns:
         `table` has `batch_size`, `images_per_s` and, of a GPU, `peak_bytes`.
 
     Raises:
         RunError: when not even two images fit.
+
+    Example:
+        >>> sizes = mk.find_batch_size(config, most=4, device="cpu", progress=False)
+        >>> sizes.suggestion in (2, 4)
+        True
     """
     check_arguments(find_batch_size, locals())
     if most < 2:
@@ -172,10 +181,20 @@ def estimate(
 ) -> Estimate:
     """Weights, state, memory and, with cases, the time of a run, from a few steps.
 
-    Loading is not in the time: `fit` loads while it computes.
+    Loading is not in the time: `fit` loads while it computes. Memory is reckoned on the CPU.
+
+    Args:
+        cases: labelled, with `fold`; without them the time is not told.
+        fold: that is held out.
+        device: on which steps are timed, as `fit` takes it.
 
     Raises:
         RunError: when memory runs out.
+
+    Example:
+        >>> told = mk.estimate(config, device="cpu")
+        >>> told.weights < 1_000_000 and told.training_bytes > told.weights
+        True
     """
     check_arguments(estimate, locals())
     place = find_device(device)

@@ -54,12 +54,6 @@ class Tuning:
     run: Run
     space: Mapping[str, Any]
 
-    def show(self) -> Any:
-        """Values in the order of the trials, and over each setting."""
-        from medkit.show.scores import show_tuning  # here alone: a run needs no figures
-
-        return show_tuning(self)
-
     def __repr__(self) -> str:
         counts = self.trials["state"].value_counts()
         told = ", ".join(f"{count} {state}" for state, count in counts.items())
@@ -104,6 +98,10 @@ def tune(
             another search.
         RunError: when no trial has finished, or several in a row have failed.
         Stopped: when somebody stopped a trial, or `until` came before all `trials`.
+
+    Example:
+        >>> space = {"peak_lr": (1e-4, 1e-2, "log"), "model": ["resnet18", "resnet34"]}
+        >>> mk.tune(config, cases, "runs/x", space=space, trials=20)  # hours  # doctest: +SKIP
     """
     check_arguments(tune, locals())
     import_optuna()
