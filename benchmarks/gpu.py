@@ -215,7 +215,7 @@ def neighbour(device: torch.device, folder: Path, small: bool) -> None:
     for number, gives_back in enumerate((True, False)):
         call = folder / f"call{number}"
         call.mkdir()
-        process = subprocess.Popen([sys.executable, "-c", NEIGHBOUR, str(call), "5e9"])
+        process = subprocess.Popen([sys.executable, "-c", NEIGHBOUR, str(call), "9e9"])
 
         def gradients(self, batch, epoch, step, call=call, gives=gives_back, **options):
             if step == 1 and not (call / "take").exists():
@@ -224,7 +224,7 @@ def neighbour(device: torch.device, folder: Path, small: bool) -> None:
                 while not (call / "taken").exists():
                     time.sleep(0.02)
                 say("   taken; free:", [round(b / GB, 1) for b in torch.cuda.mem_get_info()])
-                say("   users:", mk.machine.gpu_users() if hasattr(mk.machine, "gpu_users") else "")
+                say("   there:", mk.machine.gpu_users())
             return whole(self, batch, epoch, step, **options)
 
         log = stepping.Stepper._give_way

@@ -67,6 +67,11 @@ def is_out_of_memory(error: RuntimeError) -> bool:
     return any(words in str(error) for words in OUT_OF_MEMORY)
 
 
+def repeats(device: torch.device, *, is_exact: bool) -> bool:
+    """Whether arithmetic gives the same bits again: on a GPU only where it was asked for."""
+    return device.type == "cpu" or is_exact
+
+
 def free_memory() -> None:
     """Give back what this process keeps on GPUs without need, so that others can have it."""
     gc.collect()

@@ -48,6 +48,14 @@ def test_a_gpu_that_is_not_there_is_said(monkeypatch):
         find_device("cuda")
 
 
+def test_a_gpu_repeats_its_bits_where_it_was_asked_to():
+    cpu, gpu = torch.device("cpu"), torch.device("cuda", 0)
+    told = [
+        devices.repeats(where, is_exact=asked) for where in (cpu, gpu) for asked in (False, True)
+    ]
+    assert told == [True, True, False, True]
+
+
 @pytest.mark.parametrize(("capability", "is_there"), [((7, 5), False), ((8, 6), True)])
 def test_emulated_bfloat16_is_none(monkeypatch, capability, is_there):
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: capability)

@@ -10,6 +10,7 @@ import pandas as pd
 import torch
 
 from medkit import files, machine, tables
+from medkit.devices import repeats
 from medkit.errors import RunError
 from medkit.runs.folder import Run
 from medkit.runs.tensor_files import load_newest, save_generation, save_state
@@ -34,7 +35,7 @@ class State:
         loss_sum: over these steps.
         best: `epoch` and `value` of what epochs are compared by.
         history: a row an epoch.
-        is_exact: whether the whole way was gone in one shape.
+        is_exact: whether the whole way was gone in one shape, on a device that repeats its bits.
     """
 
     def __init__(self, plan: Plan, stepper: Stepper):
@@ -45,7 +46,7 @@ class State:
         self.epoch = self.step = 0
         self.loss_sum, self.best = 0.0, {"epoch": -1, "value": None}
         self.history: list[dict[str, Any]] = []
-        self.is_exact = True
+        self.is_exact = repeats(stepper.device, is_exact=plan.config.deterministic)
         self._machine, self._micro_batch = machine.describe_shape(), stepper.micro_batch
         self._pending: list[torch.Tensor] = []  # losses of steps, still on the device
 
@@ -206,7 +207,7 @@ class State:
         load_optimizer(self.optimizer, self.model, part.get("optimizer", {}))
         self.epoch, self.step, self.loss_sum = facts["epoch"], facts["step"], facts["loss_sum"]
         self.best, self.history = facts["best"], facts["history"]
-        self.is_exact = facts["bit_exact"]
+        self.is_exact = facts["bit_exact"] and self.is_exact
         if self.stepper.scaler is not None and facts["scaler"]:
             self.stepper.scaler.load_state_dict(facts["scaler"])
         if is_first and self.history:
