@@ -20,22 +20,22 @@ from typing import Any, Callable, Dict, List, Mapping, Tuple, Union, get_args, g
 from medkit.errors import WrongType
 
 SHOWN = 40  # characters of a value in a message
-NAMES = {  # of the kinds, in messages; of others their own
-    "str": "a text",
-    "int": "a whole number",
-    "float": "a number",
-    "bool": "True or False",
-    "NoneType": "None",
-    "Path": "a path",
-    "DataFrame": "a table",
-    "Task": "a task first",
-    "Run": "a run",
-    "Any": "anything",
+NAMES = {  # of the kinds, in messages, one and many; of others their own
+    "str": ("a text", "texts"),
+    "int": ("a whole number", "whole numbers"),
+    "float": ("a number", "numbers"),
+    "bool": ("True or False", "True or False"),
+    "NoneType": ("None", "None"),
+    "Path": ("a path", "paths"),
+    "DataFrame": ("a table", "tables"),
+    "Task": ("a task first", "tasks"),
+    "Run": ("a run", "runs"),
+    "Any": ("anything", "anything"),
 }
 ADVICE = {  # by the word of an argument: where a right one comes from
     "task": "Write mk.{where}(task, ...) with task = mk.get_task(name), or a mk.Task of your own.",
     "cases": "Read them with task.read(data, split).",
-    "predictions": "Pass what mk.predict(run, cases) returns; of several runs a list of these.",
+    "predictions": "Pass what mk.predict(run, cases) returns.",
     "config": "Make one by mk.Config(task=...).",
     "run": "Open it by mk.Run(folder).",
     "runs": "Pass a list of runs, such as [mk.Run(folder)].",
@@ -142,18 +142,19 @@ def _found(name: str, value: Any) -> str:
     return f"{'an' if kind[0] in 'aeiou' else 'a'} {kind}"
 
 
-def _expected(kind: Any) -> str:
+def _expected(kind: Any, *, many: bool = False) -> str:
+    """A kind in words: one of it, or several."""
     origin, inner = get_origin(kind), get_args(kind)
     if origin is Union:
         kinds = [each for each in inner if not (each is str and Path in inner)]
-        return " or ".join(map(_expected, kinds))
+        return " or ".join(_expected(each, many=many) for each in kinds)
     if origin is None:
         name = getattr(kind, "__name__", None) or str(kind).rpartition(".")[2]
-        return NAMES.get(name, f"a {name}")
+        return NAMES.get(name, (f"a {name}", f"{name}s"))[many]
     if issubclass(origin, Mapping):
-        return f"a mapping by name, each {_expected(inner[1])}"
+        return f"{_expected(inner[1], many=True)} by name"
     if origin is tuple and inner[-1] is not ...:
         return f"({', '.join(map(_expected, inner))})"
     if origin in (list, tuple) or origin.__name__ in ("Sequence", "Iterable"):
-        return f"a list, each {_expected(inner[0])}"
+        return f"a list of {_expected(inner[0], many=True)}"
     return "a function" if origin.__name__ == "Callable" else f"a {origin.__name__}"

@@ -69,7 +69,8 @@ def test_folds_of_one_model_are_judged_together(tmp_path):
     runs = [run_of("a", 0, 1), run_of("a", 1, 2)]
     found = written(tmp_path, run=runs)
     cases = pd.concat([run.cases().iloc[:40] for run in runs])
-    wanted = score_interval(TASK, cases, mk.concat_predictions(runs))
+    predictions = pd.concat([run.predictions for run in runs], ignore_index=True)
+    wanted = score_interval(TASK, cases, predictions)
     assert found["local_score"]["f1_macro"] == pytest.approx(wanted.value)
     assert found["held_out"] == 80 and found["run"] == "runs/a (2 runs)"
     assert found["runs"] == ["runs/a/fold0", "runs/a/fold1"]

@@ -234,7 +234,7 @@ def test_forms_and_layouts_are_checked():
         mk.Layout(order="R")
     with pytest.raises(ValueError, match="layout: base=2"):
         mk.Layout(base=2)
-    with pytest.raises(ValueError, match="values: found 'any' .expected a mapping by name"):
+    with pytest.raises(ValueError, match="values: found 'any' .expected anything by name"):
         mk.MaskFiles(values="any")
     with pytest.raises(ValueError, match="names 'disk', which is no class .*mean 'disc'"):
         make_task(files=mk.MaskFiles(values={"disk": "any"}))

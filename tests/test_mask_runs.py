@@ -238,7 +238,7 @@ def test_what_the_network_refuses_leaves_a_folder_for_better_settings(
 def test_unlabelled_pictures_are_refused(cases, tmp_path):
     lost = cases.copy()
     lost.loc[3, "masks"] = None
-    with pytest.raises(ValueError, match=r"1 of \d+ cases have no masks.*notna"):
+    with pytest.raises(ValueError, match=r"1 of \d+ have no masks.*notna"):
         mk.fit(CONFIG, lost, tmp_path / "run", **QUIET)
 
 

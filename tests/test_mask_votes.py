@@ -210,13 +210,13 @@ def test_tables_of_before_know_no_sha(tmp_path):
         ({"smallest": 9}, "smallest=9 .* how='soft'.*Leave it out, or take how='hard'"),
         ({"how": "hard", "more_than": 1.0}, "more_than=1.0 .expected 0.0 to below 1"),
         ({"how": "hard", "more_than": -0.1}, "more_than=-0.1 .expected 0.0 to below 1"),
-        ({"how": "hard", "more_than": None}, "more_than=None .expected"),
+        ({"how": "hard", "more_than": None}, "more_than: found None .expected"),
         ({"how": "hard", "smallest": -1}, "smallest=-1 .expected whole pixels from 0 on"),
-        ({"how": "hard", "smallest": 2.5}, "smallest=2.5 .expected whole pixels"),
+        ({"how": "hard", "smallest": 2.5}, "smallest: found 2.5 .expected a whole n"),
         ({"how": "hard", "threshold": [0.5]}, "1 thresholds for 2 tables .expected one for all"),
         ({"how": "hard", "threshold": [0.5] * 3}, "3 thresholds for 2 tables"),
         ({"how": "hard", "threshold": [0.5, 1.5]}, "threshold: 1.5 .expected a probability"),
-        ({"how": "hard", "threshold": None}, "threshold: None .expected a probability above 0"),
+        ({"how": "hard", "threshold": None}, "found None .expected a number or numbers"),
         ({"weights": (1, -1)}, r"weights \[1.0, -1.0\] for 2 tables .expected a number from 0"),
         ({"how": "hard", "threshold": {"bar": 0.5}}, "one for each of disc"),
     ],
@@ -225,7 +225,7 @@ def test_what_has_no_meaning_is_refused(tmp_path, asked, words):
     both = [table(tmp_path / str(k), plain(k)) for k in range(2)]
     with pytest.raises(ValueError, match=words):
         mk.blend(ONE, both, **asked)
-    with pytest.raises(ValueError, match="a table .expected a list of tables.. Write .table."):
+    with pytest.raises(ValueError, match="found a DataFrame .expected a list of tables"):
         mk.blend(ONE, both[0], **asked)
 
 

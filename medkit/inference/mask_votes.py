@@ -16,7 +16,7 @@ from typing import Any, Callable, Mapping, Sequence
 import numpy as np
 import pandas as pd
 
-from medkit import tables
+from medkit import files, tables
 from medkit.datasets.kinds import Threshold
 from medkit.datasets.task import Head
 from medkit.errors import ConfigError, DataError
@@ -82,7 +82,7 @@ def _blend(
 
     rows = list(zip(*(tables.files_of(part).values() for part in parts)))
     is_seen = [is_known(row, shares) for row in rows]
-    files, shas = [None] * len(rows), [None] * len(rows)  # of pictures nobody could look at
+    places, shas = [None] * len(rows), [None] * len(rows)  # of pictures nobody could look at
     if any(is_seen):
         place = _folder(told, rows, shares) if folder is None else _apart(folder, rows)
         files.make_folder(place)
@@ -91,8 +91,8 @@ def _blend(
         id = parts[0]["id"].iloc[number]
         found = vote(*opened(rows[number], shares, id, head.classes))
         shas[number] = found.write(place / file_name(id))
-        files[number] = str(place / file_name(id))
-    columns = {"file": files, "file_sha": shas}
+        places[number] = str(place / file_name(id))
+    columns = {"file": places, "file_sha": shas}
     return {name: pd.Series(cells, dtype=object) for name, cells in columns.items()}
 
 
