@@ -37,7 +37,7 @@ def refused(words, function, *args, **options):
         ),
         (
             lambda: mk.score(TASK, CASES, CASES, threshold="0"),
-            "threshold: found '0' .*number or a",
+            "threshold: found '0' .*number or numbers",
         ),
         (lambda: mk.choose_weights(TASK, CASES, CASES), "found a DataFrame .*a list of tables"),
         (
