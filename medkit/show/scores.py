@@ -11,6 +11,7 @@ from matplotlib.axes import Axes
 from medkit.arguments import check_arguments
 from medkit.errors import WrongType
 from medkit.metrics import METRICS
+from medkit.runs.folder import Run
 from medkit.show.canvas import (
     COLOURS,
     GREY,
