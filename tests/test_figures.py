@@ -16,6 +16,7 @@ from matplotlib.colors import to_hex
 from matplotlib.patches import Polygon
 from PIL import Image
 
+import medkit as mk
 from medkit.datasets import get_task
 from medkit.datasets.drawing.photos import draw_caries
 from medkit.datasets.task import Head, Task
@@ -353,9 +354,10 @@ def test_the_best_epoch_is_marked():
     assert marked(show_history(_history())) == ["best epoch, 2"]
     assert marked(show_history(_history(), best_epoch=4)) == ["best epoch, 4"]
     config, history = type("C", (), {"best_by": "auc"}), _history()
-    run = type("Run", (), {"history": history, "config": config, "task": TASK})
+    shown = {"history": history, "config": config, "task": TASK, "__init__": lambda self: None}
+    run = type("Shown", (mk.Run,), shown)()
     assert marked(show_history(run)) == ["best epoch, 3"]
-    run.history, config.best_by = history.assign(mae=[9, 9, 4, 5, 6, 7]), "mae"
+    type(run).history, config.best_by = history.assign(mae=[9, 9, 4, 5, 6, 7]), "mae"
     assert marked(show_history(run)) == ["best epoch, 2"]
 
 
