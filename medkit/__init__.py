@@ -19,7 +19,7 @@ _STAGES = {  # by stage of the work: each public name, its module, words
         "recall": ("datasets.remembering", "take them from there"),
         "get_task": ("datasets", "a contest by its name; task.read gives its cases"),
         "summarize": ("datasets.counting", "how often each label occurs"),
-        "find_leaks": ("splitting", "pictures that are the same, or nearly"),
+        "find_leaks": ("splitting", "twins, also between train and test (other=)"),
         "join_groups": ("splitting", "such twins into one group"),
         "assign_folds": ("splitting", "a column of folds that tears no group"),
         "seed_everything": ("seeding", "for random code of your own"),
@@ -46,7 +46,7 @@ _STAGES = {  # by stage of the work: each public name, its module, words
         "calibrate": ("inference.calibrating", "probabilities that mean what they say"),
         "score": ("datasets.task", "the contest's scores, by name"),
         "score_table": ("inference.judging", "scores with their intervals"),
-        "compare": ("inference.judging", "is one better than the other, and how surely"),
+        "compare": ("inference.judging", "the difference of two, with its interval"),
         "mistake_table": ("show.mistakes", "how well each class is told"),
     },
     "several models as one": {
@@ -110,7 +110,7 @@ _STAGES = {  # by stage of the work: each public name, its module, words
         "tables": ("tables", "read, match and write"),
     },
     "errors": {
-        "MedkitError": ("errors", "any of these"),
+        "MedkitError": ("errors", "any of these; %tb shows the lines"),
         "ConfigError": ("errors", "an argument or a setting"),
         "DataError": ("errors", "tables, pictures, labels"),
         "MissingError": ("errors", "a file is not there"),
@@ -118,6 +118,10 @@ _STAGES = {  # by stage of the work: each public name, its module, words
         "RunError": ("errors", "a run cannot go on"),
         "Stopped": ("errors", "a run, by somebody"),
         "SubmitError": ("errors", "it was not accepted"),
+        "WrongType": ("errors", "a ConfigError: another kind"),
+        "NotTrusted": ("errors", "a run brings code"),
+        "NotInstalled": ("errors", "an extra's package"),
+        "WaitError": ("errors", "somebody does not answer"),
     },
 }
 _PUBLIC = {name: home for names in _STAGES.values() for name, (home, _) in names.items()}

@@ -71,8 +71,10 @@ def seed_everything(seed: int) -> None:
 
     Example:
         >>> import random
-        >>> mk.seed_everything(7); first = random.random()
-        >>> mk.seed_everything(7); random.random() == first
+        >>> mk.seed_everything(7)
+        >>> first = random.random()
+        >>> mk.seed_everything(7)
+        >>> random.random() == first
         True
     """
     check_arguments(seed_everything, locals())

@@ -20,6 +20,12 @@ TEXT = ("id", "group", "path", "photo", "view", "tooth_number")  # columns that 
 TEXT += ("masks_sha", "file_sha")
 PARTS = ("region", "box")  # columns that say which part of its picture a case is
 _EXACT = {} if pd.__version__ >= "3" else {"float_precision": "round_trip"}  # 3 is exact as it is
+COLUMNS = {  # where those come from that every table of cases has
+    "id": " It is the case's name, of which no two are alike.",
+    "path": " It is where the picture lies.",
+    "group": " It says what must not be parted, such as the patient; set it to the id if nothing.",
+    "fold": " mk.assign_folds(task, cases) makes it.",
+}
 
 
 def read_csv(path: Path | str, *, text: Sequence[str] = ()) -> pd.DataFrame:
@@ -255,7 +261,7 @@ def check_columns(where: str, table: pd.DataFrame, names: Iterable[str]) -> None
     if missing:
         raise DataError(
             f"{where}: no column {missing[0]!r} (found {', '.join(map(str, table)) or 'none'})."
-            f"{did_you_mean(missing[0], table)}"
+            f"{did_you_mean(missing[0], table) or COLUMNS.get(missing[0], '')}"
         )
 
 

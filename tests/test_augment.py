@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import random
+import re
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -10,6 +12,7 @@ import torch
 from medkit import seeding
 from medkit.images.masks import unpacked
 from medkit.loading.augment import RECIPES, blend, compose, draw_mix, make_transform, mirror
+from medkit.runs import config
 
 IMAGE = np.random.default_rng(0).integers(0, 255, (32, 32, 3), dtype=np.uint8)
 
@@ -37,8 +40,14 @@ def test_an_augmentation_gives_the_global_generators_back():
 
 
 def test_an_unknown_recipe_is_refused():
-    with pytest.raises(ValueError, match="unknown augmentation 'heavy' .*none, light, medium"):
+    with pytest.raises(ValueError, match="unknown augmentation 'heavy' .expected one of none"):
         make_transform("heavy")
+
+
+def test_a_config_names_every_recipe():
+    shown = Path(config.__file__).read_text(encoding="utf-8")
+    line = next(line for line in shown.splitlines() if line.startswith("    augment: "))
+    assert set(re.findall('"(.*?)"', line)) == set(RECIPES)
 
 
 def test_only_allowed_flips_are_made():

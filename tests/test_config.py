@@ -50,11 +50,17 @@ def test_a_config_keeps_its_own_mapping():
         ({"schedule": "one-cycle"}, "Did you mean 'one_cycle'?"),
         ({"loss": "focall"}, r"no loss 'focall' \(expected one of cross_entropy, focal"),
         ({"loss": {"age": "class_balance"}}, r"'class_balance' .* Did you mean 'class_balanced'"),
-        ({"class_weights": (1, -4)}, r"class_weights=\(1, -4\) is out of range"),
-        ({"class_weights": {"age": "evenly"}}, "class_weights=.* is out of range"),
-        ({"class_weights": ("1", "4")}, "class_weights=.* is out of range"),
-        ({"label_smoothing": {"age": 1.0}}, "label_smoothing=.* is out of range"),
-        ({"lr_decay": 0.0, "peers": 0}, r"lr_decay=0\.0, peers=0 is out of range"),
+        (
+            {"class_weights": (1, -4)},
+            r"class_weights=\(1, -4\) .expected None, .balanced., or a number",
+        ),
+        ({"class_weights": {"age": "evenly"}}, "class_weights=.*expected None"),
+        ({"class_weights": ("1", "4")}, "class_weights=.*expected None"),
+        ({"label_smoothing": {"age": 1.0}}, "label_smoothing=.*expected 0 to 1, less than 1"),
+        (
+            {"lr_decay": 0.0, "peers": 0},
+            r"lr_decay=0\.0 .expected more than 0, 1 at most., peers=0 .expected 1",
+        ),
     ],
 )
 def test_wrong_names_and_weights_are_refused(settings, words):
@@ -78,7 +84,9 @@ def test_a_config_is_a_value():
 
 
 def test_settings_out_of_range_are_named_together():
-    with pytest.raises(ValueError, match=r"Config: seed=-1, epochs=0 is out of range"):
+    with pytest.raises(
+        ValueError, match=r"Config: seed=-1 .*, epochs=0 .expected 1 or more.\. mk.Config"
+    ):
         mk.Config("caries", epochs=0, seed=-1)
 
 

@@ -116,7 +116,7 @@ def test_windows_learn(shape_cases, shapes, tmp_path):
 
 
 def test_a_window_larger_than_the_picture_is_refused():
-    with pytest.raises(ValueError, match="patch_size=128 is out of range"):
+    with pytest.raises(ValueError, match="patch_size=128 .expected 0, or 16 to image_size"):
         mk.Config("shapes", image_size=96, patch_size=128)
 
 

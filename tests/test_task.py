@@ -260,3 +260,8 @@ def test_a_run_does_not_take_another_task_of_its_name(monkeypatch, tmp_path):
     tasks["own"] = own(mk.Head("sex", ("man", "woman")))
     with pytest.raises(ValueError, match="its task 'own' had other heads .* another name"):
         load_task(old, tmp_path)
+
+
+def test_cases_are_no_predictions(cases):
+    with pytest.raises(mk.DataError, match="'decayed' holds 'sound' .expected numbers.*mk.predict"):
+        mk.compare(mk.get_task("caries"), cases, cases, cases)

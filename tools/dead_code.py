@@ -33,6 +33,7 @@ CALLED_BY_OTHERS = {  # by name: who calls it, or reads it
     "ident": "waitress, as an argument",
     "worker": "torch, as an argument",
     "memo": "copy, as an argument",
+    "elts": "ast and eval, of a type",
     "protocol": "pickle, as an argument",
     "finals": "the templates of the leaderboard",
     "focal": "getattr, of the losses of masks by name",

@@ -29,6 +29,13 @@ DEEPER = ("datasets.sleep",)  # modules that are no public name, but hold someth
 NOTE = (
     "<!-- Made by tools/reference.py from the docstrings: change those, then `make reference`. -->"
 )
+SHARED = (
+    "Examples stand on a small drawn contest of teeth: `task` and `data` (its folder), `cases` (in "
+    "3 folds) and `test_cases`; `config`, and by it `run` (of fold 0) and `runs` (of all); "
+    "`held_out` (the cases of fold 0, of which `run.predictions` are) and `predictions` of the "
+    "test cases; `bones`, `hands` and `bone_masks` are a task of masks, its cases and predictions, "
+    "`recording` is a night as EDF. Your own have the same names in the notebooks."
+)
 SECTION = re.compile("(?:Args|Returns|Yields|Raises|Attributes|Examples?|Notes?):")
 
 
@@ -150,7 +157,10 @@ def is_told(thing: Any) -> bool:
 
 def pages() -> dict[str, str]:
     """The text of each page, by the name of its file."""
-    made, index = {}, [NOTE, "", "# Reference", "", "Every public name, by stage of the work."]
+    made, index = (
+        {},
+        [NOTE, "", "# Reference", "", "Every public name, by stage of the work.", "", SHARED],
+    )
     for page, (stage, things) in zip(PAGES, public()):
         title = stage[0].upper() + stage[1:]
         lines = [NOTE, "", f"# {title}", ""]

@@ -37,6 +37,8 @@ FINE = {  # names that mean something else, or that others gave
     "item": "whatever is counted while it goes by, in progress",
     "items": "the same",
     "Item": "the same",
+    "annotation": "Python's, of a type",
+    "annotations": "the same",
     "metadata": "a word of the files that are read",
     "_metadata": "the same",
     "y_pred": "scikit-learn's",

@@ -22,7 +22,7 @@ from medkit.datasets.units import class_scores as class_scores
 from medkit.datasets.units import guesses as guesses
 from medkit.datasets.units import judged as judged
 from medkit.datasets.units import truth as truth
-from medkit.errors import ConfigError
+from medkit.errors import ConfigError, DataError
 from medkit.naming import did_you_mean
 
 METHODS = ("inspect", "to_units", "score_units", "score", "submission_table", "draw", "read_masks")
@@ -158,9 +158,21 @@ class Task(TaskData):
     ) -> pd.DataFrame:
         """One row for each thing that the contest scores."""
         check_arguments(Task.to_units, locals())
+        if predictions is not None:
+            self._check_numbers(predictions)
         if "to_units" in self.own:
             return self.own["to_units"](cases, predictions)
         return self._usual.to_units(self, cases, predictions)
+
+    def _check_numbers(self, predictions: pd.DataFrame) -> None:
+        """Labels in place of probabilities: cases have a column of the same name."""
+        for name in self.columns:
+            words = [v for v in predictions.get(name, ())[:1] if isinstance(v, str)]
+            if words and self.scored.answer.lies_in != "files":
+                raise DataError(
+                    f"predictions: column {name!r} holds {words[0]!r} (expected numbers). "
+                    "Pass what mk.predict(run, cases) returns, not the cases."
+                )
 
     def score_units(
         self, units: pd.DataFrame, threshold: Threshold | None = None

@@ -107,7 +107,14 @@ def compare(
     """Is `b` better than `a`? Their difference on the same cases, drawing the same groups.
 
     Args:
+        cases: labelled.
+        a, b: predictions of the same cases.
         metric: as `score_table` takes one; by default the contest's own score.
+        threshold: from which a class is called, in both.
+
+    Returns:
+        `difference` (b's score less a's), `low` and `high` (its 95 % interval, of 1,000 draws of
+        whole groups), and `share_better`, the share of the draws in which b is better.
 
     Example:
         >>> mk.compare(task, held_out, run.predictions, run.predictions)

@@ -17,12 +17,14 @@ LOSSES = ("cross_entropy", "focal", "class_balanced")
 LOSSES += ("dice", "cross_entropy_dice", "tversky")  # of masks
 DECODERS = ("unet", "unet++")
 CONTRASTS = ("", "clahe")
+ALL_SETTINGS = "mk.Config?? in a cell shows every setting and what it means."
 
 
 @dataclass(frozen=True)
 class Config:
     """The settings of a run. `dataclasses.replace(config, image_size=384)` makes a variant.
 
+    Each setting and what it means: `mk.Config??` in a cell, or docs/reference/training.md.
     What does not change the result (workers, saving, where files lie) is an argument of `fit`.
     `loss`, `class_weights` and `label_smoothing` hold for every head of classes; a mapping, such as
     loss={"age": "focal"}, gives each head its own, and leaves the others at the default.
@@ -35,7 +37,7 @@ class Config:
     """
 
     task: str
-    name: str = "default"  # of this recipe, for people
+    name: str = "default"  # of these settings, for people
     seed: int = 0
     # pictures
     image_size: int = 224  # pixels, both sides
@@ -77,7 +79,7 @@ class Config:
     lr_decay: float = 0.9  # the factor of "exponential" (each epoch) and "plateau" (each fall)
     plateau_patience: int = 3  # of "plateau": epochs without a better one before the rate falls
     # what the model sees
-    augment: str = "medium"  # a recipe of loading.augment
+    augment: str = "medium"  # or "none", "light", "strong", "clahe", "xray"
     mixup: float = 0.0  # alpha of the Beta distribution; 0 does not mix
     cutmix: float = 0.0  # likewise; with both, each step draws one
     balanced: bool = False  # draw every class equally often
@@ -109,46 +111,59 @@ class Config:
         for field in fields(self):
             object.__setattr__(self, field.name, _frozen(getattr(self, field.name)))
         check_arguments(Config, vars(self))
-        rules = {
-            "seed": 0 <= self.seed < 2**32,
-            "image_size": self.image_size >= 16,
-            "patch_size": self.patch_size == 0 or 16 <= self.patch_size <= self.image_size,
-            "patch_foreground": 0 <= self.patch_foreground <= 1,
-            "epoch_steps": self.epoch_steps >= 0,
-            "region_margin": 0 <= self.region_margin <= 2,
-            "epochs": self.epochs >= 1,
-            "batch_size": self.batch_size >= 1,
-            "micro_batch": self.micro_batch >= 0,
-            "momentum": 0 <= self.momentum < 1,
-            "peak_lr": self.peak_lr > 0,
-            "warmup_epochs": self.warmup_epochs >= 0,
-            "restart_epochs": self.restart_epochs > 0,
-            "restart_factor": self.restart_factor >= 1,
-            "lr_decay": 0 < self.lr_decay <= 1,
-            "plateau_patience": self.plateau_patience >= 0,
-            "ema_decay": 0 <= self.ema_decay < 1,
-            "mixup": self.mixup >= 0,
-            "cutmix": self.cutmix >= 0,
-            "focal_gamma": self.focal_gamma >= 0,
-            "class_balance_beta": 0 <= self.class_balance_beta < 1,
-            "class_weights": all(_are_weights(value) for value in each(self.class_weights)),
-            "label_smoothing": all(0 <= value < 1 for value in each(self.label_smoothing)),
-            "arcface_margin": 0 <= self.arcface_margin < 1.5,
-            "arcface_scale": self.arcface_scale > 0,
-            "decoder_channels": all(c > 0 for c in self.decoder_channels),
-            "decoder_depth": self.decoder_depth >= 0,
-            "deep_supervision": self.deep_supervision >= 0,
-            "tversky_alpha": 0 <= self.tversky_alpha <= 1,
-            "drop_rate": 0 <= self.drop_rate < 1,
-            "drop_path_rate": 0 <= self.drop_path_rate < 1,
-            "distill_weight": 0 <= self.distill_weight <= 1,
-            "distill_temperature": self.distill_temperature > 0,
-            "peers": self.peers >= 1,
-            "patience": self.patience >= 0,
+        rules = {  # what is expected, and whether it is so
+            "seed": ("0 to 2**32 - 1", 0 <= self.seed < 2**32),
+            "image_size": ("16 or more", self.image_size >= 16),
+            "patch_size": (
+                "0, or 16 to image_size",
+                self.patch_size == 0 or 16 <= self.patch_size <= self.image_size,
+            ),
+            "patch_foreground": ("0 to 1", 0 <= self.patch_foreground <= 1),
+            "epoch_steps": ("0 or more", self.epoch_steps >= 0),
+            "region_margin": ("0 to 2", 0 <= self.region_margin <= 2),
+            "epochs": ("1 or more", self.epochs >= 1),
+            "batch_size": ("1 or more", self.batch_size >= 1),
+            "micro_batch": ("0 or more", self.micro_batch >= 0),
+            "momentum": ("0 to 1, less than 1", 0 <= self.momentum < 1),
+            "peak_lr": ("more than 0", self.peak_lr > 0),
+            "warmup_epochs": ("0 or more", self.warmup_epochs >= 0),
+            "restart_epochs": ("more than 0", self.restart_epochs > 0),
+            "restart_factor": ("1 or more", self.restart_factor >= 1),
+            "lr_decay": ("more than 0, 1 at most", 0 < self.lr_decay <= 1),
+            "plateau_patience": ("0 or more", self.plateau_patience >= 0),
+            "ema_decay": ("0 to 1, less than 1", 0 <= self.ema_decay < 1),
+            "mixup": ("0 or more", self.mixup >= 0),
+            "cutmix": ("0 or more", self.cutmix >= 0),
+            "focal_gamma": ("0 or more", self.focal_gamma >= 0),
+            "class_balance_beta": ("0 to 1, less than 1", 0 <= self.class_balance_beta < 1),
+            "class_weights": (
+                'None, "balanced", or a number above 0 a class',
+                all(_are_weights(value) for value in each(self.class_weights)),
+            ),
+            "label_smoothing": (
+                "0 to 1, less than 1",
+                all(0 <= value < 1 for value in each(self.label_smoothing)),
+            ),
+            "arcface_margin": ("0 to 1.5, less than 1.5", 0 <= self.arcface_margin < 1.5),
+            "arcface_scale": ("more than 0", self.arcface_scale > 0),
+            "decoder_channels": ("each more than 0", all(c > 0 for c in self.decoder_channels)),
+            "decoder_depth": ("0 or more", self.decoder_depth >= 0),
+            "deep_supervision": ("0 or more", self.deep_supervision >= 0),
+            "tversky_alpha": ("0 to 1", 0 <= self.tversky_alpha <= 1),
+            "drop_rate": ("0 to 1, less than 1", 0 <= self.drop_rate < 1),
+            "drop_path_rate": ("0 to 1, less than 1", 0 <= self.drop_path_rate < 1),
+            "distill_weight": ("0 to 1", 0 <= self.distill_weight <= 1),
+            "distill_temperature": ("more than 0", self.distill_temperature > 0),
+            "peers": ("1 or more", self.peers >= 1),
+            "patience": ("0 or more", self.patience >= 0),
         }
-        wrong = [f"{name}={getattr(self, name)!r}" for name, holds in rules.items() if not holds]
+        wrong = [
+            f"{name}={getattr(self, name)!r} (expected {wanted})"
+            for name, (wanted, holds) in rules.items()
+            if not holds
+        ]
         if wrong:
-            raise ConfigError(f"Config: {', '.join(wrong)} is out of range. See help(mk.Config).")
+            raise ConfigError(f"Config: {', '.join(wrong)}. {ALL_SETTINGS}")
         if self.sync_bn and self.micro_batch:
             raise ConfigError(
                 "Config: sync_bn and micro_batch exclude each other: processes that take different "
@@ -196,7 +211,7 @@ def _with_known_settings(init: Callable[..., None]) -> Callable[..., None]:
         names = [field.name for field in fields(self)]
         for name in settings:
             if name not in names:
-                near = did_you_mean(name, names) or " See help(mk.Config)."
+                near = did_you_mean(name, names) or f" {ALL_SETTINGS}"
                 raise ConfigError(f"Config: there is no setting {name!r}.{near}")
         init(self, *values, **settings)
 

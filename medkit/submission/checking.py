@@ -35,7 +35,9 @@ def check_submission(csv: Path | str) -> list[str]:
     check_arguments(check_submission, locals())
     csv = Path(csv)
     if not csv.is_file():
-        raise MissingError(f"{csv}: no such file (found {files.listing(csv.parent)}).")
+        what = "is a folder" if csv.is_dir() else "no such file"
+        found = files.listing(csv if csv.is_dir() else csv.parent)
+        raise MissingError(f"{csv}: {what} (found {found}). Pass what mk.write_submission returns.")
     expected = read_expected(csv)
     layout = Layout(**{"by_row": True, **(expected or {}).get("layout", {})})  # as it once was
     rows, problems = parsed(csv.read_bytes(), layout, _limits(expected, layout))

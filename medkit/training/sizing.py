@@ -181,12 +181,17 @@ def estimate(
 ) -> Estimate:
     """Weights, state, memory and, with cases, the time of a run, from a few steps.
 
-    Loading is not in the time: `fit` loads while it computes. Memory is reckoned on the CPU.
+    Loading is not in the time: `fit` loads while it computes. Memory is reckoned
+    by sending a small picture through on the CPU.
 
     Args:
         cases: labelled, with `fold`; without them the time is not told.
         fold: that is held out.
         device: on which steps are timed, as `fit` takes it.
+
+    Returns:
+        `weights` (how many), `state_bytes` (of a saved state), `training_bytes` (what a step takes
+        on the device) and, with cases, `steps` an epoch, `epoch_s` and `run_s`, in seconds.
 
     Raises:
         RunError: when memory runs out.
