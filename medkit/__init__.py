@@ -172,7 +172,7 @@ def _contents() -> Iterator[str]:
             yield from (f"  {left:<{_HALF}}{right}".rstrip() for left, right in pairs)
 
 
-__doc__ = "\n".join([__doc__.splitlines()[0], "", *_contents()])
+__doc__ = "\n".join([(__doc__ or "medkit").splitlines()[0], "", *_contents()])
 
 
 def __getattr__(name: str) -> Any:

@@ -105,18 +105,26 @@ def _fits(value: Any, kind: Any) -> bool:
     if origin is tuple and inner[-1] is not ...:
         return _is_list(value) and len(value) == len(inner) and all(map(_fits, value, inner))
     if issubclass(origin, Mapping):
+        if type(value).__name__ == "Series":  # by its index
+            value = value.to_dict()
         return isinstance(value, Mapping) and all(_fits(each, inner[1]) for each in value.values())
-    if origin in (list, tuple) or origin.__name__ in ("Sequence", "Iterable"):
+    if origin in (list, tuple) or origin.__name__ == "Sequence":
         return _is_list(value) and all(_fits(each, inner[0]) for each in value)
+    if origin.__name__ == "Iterable":
+        return _is_list(value) or hasattr(value, "__next__") or isinstance(value, (Mapping, set))
     return callable(value) if origin.__name__ == "Callable" else isinstance(value, origin)
 
 
 def _is(value: Any, kind: Any) -> bool:
+    if getattr(value, "ndim", None) == 0 and hasattr(value, "item"):
+        value = value.item()  # an array of one number
+    if kind is str and type(value).__name__ == "device":
+        return True  # torch's: it is told by its name
     if kind in (int, float):
         number = Integral if kind is int else Real
         return isinstance(value, number) and not isinstance(value, bool)
     if kind is bool:
-        return isinstance(value, bool) or type(value).__name__ in ("bool_", "bool")
+        return isinstance(value, bool) or (isinstance(value, Integral) and value in (0, 1))
     if kind is Path:
         return isinstance(value, os.PathLike)
     return not isinstance(kind, type) or isinstance(value, kind)
@@ -127,6 +135,7 @@ def _is_list(value: Any) -> bool:
     return (
         hasattr(value, "__len__")
         and hasattr(value, "__iter__")
+        and getattr(value, "ndim", 1) > 0
         and not (isinstance(value, (str, bytes, Mapping, set)) or hasattr(value, "columns"))
     )
 

@@ -6,8 +6,8 @@
       ConfigError       an argument or a setting; a ValueError
         WrongType       of another kind; a TypeError, too
       RunError          a run, a search or a server that cannot go on; a RuntimeError
-        Stopped         on somebody's wish, its state is saved
         NotTrusted      since it brings code of its own; a PermissionError, too
+      Stopped           a run, on somebody's wish: its state is saved
       SubmitError       a submission that was not accepted; a RuntimeError
       PlaceError        where nothing can be written; a PermissionError
       WaitError         somebody who does not let go, or not answer, in time; a TimeoutError
@@ -58,6 +58,8 @@ class MissingError(DataError, FileNotFoundError):
 class ConfigError(MedkitError, ValueError):
     """An argument or a setting is none, or does not go with the others."""
 
+    _told = (Exception,)  # torch, timm and zoneinfo refuse each in their way
+
 
 class WrongType(ConfigError, TypeError):
     """An argument is of another kind than is expected."""
@@ -69,7 +71,7 @@ class RunError(MedkitError, RuntimeError):
     _told = (*MedkitError._told, RuntimeError)  # torch's word for want of memory
 
 
-class Stopped(RunError):
+class Stopped(MedkitError):
     """The run was asked to stop; its state is saved."""
 
     def _sentence(self) -> str:

@@ -43,6 +43,9 @@ SETTINGS = re.compile(  # names of environment variables that change how things 
     "LD_LIBRARY_PATH|PYTHONPATH|PYTHONHASHSEED|TMPDIR|(HTTPS?|NO)_PROXY",
     re.IGNORECASE,
 )
+NUMBERED = re.compile(
+    r"\w+_(NUM_THREADS|MAX_THREADS|SPINCOUNT)|CUDA_VISIBLE_DEVICES|PYTHONHASHSEED"
+)
 GB = 1e9
 ASKED = "name,memory.free,memory.total,driver_version"  # of nvidia-smi
 
@@ -135,7 +138,8 @@ def _told(line: Callable[[], str]) -> str:
     try:
         return line()
     except Exception as error:  # a report has no error of its own
-        words = re.sub(r"(?:[\w.~@+-]*/)+", "", str(error)).split("\n")[0]
+        words = re.sub(r"'[^']*'|\"[^\"]*\"", "...", str(error).split("\n")[0])
+        words = re.sub(r"\S*[/\\]", "", words)
         return f"cannot be told ({type(error).__name__}: {words[:120]})"
 
 
@@ -213,11 +217,11 @@ def _notebook() -> str:
 
 
 def _variables() -> str:
-    """Names; of settings of libraries that are numbers, the values, too."""
+    """Names; of threads and GPUs, where these are numbers, the values, too."""
     told = []
     for name in sorted(filter(SETTINGS.fullmatch, os.environ)):
         value = os.environ[name]
-        is_plain = re.fullmatch(r"[\d,.:]{1,20}", value) and not name.startswith("MEDKIT_")
+        is_plain = NUMBERED.fullmatch(name) and re.fullmatch(r"[\d,]{1,20}", value)
         told.append(f"{name}={value}" if is_plain else name)
     return ", ".join(told) or "none"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import warnings
 from pathlib import Path
-from typing import Sequence
+from typing import Iterable, Sequence
 
 import numpy as np
 import pandas as pd
@@ -30,7 +30,7 @@ def assign_folds(
     *,
     n_folds: int = 5,
     seed: int = 0,
-    stratify: Sequence[str] | None = None,
+    stratify: Iterable[str] | None = None,
 ) -> pd.DataFrame:
     """A copy with a column `fold`: balanced by label, and no group in two folds.
 
@@ -49,6 +49,7 @@ def assign_folds(
         [0, 1]
     """
     check_arguments(assign_folds, locals())
+    stratify = None if stratify is None else list(stratify)
     from sklearn.model_selection import StratifiedGroupKFold  # a second, when it is needed
 
     tables.check_columns("assign_folds", cases, ["id", "group"])

@@ -199,7 +199,7 @@ def _flat(cases: pd.DataFrame) -> pd.DataFrame:
 
 def visible(cases: pd.DataFrame) -> pd.DataFrame:
     """The cases that a model can be shown: with a picture and, where parts are meant, a part."""
-    check_columns("cases", cases, ["id", "path", "group"])
+    check_columns("cases", cases, ["id", "path"])
     keep, part = cases["path"].notna(), part_column(cases)
     return cases[keep & cases[part].notna()] if part else cases[keep]
 

@@ -6,13 +6,16 @@ import inspect
 import pickle
 from dataclasses import replace
 from pathlib import Path
+from typing import Iterable, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
 import pytest
 import tiny_tables
+import torch
 
 import medkit as mk
+from medkit import arguments
 from medkit.arguments import check_arguments
 
 TASK, CASES = mk.get_task("caries"), tiny_tables.make()
@@ -67,7 +70,7 @@ def test_what_numpy_pandas_and_pathlib_give_is_as_good(tmp_path):
 def test_a_number_is_no_text_and_no_truth():
     for word, value in (
         ("epochs", True),
-        ("amp", 1),
+        ("amp", 2),
         ("amp", "no"),
         ("model", 18),
         ("facts", "view"),
@@ -96,3 +99,22 @@ def test_public_functions_are_what_they_were():
         function = getattr(mk, name)
         assert pickle.loads(pickle.dumps(function)) is function
         assert next(iter(inspect.signature(function).parameters)) != "args"
+
+
+@pytest.mark.parametrize(
+    ("kind", "value", "fits"),
+    [
+        (Iterable[str], {"a"}, True),
+        (Iterable[str], (name for name in "ab"), True),
+        (Iterable[str], "ab", False),
+        (Mapping[str, float], pd.Series({"a": 0.5}), True),
+        (float, np.asarray(0.4), True),
+        (float, np.asarray([0.4]), False),
+        (Sequence[float], np.asarray(0.4), False),
+        (str, torch.device("cpu"), True),
+        (bool, 1, True),
+        (bool, 2, False),
+    ],
+)
+def test_what_can_stand_for_it_is_taken(kind, value, fits):
+    assert arguments._fits(value, kind) == fits

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import FrozenInstanceError, replace
 from pathlib import Path
 
@@ -99,3 +100,13 @@ def test_differences_are_named():
     old = mk.Config("caries", epochs=5)
     assert differences(old, replace(old, epochs=9)) == ["epochs: 5 saved, 9 asked"]
     assert differences(old, replace(old)) == []
+
+
+def test_a_config_of_before_is_read_whose_numbers_were_of_another_kind():
+    saved = {"epochs": 3.0, "amp": 1, "mixup": 1, "peak_lr": 1, "name": 3, "clip_norm": None}
+    read = mk.Config.from_dict({"task": "caries", **saved})
+    assert (read.epochs, read.amp, read.mixup, read.peak_lr) == (3, True, 1.0, 1.0)
+    assert (read.name, read.clip_norm) == ("3", 0.0)
+    for endless in (math.inf, math.nan, 2.5):
+        with pytest.raises(mk.ConfigError, match="epochs: found"):
+            mk.Config("caries", epochs=endless)

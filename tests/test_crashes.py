@@ -44,7 +44,7 @@ def send(url, number, csv):
 
 
 def kill_while_teams_send(folder, numbers, rng):
-    """(team, SHA-256) of what was answered with success, and how many got no answer."""
+    """(team, SHA-256) of what was accepted and of what was refused, and how many got no answer."""
     process, url = start(folder)
     tasks = [(number, table().encode() + b"\n" * k) for k in range(TRIES) for number in numbers]
     count, after, delay_s = itertools.count(1), rng.randint(1, 12), rng.uniform(0, 0.02)
@@ -61,24 +61,25 @@ def kill_while_teams_send(folder, numbers, rng):
     process.wait(120)
     process.stdin.close()
     process.stdout.close()
-    accepted = []
+    told = {200: [], 429: [], 503: []}  # the last is of a disk that does not answer in time
     for (number, csv), answer in zip(tasks, answers):
-        assert answer is None or answer.status_code in (200, 429), answer.text
-        if answer is not None and answer.status_code == 200:
-            accepted.append((number, sha256(csv)))
-    return accepted, answers.count(None)
+        if answer is not None:
+            assert answer.status_code in told, answer.text
+            told[answer.status_code].append((number, sha256(csv)))
+    return told[200], told[429] + told[503], answers.count(None)
 
 
 @pytest.mark.parametrize("kills", [1, pytest.param(100, marks=pytest.mark.slow)])
 def test_no_kill_loses_an_accepted_submission_or_overruns_a_limit(tmp_path, kills):
     folder = make_contest(tmp_path / "contest", limit=LIMIT)
     rng = random.Random(kills)
-    accepted, lost = [], 0
+    accepted, refused, lost = [], [], 0
     add_teams(folder, range(1000, 1000 + kills * TEAMS))
     for k in range(kills):
         numbers = range(1000 + k * TEAMS, 1000 + (k + 1) * TEAMS)
-        found, unanswered = kill_while_teams_send(folder, numbers, rng)
+        found, not_taken, unanswered = kill_while_teams_send(folder, numbers, rng)
         accepted += found
+        refused += not_taken
         lost += unanswered
     process, _ = start(folder)  # scores what the last one left
     process.stdin.close()
@@ -89,6 +90,7 @@ def test_no_kill_loses_an_accepted_submission_or_overruns_a_limit(tmp_path, kill
         states = Counter(s.state for s in store.submissions())
     assert set(states) == {"scored"} and len(kept) == len(set(kept))
     assert set(accepted) <= set(kept) and len(accepted) == len(set(accepted))
+    assert not set(refused) & set(kept)  # what was said to be unspent is so
     assert max(Counter(team for team, _ in kept).values()) <= LIMIT
     assert lost >= kills and len(accepted) >= kills  # it was killed in the middle
     print(f"{kills} kills: {len(accepted)} accepted, {lost} unanswered, {len(kept)} kept")

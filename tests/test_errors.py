@@ -19,7 +19,7 @@ BUILT_IN = {
     "ConfigError": [ValueError],
     "WrongType": [ValueError, TypeError],
     "RunError": [RuntimeError],
-    "Stopped": [RuntimeError],
+    "Stopped": [],
     "NotTrusted": [PermissionError],
     "SubmitError": [RuntimeError],
     "PlaceError": [PermissionError],
@@ -35,7 +35,8 @@ def test_each_is_a_medkit_error_and_a_built_in():
     for name, kinds in BUILT_IN.items():
         assert issubclass(getattr(errors, name), (errors.MedkitError, *kinds))
         assert all(issubclass(getattr(errors, name), kind) for kind in kinds)
-    assert issubclass(mk.Stopped, mk.RunError) and issubclass(mk.MissingError, mk.DataError)
+    assert issubclass(mk.MissingError, mk.DataError)
+    assert not issubclass(mk.Stopped, RuntimeError)  # `except RuntimeError` swallows no stop
 
 
 @pytest.mark.parametrize("name", BUILT_IN)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
-from typing import Sequence
+from typing import Iterable
 
 import pandas as pd
 
@@ -30,7 +30,7 @@ def handin(
     folder: Path | str,
     *,
     threshold: Threshold = 0.5,
-    sources: Sequence[Path | str] = (),
+    sources: Iterable[Path | str] = (),
 ) -> Path:
     """Write `source_dir/` and `performance_metric_dir/` below a folder, ready to be copied.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import unicodedata
 import warnings
 from pathlib import Path
-from typing import Mapping, Sequence
+from typing import Any, Mapping, Sequence
 
 import pandas as pd
 
@@ -29,7 +29,7 @@ def read_masks(
     image_folder: Path | str,
     masks: Path | str | None = None,
     *,
-    groups: Mapping[str, str] | None = None,
+    groups: Mapping[str, Any] | None = None,
 ) -> pd.DataFrame:
     """Cases of a folder of pictures, and where the masks of each lie.
 
@@ -101,7 +101,7 @@ def _tell_unlabelled(masks: Path | str, ids: Sequence[str], places: Sequence[str
         )
 
 
-def _groups(ids: Sequence[str], groups: Mapping[str, str]) -> list[str]:
+def _groups(ids: Sequence[str], groups: Mapping[str, Any]) -> list[Any]:
     lost = [id for id in ids if id not in groups]
     if lost:
         raise DataError(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import warnings
 from pathlib import Path
-from typing import Any, Sequence
+from typing import Any, Iterable, Sequence
 
 import numpy as np
 import pandas as pd
@@ -25,11 +25,11 @@ def read_table(
     table: Path | str | pd.DataFrame,
     image_folder: Path | str,
     *,
-    id_column: str = "id",
-    path_column: str | None = None,
-    label_columns: Sequence[str] = (),
-    number_columns: Sequence[str] = (),
-    group_column: str | None = None,
+    id_column: str | int = "id",
+    path_column: str | int | None = None,
+    label_columns: Iterable[str | int] = (),
+    number_columns: Iterable[str | int] = (),
+    group_column: str | int | None = None,
 ) -> pd.DataFrame:
     """Cases of a table with a row a picture, in its order.
 
@@ -58,6 +58,7 @@ def read_table(
         ['a', '7', 'cyst']
     """
     check_arguments(read_table, locals())
+    label_columns, number_columns = tuple(label_columns), tuple(number_columns)
     where = "table" if isinstance(table, pd.DataFrame) else str(table)
     texts = [id_column, path_column, group_column, *label_columns]
     if not isinstance(table, pd.DataFrame):

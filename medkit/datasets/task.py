@@ -91,7 +91,7 @@ class Task(TaskData):
         submission_table: Callable[..., pd.DataFrame] | None = ...,
         draw: Callable[..., None] | None = ...,
         read_masks: Callable[..., tuple[tuple[int, int], dict[str, Any]]] | None = ...,
-        own: Mapping[str, Callable[..., Any]] | None = None,
+        own: Mapping[str, Callable[..., Any] | None] | None = None,
         **more: Any,
     ):
         check_arguments(Task, {"name": name, "own": own})

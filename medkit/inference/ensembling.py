@@ -6,7 +6,7 @@ import json
 from dataclasses import replace
 from numbers import Real
 from pathlib import Path
-from typing import Any, Callable, Dict, Mapping, NamedTuple, Sequence
+from typing import Any, Callable, Dict, Iterable, Mapping, NamedTuple, Sequence
 
 import numpy as np
 import pandas as pd
@@ -75,7 +75,7 @@ def blend(
     return pd.DataFrame(blended)
 
 
-def soup(runs: Sequence[Run], folder: Path | str) -> Run:
+def soup(runs: Iterable[Run], folder: Path | str) -> Run:
     """A run folder whose weights are the mean of several runs' best weights.
 
     The runs have one architecture and, best, one start: fine-tuned from the same weights. From
@@ -94,8 +94,8 @@ def soup(runs: Sequence[Run], folder: Path | str) -> Run:
     check_arguments(soup, locals())
     from medkit.runs.tensor_files import load_state, save_state  # torch: a vote needs none
 
-    folder = Path(folder)
-    if not len(runs):
+    runs, folder = list(runs), Path(folder)
+    if not runs:
         raise ConfigError("soup: no run. Pass a list of runs.")
     for run in runs[1:]:
         for name in SAME:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Callable, Sequence
+from typing import Callable, Iterable, Sequence
 
 import numpy as np
 import pandas as pd
@@ -25,7 +25,7 @@ from medkit.metrics import (
 from medkit.runs.folder import Run
 
 
-def concat_predictions(runs: Sequence[Run]) -> pd.DataFrame:
+def concat_predictions(runs: Iterable[Run]) -> pd.DataFrame:
     """The held-out predictions of several folds' runs as one table (out-of-fold predictions).
 
     Example:
@@ -34,6 +34,7 @@ def concat_predictions(runs: Sequence[Run]) -> pd.DataFrame:
         True
     """
     check_arguments(concat_predictions, locals())
+    runs = list(runs)
     if not runs:
         raise ConfigError("concat_predictions: runs: found none (expected one or more).")
     return pd.concat([run.predictions for run in runs], ignore_index=True)
@@ -67,7 +68,7 @@ def score_table(
     cases: pd.DataFrame,
     predictions: pd.DataFrame,
     *,
-    metrics: Sequence[str] | str | None = None,
+    metrics: Iterable[str] | str | None = None,
     threshold: Threshold = 0.5,
     n_resamples: int = 1000,
 ) -> pd.DataFrame:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from dataclasses import dataclass, fields
 from functools import wraps
@@ -109,7 +110,8 @@ class Config:
 
     def __post_init__(self) -> None:
         for field in fields(self):
-            object.__setattr__(self, field.name, _frozen(getattr(self, field.name)))
+            value = _frozen(getattr(self, field.name))
+            object.__setattr__(self, field.name, _of_kind(value, field.default))
         check_arguments(Config, vars(self))
         rules = {  # what is expected, and whether it is so
             "seed": ("0 to 2**32 - 1", 0 <= self.seed < 2**32),
@@ -200,7 +202,10 @@ class Config:
         Raises:
             ConfigError: for a setting that does not exist, with the nearest one that does.
         """
-        return cls(**values)
+        kept = {**values, "name": str(values.get("name", cls.name))}
+        if kept.get("clip_norm", 0.0) is None:  # as it once could be
+            kept["clip_norm"] = 0.0
+        return cls(**kept)
 
 
 def _with_known_settings(init: Callable[..., None]) -> Callable[..., None]:
@@ -244,6 +249,15 @@ def _are_weights(value: Any) -> bool:
     if isinstance(value, tuple):
         return all(isinstance(w, (int, float)) and w >= 0 for w in value) and sum(value) > 0
     return value is None or (isinstance(value, str) and value == "balanced")
+
+
+def _of_kind(value: Any, usual: Any) -> Any:
+    """A number as its setting has it, where none is lost: 3.0 epochs are 3, and amp=1 is True."""
+    is_number = type(value) in (int, float) and isinstance(usual, (bool, int, float))
+    if is_number and math.isfinite(value):
+        own = type(usual)(value)
+        return own if own == value else value
+    return value
 
 
 def _frozen(value: Any) -> Any:

@@ -14,6 +14,7 @@ from matplotlib.patches import Polygon
 from medkit.arguments import check_arguments
 from medkit.datasets.kinds import Threshold
 from medkit.datasets.task import Head, Task
+from medkit.errors import ConfigError
 from medkit.images.decode import probe, read_image
 from medkit.show.canvas import (
     PREDICTED,
@@ -62,6 +63,8 @@ def show_photos(
     check_arguments(show_photos, locals())
     head, target = positive(task, "show_photos")
     check_rows(cases, "show_mistakes", ["id", "path"])
+    if order not in ORDERS:
+        raise ConfigError(f"show_photos: order {order!r} (expected one of {', '.join(ORDERS)}).")
     seen = cases[cases["path"].notna()].copy()
     check_rows(seen, "show_mistakes: cases with a picture")
     seen["prob"], seen["called"] = np.nan, False

@@ -102,7 +102,7 @@ def show_leaks(leaks: pd.DataFrame, *, n: int = 8) -> Picture:
 @styled
 def show_saliency(
     task: Task,
-    images: np.ndarray,
+    images: Sequence[np.ndarray],
     heatmaps: np.ndarray,
     *,
     titles: Sequence[str] | None = None,

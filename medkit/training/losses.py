@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from typing import Any, Callable
 
 import torch
@@ -249,9 +250,10 @@ def _check_heads(task: Task, config: Config) -> None:
                 )
     is_set = config.patch_foreground != Config(config.task).patch_foreground
     if is_set and not config.patch_size:
-        raise ConfigError(
+        warnings.warn(
             f"Config: patch_foreground={config.patch_foreground!r} has no meaning without patches "
-            "(found patch_size=0). Set patch_size, or leave it out."
+            "(found patch_size=0). Set patch_size, or leave it out.",
+            stacklevel=2,
         )
     for setting in dict.fromkeys(name for loss in LOSSES.values() for name in loss.settings):
         names = [head.name for head in task.heads if setting in LOSSES[head.kind].settings]
