@@ -143,8 +143,7 @@ def split(task: Task, cases: pd.DataFrame, fold: int | None) -> tuple[pd.DataFra
     if fold is None:
         _check_classes(task, seen, "the cases")
         return seen, np.zeros(len(seen), bool)
-    if "fold" not in cases:
-        raise DataError("cases: no column 'fold'. Call mk.assign_folds(task, cases) first.")
+    tables.check_columns("cases", cases, ["group", "fold"])
     if fold not in set(cases["fold"]):
         raise ConfigError(f"cases: no fold {fold!r} (found {sorted(set(cases['fold']))}).")
     is_held_out = cases["fold"] == fold

@@ -210,13 +210,17 @@ def test_a_batch_is_shown_to_the_model_with_its_masks(cases, task):
         ({"decoder": "u-net"}, "there is no decoder 'u-net' .*unet"),
         ({"best_by": "auc"}, "no score 'auc' to choose the best epoch by"),
         ({"contrast": "clae"}, "there is no contrast 'clae'.*clahe"),
-        ({"patch_foreground": 0.5}, "patch_foreground=0.5 has no meaning without patches"),
     ],
 )
 def test_what_has_no_meaning_for_masks_is_refused(cases, tmp_path, change, words):
     with pytest.raises(ValueError, match=words):
         mk.fit(replace(CONFIG, **change), cases, tmp_path / "run", **QUIET)
     assert not (tmp_path / "run").exists()
+
+
+def test_a_share_of_windows_that_are_none_is_a_warning(cases):
+    with pytest.warns(UserWarning, match="patch_foreground=0.5 has no meaning without patches"):
+        mk.estimate(replace(CONFIG, patch_foreground=0.5), cases, device="cpu")
 
 
 @pytest.mark.parametrize(
