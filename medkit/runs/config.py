@@ -113,55 +113,9 @@ class Config:
             value = _frozen(getattr(self, field.name))
             object.__setattr__(self, field.name, _of_kind(value, field.default))
         check_arguments(Config, vars(self))
-        rules = {  # what is expected, and whether it is so
-            "seed": ("0 to 2**32 - 1", 0 <= self.seed < 2**32),
-            "image_size": ("16 or more", self.image_size >= 16),
-            "patch_size": (
-                "0, or 16 to image_size",
-                self.patch_size == 0 or 16 <= self.patch_size <= self.image_size,
-            ),
-            "patch_foreground": ("0 to 1", 0 <= self.patch_foreground <= 1),
-            "epoch_steps": ("0 or more", self.epoch_steps >= 0),
-            "region_margin": ("0 to 2", 0 <= self.region_margin <= 2),
-            "epochs": ("1 or more", self.epochs >= 1),
-            "batch_size": ("1 or more", self.batch_size >= 1),
-            "micro_batch": ("0 or more", self.micro_batch >= 0),
-            "momentum": ("0 to 1, less than 1", 0 <= self.momentum < 1),
-            "peak_lr": ("more than 0", self.peak_lr > 0),
-            "warmup_epochs": ("0 or more", self.warmup_epochs >= 0),
-            "restart_epochs": ("more than 0", self.restart_epochs > 0),
-            "restart_factor": ("1 or more", self.restart_factor >= 1),
-            "lr_decay": ("more than 0, 1 at most", 0 < self.lr_decay <= 1),
-            "plateau_patience": ("0 or more", self.plateau_patience >= 0),
-            "ema_decay": ("0 to 1, less than 1", 0 <= self.ema_decay < 1),
-            "mixup": ("0 or more", self.mixup >= 0),
-            "cutmix": ("0 or more", self.cutmix >= 0),
-            "focal_gamma": ("0 or more", self.focal_gamma >= 0),
-            "class_balance_beta": ("0 to 1, less than 1", 0 <= self.class_balance_beta < 1),
-            "class_weights": (
-                'None, "balanced", or a number above 0 a class',
-                all(_are_weights(value) for value in each(self.class_weights)),
-            ),
-            "label_smoothing": (
-                "0 to 1, less than 1",
-                all(0 <= value < 1 for value in each(self.label_smoothing)),
-            ),
-            "arcface_margin": ("0 to 1.5, less than 1.5", 0 <= self.arcface_margin < 1.5),
-            "arcface_scale": ("more than 0", self.arcface_scale > 0),
-            "decoder_channels": ("each more than 0", all(c > 0 for c in self.decoder_channels)),
-            "decoder_depth": ("0 or more", self.decoder_depth >= 0),
-            "deep_supervision": ("0 or more", self.deep_supervision >= 0),
-            "tversky_alpha": ("0 to 1", 0 <= self.tversky_alpha <= 1),
-            "drop_rate": ("0 to 1, less than 1", 0 <= self.drop_rate < 1),
-            "drop_path_rate": ("0 to 1, less than 1", 0 <= self.drop_path_rate < 1),
-            "distill_weight": ("0 to 1", 0 <= self.distill_weight <= 1),
-            "distill_temperature": ("more than 0", self.distill_temperature > 0),
-            "peers": ("1 or more", self.peers >= 1),
-            "patience": ("0 or more", self.patience >= 0),
-        }
         wrong = [
             f"{name}={getattr(self, name)!r} (expected {wanted})"
-            for name, (wanted, holds) in rules.items()
+            for name, (wanted, holds) in _ranges(self).items()
             if not holds
         ]
         if wrong:
@@ -242,6 +196,56 @@ def differences(saved: Config, asked: Config) -> list[str]:
 def each(setting: Any) -> list[Any]:
     """The values of a setting that may be a mapping by head."""
     return list(setting.values()) if isinstance(setting, Mapping) else [setting]
+
+
+def _ranges(config: Config) -> dict[str, tuple[str, bool]]:
+    """By setting what is expected, and whether it is so."""
+    return {
+        "seed": ("0 to 2**32 - 1", 0 <= config.seed < 2**32),
+        "image_size": ("16 or more", config.image_size >= 16),
+        "patch_size": (
+            "0, or 16 to image_size",
+            config.patch_size == 0 or 16 <= config.patch_size <= config.image_size,
+        ),
+        "patch_foreground": ("0 to 1", 0 <= config.patch_foreground <= 1),
+        "epoch_steps": ("0 or more", config.epoch_steps >= 0),
+        "region_margin": ("0 to 2", 0 <= config.region_margin <= 2),
+        "epochs": ("1 or more", config.epochs >= 1),
+        "batch_size": ("1 or more", config.batch_size >= 1),
+        "micro_batch": ("0 or more", config.micro_batch >= 0),
+        "momentum": ("0 to 1, less than 1", 0 <= config.momentum < 1),
+        "peak_lr": ("more than 0", config.peak_lr > 0),
+        "warmup_epochs": ("0 or more", config.warmup_epochs >= 0),
+        "restart_epochs": ("more than 0", config.restart_epochs > 0),
+        "restart_factor": ("1 or more", config.restart_factor >= 1),
+        "lr_decay": ("more than 0, 1 at most", 0 < config.lr_decay <= 1),
+        "plateau_patience": ("0 or more", config.plateau_patience >= 0),
+        "ema_decay": ("0 to 1, less than 1", 0 <= config.ema_decay < 1),
+        "mixup": ("0 or more", config.mixup >= 0),
+        "cutmix": ("0 or more", config.cutmix >= 0),
+        "focal_gamma": ("0 or more", config.focal_gamma >= 0),
+        "class_balance_beta": ("0 to 1, less than 1", 0 <= config.class_balance_beta < 1),
+        "class_weights": (
+            'None, "balanced", or a number above 0 a class',
+            all(_are_weights(value) for value in each(config.class_weights)),
+        ),
+        "label_smoothing": (
+            "0 to 1, less than 1",
+            all(0 <= value < 1 for value in each(config.label_smoothing)),
+        ),
+        "arcface_margin": ("0 to 1.5, less than 1.5", 0 <= config.arcface_margin < 1.5),
+        "arcface_scale": ("more than 0", config.arcface_scale > 0),
+        "decoder_channels": ("each more than 0", all(c > 0 for c in config.decoder_channels)),
+        "decoder_depth": ("0 or more", config.decoder_depth >= 0),
+        "deep_supervision": ("0 or more", config.deep_supervision >= 0),
+        "tversky_alpha": ("0 to 1", 0 <= config.tversky_alpha <= 1),
+        "drop_rate": ("0 to 1, less than 1", 0 <= config.drop_rate < 1),
+        "drop_path_rate": ("0 to 1, less than 1", 0 <= config.drop_path_rate < 1),
+        "distill_weight": ("0 to 1", 0 <= config.distill_weight <= 1),
+        "distill_temperature": ("more than 0", config.distill_temperature > 0),
+        "peers": ("1 or more", config.peers >= 1),
+        "patience": ("0 or more", config.patience >= 0),
+    }
 
 
 def _are_weights(value: Any) -> bool:
