@@ -72,6 +72,7 @@ def own_home(tmp_path_factory, monkeypatch) -> None:
     for name in set(os.environ) - set(before):
         del os.environ[name]
     os.environ.update(before)
+    shutil.rmtree(home, ignore_errors=True)
 
 
 @pytest.fixture(scope="session")

@@ -1,5 +1,8 @@
 """Tests see nothing that a machine happens to have: no fonts, no home, no variables, no caches.
 
+And they leave nothing behind but the folders of tests that failed: what killed processes leave in
+the folder for temporary files goes with the home, which conftest.py removes.
+
 `leave_the_machine` is called before any library reads the environment; processes that a test
 starts inherit what it leaves.
 """
@@ -39,7 +42,16 @@ def leave_the_machine() -> Path:
     home = Path(tempfile.mkdtemp(prefix="medkit-tests-"))
     fonts = home / "matplotlib"
     fonts.mkdir()
-    os.environ.update(SET, HOME=str(home), MPLCONFIGDIR=str(fonts), **{MARK: str(home)})
+    passing = home / "tmp"
+    passing.mkdir()
+    os.environ.update(
+        {MARK: str(home), "PYTEST_DEBUG_TEMPROOT": tempfile.gettempdir()},
+        **SET,
+        HOME=str(home),
+        MPLCONFIGDIR=str(fonts),
+        TMPDIR=str(passing),
+    )
+    tempfile.tempdir = str(passing)
     _list_fonts(fonts)
     return home
 
