@@ -40,6 +40,7 @@ def leave_the_machine() -> Path:
         if name not in KEPT and not name.startswith(KEPT_BEGIN):
             del os.environ[name]
     home = Path(tempfile.mkdtemp(prefix="medkit-tests-"))
+    home.chmod(0o755)  # a test takes another user's place
     fonts = home / "matplotlib"
     fonts.mkdir()
     passing = home / "tmp"

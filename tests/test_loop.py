@@ -8,7 +8,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 import textwrap
 import time
 import warnings
@@ -361,7 +360,7 @@ def test_a_second_interrupt_stops_at_once(cases, tmp_path, monkeypatch):
 
 
 def test_what_is_compared_holds_no_clock_and_no_path(straight, cases):
-    words = [tempfile.gettempdir(), straight.path.name, time.strftime("%Y-")]
+    words = [str(straight.path.parent), straight.path.name, time.strftime("%Y-")]
     for name in ("history.csv", "predictions.csv", "best.safetensors"):
         content = (straight.path / name).read_bytes()
         text = content if name.endswith(".csv") else _header(content)
