@@ -35,9 +35,11 @@ def look(code, **environment):
     return (*json.loads(done.stdout), done.stderr)
 
 
-def test_home_cache_and_settings_are_the_tests_own():
-    for name in ("HOME", "MEDKIT_CACHE", "MPLCONFIGDIR"):
-        assert os.environ[name].startswith(tempfile.gettempdir()), name
+def test_home_cache_and_settings_are_the_tests_own(tmp_path_factory):
+    theirs = (os.environ[MARK], str(tmp_path_factory.getbasetemp()))
+    for name in ("HOME", "MEDKIT_CACHE", "MPLCONFIGDIR", "TMPDIR"):
+        assert os.environ[name].startswith(theirs), name
+    assert tempfile.gettempdir() == os.environ["TMPDIR"]
     assert not any(Path.home().iterdir())
 
 
@@ -70,3 +72,15 @@ def test_a_variable_that_a_test_leaves_behind():
 
 def test_is_gone_in_the_next():
     assert "MEDKIT_LEFT_BEHIND" not in os.environ
+
+
+def test_a_test_that_passed_leaves_no_file(tmp_path):
+    code = "def test_it(tmp_path):\n    (tmp_path / 'x').touch()\n    print(tmp_path)\n"
+    (tmp_path / "test_it.py").write_text(code, encoding="utf-8")
+    root = Path(__file__).parents[1]
+    command = [sys.executable, "-m", "pytest", "-q", "-s", "-p", "no:cacheprovider"]
+    command += [f"--rootdir={root}", "-c", root / "pyproject.toml", tmp_path / "test_it.py"]
+    done = subprocess.run(command, cwd=root, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    left = [line for line in done.stdout.splitlines() if line.startswith("/")]
+    assert len(left) == 1 and not Path(left[0]).exists()
