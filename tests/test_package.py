@@ -39,6 +39,7 @@ ALLOWED = {
 ALLOWED.update(submission=SUBMITTING | {"submission"})
 ALLOWED.update(leaderboard=SUBMITTING | {"submission", "leaderboard"})
 ALLOWED.update(show=set(ALLOWED) | {"show"})
+ALLOWED.update(rules=set(ALLOWED) | {"rules"})
 
 
 def package(path):
