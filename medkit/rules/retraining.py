@@ -10,7 +10,6 @@ import torch
 
 from medkit import files, tables
 from medkit.datasets import TASKS, add_task
-from medkit.datasets.task import Task
 from medkit.rules.manifest import FOLDER, Manifest, read_manifest, run_folders
 from medkit.rules.recording import BEGUN_FROM, answers, without_places
 from medkit.runs.config import Config
@@ -25,8 +24,8 @@ from medkit.training.repeating import first_losses
 def whole(place: Path, job: dict[str, Any]) -> dict[str, Any]:
     """Train each run to its end, predict the test and write its table, all below `place`."""
     folder, data = Path(job["handin"]), Path(job["data"])
-    manifest, runs, hashes, task = read_manifest(folder), [], [], None
-    for number, (run, task, config) in enumerate(_runs(folder, manifest)):
+    manifest, runs, hashes = read_manifest(folder), [], []
+    for number, (run, config) in enumerate(_runs(folder, manifest)):
         again = fit(
             config,
             run.cases(data),
@@ -40,7 +39,7 @@ def whole(place: Path, job: dict[str, Any]) -> dict[str, Any]:
         )
         runs.append(again)
         hashes.append(weights_hash(load_state(again.best)[0]))
-    test = read_test(folder, manifest, data)
+    test, task = read_test(folder, manifest, data), runs[0].task
     asked = {"device": job["device"], "cache_folder": place / "cache", "folder": place / "masks"}
     table = answers(task, runs, test, manifest.views, manifest.how, **asked)
     text = submission_text(task, test, table, manifest.threshold)[1]
@@ -53,11 +52,11 @@ def first_steps(place: Path, job: dict[str, Any]) -> dict[str, Any]:
     """The losses of each run's first steps, twice."""
     folder, data = Path(job["handin"]), Path(job["data"])
     manifest, losses = read_manifest(folder), []
-    for number, (run, task, config) in enumerate(_runs(folder, manifest)):
+    for number, (run, config) in enumerate(_runs(folder, manifest)):
         print(f"run {number + 1} of {len(manifest.runs)}: {job['steps']} steps, twice", flush=True)
         asked = {"device": job["device"], "cache_folder": place / "cache", "fold": run.fold}
         cases = run.cases(data)
-        steps = [first_losses(task, config, cases, steps=job["steps"], **asked) for _ in "12"]
+        steps = [first_losses(run.task, config, cases, steps=job["steps"], **asked) for _ in "12"]
         losses.append(steps)
     return {"losses": losses}
 
@@ -69,14 +68,14 @@ def read_test(folder: Path, manifest: Manifest, data: Path) -> Any:
     return tables.read_cases(path, place_now(data, facts["data"], first), text=facts["text"])
 
 
-def _runs(folder: Path, manifest: Manifest) -> Iterator[tuple[Run, Task, Config]]:
+def _runs(folder: Path, manifest: Manifest) -> Iterator[tuple[Run, Config]]:
     """Its runs, each with its task known here, and as many threads as it had."""
     for place in run_folders(folder, manifest):
         run = Run(place)
         torch.set_num_threads(run.machine.get("threads") or torch.get_num_threads())
-        task, config = run.task, run.config
-        if task.name not in TASKS:
-            add_task(task)
+        config = run.config
+        if run.task.name not in TASKS:
+            add_task(run.task)
         if config.weights:
             config = replace(config, weights=str(place.parent / BEGUN_FROM / config.weights))
-        yield run, task, config
+        yield run, config
