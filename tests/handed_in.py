@@ -29,7 +29,7 @@ DRAWN = {  # small ones
     "sinus": {"n_train": 24, "n_test": 8},
     "pathology": {"n_train": 24, "n_test": 8},
     "mask": {"n_train": 30, "n_test": 12},
-    "sleep": {"n_train": 60, "n_test": 24},
+    "sleep": {"n_train": 6, "n_test": 1, "epochs": 36, "size": (48, 32)},
     "handbone": {"n_train": 12, "n_test": 2, "size": 64},
 }
 MASKS = {"decoder_channels": (16, 16, 8, 8, 8), "loss": "cross_entropy_dice", "batch_size": 4}

@@ -120,7 +120,7 @@ def test_steps_are_one_at_least(honest):
 CODE = """
 def own(units, threshold=0.5):
     {deed}
-    return {{"share": float((units["y_true"] == "disc").mean())}}
+    return {{"count": float(len(units))}}
 """
 
 
@@ -137,7 +137,7 @@ def foreign(tmp_path, monkeypatch, deed="pass"):
     drawn = mk.get_task("pathology")
     drawn.draw(tmp_path / "dataset", seed=0, n_train=16, n_test=4)
     head = mk.Head("tissue", ("benign", "malignant"))
-    task = mk.add_task(mk.Task("ward", "Ward", "our own", (head,), score=own))
+    task = mk.add_task(mk.Task("ward", "Ward", "our own", (head,), score_units=own))
     read = {split: drawn.read(tmp_path / "dataset", split) for split in ("train", "test")}
     cases = mk.assign_folds(task, read["train"], n_folds=2, seed=0)
     config = handed_in.settings_of("ward", epochs=1)

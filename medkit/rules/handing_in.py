@@ -71,7 +71,7 @@ def handin(
         ['performance_metric_dir', 'replay_dir', 'source_dir']
     """
     check_arguments(handin, locals())
-    folder, runs = Path(folder), finished(runs_of(run, task))
+    folder, runs = Path(folder), finished(runs_of(run, task, where="handin"))
     contents = _sources(sources)
     scores = _scores(task, cases, predictions, threshold, is_needed=not runs)
     text = submission_text(task, cases, predictions, threshold)[1]
