@@ -151,16 +151,12 @@ def foreign(tmp_path, monkeypatch, deed="pass"):
 
 
 def test_code_of_others_is_run_when_it_is_trusted_and_reaches_nobody(tmp_path, monkeypatch):
-    deed = "import socket; socket.create_connection(('127.0.0.1', 9)) if IS_AGAIN else 0"
-    deed = deed.replace(
-        "IS_AGAIN",
-        "'medkit.rules.secluding' in __import__('sys').argv[0] or "
-        "__import__('sys').argv[0].endswith('secluding.py')",
-    )
+    call = "socket.create_connection(('10.0.0.1', 9))"
+    deed = f"import sys, socket\n    'pytest' in sys.modules or {call}"
     folder, data = foreign(tmp_path, monkeypatch, deed)
     with pytest.raises(mk.NotTrusted, match="not on your list of trusted code"):
         mk.replay(folder, data, **FAST)
-    with pytest.raises(mk.RunError, match=r"It tried to reach the network .socket.connect 127.0"):
+    with pytest.raises(mk.RunError, match=r"It tried to reach the network .socket.\w+ 10.0"):
         mk.replay(folder, data, trust=True, **FAST)
 
 
