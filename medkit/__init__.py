@@ -86,6 +86,7 @@ _STAGES = {  # by stage of the work: each public name, its module, words
         "note_outcome": ("submission.ledger", "settle an outcome that is unknown"),
         "note_score": ("submission.ledger", "note what the leaderboard says"),
         "standing": ("submission.standing", "the leaderboard"),
+        "report": ("rules.reporting", "a PDF on the model, in Korean or English"),
         "handin": ("datasets.handin", "the folders that the oral contest asks for"),
     },
     "contests of your own (docs: adding_a_contest)": {
