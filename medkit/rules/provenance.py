@@ -35,7 +35,7 @@ def environment(sheets: Sheets, about: Reported) -> None:
     """Machine, versions, seeds, hashes, and what does not repeat."""
     words, run = about.words, about.runs[0]
     facts = _machine(run)
-    sheets.heading(words("environment"), keep=150)
+    sheets.heading(words("environment"))
     for text in _notes(about, facts):
         sheets.paragraph(text)
     sheets.facts(_facts(about, facts))
@@ -63,7 +63,7 @@ def _facts(about: Reported, facts: dict[str, Any]) -> list[tuple[str, str]]:
     gpus = ", ".join(gpu["name"] for gpu in facts.get("gpus") or ())
     is_gpu = facts.get("device") == "cuda"
     device = gpus if is_gpu else f"CPU ({facts.get('cpu_capability') or '?'})"
-    size = facts.get("world_size") or 1
+    count = facts.get("world_size") or 1
     memory = (facts.get("memory_bytes") or 0) / 1e9
     exact = (
         "exact always" if not is_gpu else "exact chosen" if config.deterministic else "exact not"
@@ -80,10 +80,7 @@ def _facts(about: Reported, facts: dict[str, Any]) -> list[tuple[str, str]]:
     pairs = [
         ("medkit", f"{facts.get('medkit', '?')} ({str(facts.get('code', '?'))[:12]})"),
         ("system", f"Python {facts.get('python', '?')}, {facts.get('platform', '?')}"),
-        (
-            "device",
-            device + (f" x {facts['world_size']}" if facts.get("world_size", 1) > 1 else ""),
-        ),
+        ("device", device + f" x {count}" * (count > 1)),
         ("cuda", cuda),
         ("cpu", words("cores", cores=facts.get("cores", "?"), memory=f"{memory:.0f}")),
         ("threads", str(facts.get("threads", "?"))),
@@ -124,7 +121,7 @@ def rules(sheets: Sheets, about: Reported, audit: pd.DataFrame | None) -> None:
     if audit is None or audit.empty:
         return
     words = about.words
-    sheets.heading(words("audit"), keep=100)
+    sheets.heading(words("audit"))
     rows = []
     for rule, verdict, found, where in audit[["rule", "verdict", "found", "where"]].to_numpy():
         word = re.match(r"\w*", str(verdict).strip().lower()).group(0)

@@ -23,7 +23,7 @@ from medkit.errors import ConfigError, DataError, MissingError
 from medkit.inference.judging import concat_predictions
 from medkit.naming import did_you_mean
 from medkit.rules import provenance, sections
-from medkit.rules.sheets import MOST, Sheets
+from medkit.rules.sheets import Sheets
 from medkit.rules.words import LANGUAGES, Words
 from medkit.runs.config import Config
 from medkit.runs.folder import Run
@@ -31,7 +31,6 @@ from medkit.runs.pictures import gone
 from medkit.show.fonts import hangul_font, lacking
 
 AUDIT = ("rule", "verdict", "found", "where")
-FIGURES = 12  # extra ones, at most: two a page, beside what the report holds anyway
 LONGEST = 60  # characters of a team's name
 ADVICE = (
     "Leave out some of figures=[...], show fewer mistakes (n=4) or none (pictures=False), or "
@@ -83,18 +82,21 @@ def report(
     check_arguments(report, locals())
     _check_words(team, language)
     runs = _opened(run)
-    about_all = Reported(runs, team, Words(language), about, threshold, n, pictures, data)
-    _check_more(audit, figures)
-    _check_fonts(about_all, audit)
+    given = Reported(runs, team, Words(language), about, threshold, n, pictures, data)
+    if audit is not None:
+        tables.check_columns("report: audit", audit, AUDIT)
+    _check_fonts(given, audit)
     if pictures:
-        _check_pictures(about_all)
-    sheets = Sheets(f"{team}  ·  {about_all.title}", ADVICE)
+        _check_pictures(given)
+    words = given.words
+    sheets = Sheets(f"{team}  ·  {given.title}", words("figure"), ADVICE)
     for section in (*sections.IN_ORDER, provenance.environment):
-        section(sheets, about_all)
-    provenance.rules(sheets, about_all, audit)
-    sections.own_figures(sheets, about_all, figures)
+        section(sheets, given)
+    provenance.rules(sheets, given, audit)
+    sections.mistakes(sheets, given)
+    sections.own_figures(sheets, given, figures)
     path = runs[0].path.parent / "report.pdf" if path is None else Path(path)
-    facts = {"Title": f"{about_all.words('title')}: {about_all.title}", "Author": team}
+    facts = {"Title": f"{words('title')}: {given.title}", "Author": team}
     files.write_whole(path, sheets.pdf(**facts, Creator=f"medkit {__version__}"))
     return path
 
@@ -220,16 +222,6 @@ def _held_out(runs: list[Run], task: Task) -> pd.DataFrame:
             "(expected runs of different folds). Pass one run of each fold."
         )
     return found
-
-
-def _check_more(audit: pd.DataFrame | None, figures: Sequence[Figure]) -> None:
-    if audit is not None:
-        tables.check_columns("report: audit", audit, AUDIT)
-    if len(figures) > FIGURES:
-        raise ConfigError(
-            f"report: {len(figures)} figures (expected {FIGURES} at most, half a page each of the "
-            f"{MOST} pages). Choose those that a jury should see."
-        )
 
 
 def _check_fonts(about: Reported, audit: pd.DataFrame | None) -> None:

@@ -14,10 +14,10 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from medkit.datasets.task import Head
-from medkit.errors import MedkitError
+from medkit.errors import ConfigError, MedkitError
 from medkit.inference.judging import score_table
 from medkit.rules.provenance import ended, millions
-from medkit.rules.sheets import ROOM, Sheets
+from medkit.rules.sheets import MOST, ROOM, Sheets
 from medkit.runs.config import Config
 from medkit.runs.folder import Run
 from medkit.runs.pictures import data_folder
@@ -25,7 +25,7 @@ from medkit.show.answers import show_answers, show_reliability
 from medkit.show.figures import show_balance, show_folds
 from medkit.show.grid import answer_table
 from medkit.show.mistakes import show_mistakes
-from medkit.show.scores import show_history
+from medkit.show.scores import show_history, show_intervals
 from medkit.tables import part_column
 
 if TYPE_CHECKING:
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 CURVES = 5  # runs whose curves are drawn
 NAMED = 6  # classes that are named in a sentence
+HALF = 315  # points: the height of half a sheet, for a figure of the team's own
 FLOORS = 3  # folders above the pictures in which the contest's data folder is looked for
 TOLD = {  # settings that have words of their own, or say nothing of the model
     *("task", "name", "seed", "image_size", "patch_size", "region_margin", "region_mask", "model"),
@@ -153,7 +154,7 @@ def _short(value: Any) -> str:
 def data_section(sheets: Sheets, about: Reported) -> None:
     """What there is of each label, and what could not be used."""
     words, cases = about.words, about.cases
-    sheets.heading(words("data"), keep=170)
+    sheets.heading(words("data"))
     groups = cases["group"].nunique()
     sheets.paragraph(words("data in short", cases=f"{len(cases):,}", groups=f"{groups:,}"))
     rows = []
@@ -165,11 +166,13 @@ def data_section(sheets: Sheets, about: Reported) -> None:
                 text = several + (words("unlabelled") if name is None else name)
                 share = f"{len(own) / len(cases):.1%}"
                 rows.append((text, f"{len(own):,}", share, f"{own['group'].nunique():,}"))
+    figure, caption = show_balance(about.task, cases), words("balance")
     if rows:
         names = [words(name) for name in ("label", "cases", "share", "groups")]
-        sheets.table(names, rows, right=(1, 2, 3))
+        sheets.table(names, rows, right=(1, 2, 3), beside=figure, caption=caption)
     _quarantine(sheets, about)
-    sheets.figures(show_balance(about.task, cases), caption=words("balance"), scale=0.6)
+    if not rows:
+        sheets.figures(figure, caption=caption, scale=0.6)
 
 
 def _quarantine(sheets: Sheets, about: Reported) -> None:
@@ -209,7 +212,7 @@ def folds(sheets: Sheets, about: Reported) -> None:
     if "fold" not in cases:
         return
     held = sorted(str(run.fold) for run in about.runs)
-    sheets.heading(words("folds"), keep=190)
+    sheets.heading(words("folds"))
     count = cases["fold"].nunique()
     sheets.paragraph(words("folds in short", count=count, held=", ".join(held)))
     sheets.figures(show_folds(about.task, cases), caption=words("folds caption"), scale=0.64)
@@ -218,7 +221,7 @@ def folds(sheets: Sheets, about: Reported) -> None:
 def curves(sheets: Sheets, about: Reported) -> None:
     """The best epoch of each run, and its curves."""
     words, shown = about.words, about.runs[:CURVES]
-    sheets.heading(words("curves"), keep=230)
+    sheets.heading(words("curves"))
     own = about.scores["metric"].iloc[0]
     names = ["fold", "epochs", "best epoch", "train loss", "valid loss"]
     rows = [_best(run, config, own) for run, config in zip(about.runs, about.configs)]
@@ -250,15 +253,10 @@ def _best(run: Run, config: Config, own: str) -> tuple[str, ...]:
 def scores(sheets: Sheets, about: Reported) -> None:
     """Scores with intervals, and answers beside the truth."""
     words, table, task = about.words, about.scores, about.task
-    sheets.heading(words("scores"), keep=200)
-    count = (
-        about.held_out["id"].nunique()
-        if task.scored.answer.lies_in == "files"
-        else len(about.units)
-    )
+    sheets.heading(words("scores"))
     text = words(
         "scores in short",
-        count=f"{count:,}",
+        count=f"{about.judged:,}",
         noun=about.noun,
         groups=f"{about.units['group'].nunique():,}",
     )
@@ -270,7 +268,9 @@ def scores(sheets: Sheets, about: Reported) -> None:
         (words.score(row.metric), *(f"{v:.4f}" if pd.notna(v) else "–" for v in row[2:]))
         for row in table.itertuples()
     ]
-    sheets.table(names, rows, right=(1, 2, 3))
+    named = table.assign(metric=[words.score(name) for name in table["metric"]])
+    figure, caption = show_intervals(named), words("intervals caption")
+    sheets.table(names, rows, right=(1, 2, 3), beside=figure, caption=caption)
     _answers(sheets, about)
 
 
@@ -318,13 +318,16 @@ def mistakes(sheets: Sheets, about: Reported) -> None:
 
 def own_figures(sheets: Sheets, about: Reported, figures: Sequence[Figure]) -> None:
     """The team's own, two a sheet."""
-    if not figures:
-        return
-    sheets.heading(about.words("figures"), keep=330)
-    for number, figure in enumerate(figures, 1):
+    sheets.heading(about.words("figures"))
+    for number, figure in enumerate(figures):
         width, height = figure.get_size_inches() * 72
-        scale = min(1.0, ROOM / width, 310 / height)
-        sheets.figures(figure, caption=about.words("figure", number=number), scale=scale)
+        scale = min(1.0, ROOM / width, HALF / height)
+        if not sheets.fits(scale * height + 70):
+            raise ConfigError(
+                f"report: {len(figures)} figures do not fit (found room for {number} of them on "
+                f"{MOST} pages, beside what a report holds). Choose those that a jury should see."
+            )
+        sheets.figures(figure, scale=scale)
 
 
-IN_ORDER = (first, model, data_section, folds, curves, scores, mistakes)
+IN_ORDER = (first, model, data_section, folds, curves, scores)

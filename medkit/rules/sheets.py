@@ -7,6 +7,7 @@ itself. Distances are points (1/72 inch), counted from the upper left corner.
 from __future__ import annotations
 
 import io
+import logging
 from functools import lru_cache
 from typing import Any, NamedTuple, Sequence
 
@@ -27,7 +28,9 @@ ROOM = RIGHT - LEFT
 MOST = 10  # sheets, as the contest's rules have it
 INK, SOFT, RULE, ACCENT, BAND = "#222222", "#6B6B6B", "#D5DAE1", "#0B4F8A", "#F1F5F9"
 BODY, SMALL = 9.2, 7.8  # sizes of text
-LINE = 1.5  # of a line, in sizes of its text
+LINE, TIGHT = 1.5, 1.42  # of a line of text and of a table, in sizes of their text
+HEADING = 25.0
+NARROW = 0.5  # the share of a sheet's width beyond which a table has no figure at its side
 SCALE = 0.68  # of a figure, at most: its text is then a little smaller than that of tables
 LEAST = 0.72  # to which share of that a figure is made smaller before it takes the next sheet
 DPI = 105  # of pixels in figures; on the sheet, after SCALE, some 150
@@ -48,13 +51,15 @@ class Sheets:
 
     Args:
         footer: stands at the foot of each sheet, beside its number.
+        figure: what stands before a figure's caption, as "Figure {}. ".
         advice: what to do where it takes more than MOST of them.
     """
 
-    def __init__(self, footer: str, advice: str):
-        self.footer, self.advice = footer, advice
+    def __init__(self, footer: str, figure: str, advice: str):
+        self.footer, self.figure, self.advice = footer, figure, advice
         self.pages: list[Figure] = []
-        self.y = BOTTOM
+        self.count = 0  # of figures
+        self._heading = ""  # that waits for what stands below it
         self.next_sheet()
 
     def next_sheet(self) -> None:
@@ -76,11 +81,26 @@ class Sheets:
         return BOTTOM - self.y
 
     def take(self, height: float) -> float:
-        """The upper end of a stretch of this height, on the next sheet where this one is full."""
-        if height > self.left and self.y > TOP:
+        """The upper end of a stretch of this height, on the next sheet where this one is full.
+
+        Below a heading, if one waits for it: none stands alone at the foot of a sheet.
+        """
+        wanted = height + HEADING + 15 if self._heading else height
+        if wanted > self.left and self.y > TOP:
             self.next_sheet()
+        if self._heading:
+            self._write_heading()
         top, self.y = self.y, self.y + height
         return top
+
+    def fits(self, height: float) -> bool:
+        """Whether there is room for a stretch of this height before the last sheet ends."""
+        return height <= self.left or len(self.pages) < MOST
+
+    def keep(self, height: float) -> None:
+        """Begin the next sheet where less than this height is left."""
+        self.take(height)
+        self.y -= height
 
     def space(self, height: float) -> None:
         """Leave some room, unless the sheet has just begun."""
@@ -133,20 +153,23 @@ class Sheets:
             self.write(x + 9, top + 17.5, _cut(number, 15, inner), 15, bold=True, colour=ACCENT)
             self.write(x + 9, top + 37, _cut(word, 7.2, inner), 7.2, colour=SOFT)
 
-    def heading(self, text: str, keep: float = 90.0) -> None:
-        """A section's name; on the next sheet where less than `keep` would stand below it."""
-        if self.left < keep + 30:
-            self.next_sheet()
+    def heading(self, text: str) -> None:
+        """A section's name, above what is added next."""
+        self._heading = text
+
+    def _write_heading(self) -> None:
+        text, self._heading = self._heading, ""
         self.space(15)
-        top = self.take(24)
-        self.write(LEFT, top, text, 12.5, bold=True, colour=ACCENT)
-        self.box(LEFT, top + 19.5, ROOM, 0.7, RULE)
+        self.write(LEFT, self.y, text, 12.5, bold=True, colour=ACCENT)
+        self.box(LEFT, self.y + 19.5, ROOM, 0.7, RULE)
+        self.y += HEADING
 
     def paragraph(self, text: str, size: float = BODY, colour: str = INK) -> None:
         """Text, broken into lines; at "\\n" in any case."""
-        for part in text.split("\n"):
-            for line in wrapped(part, size, ROOM):
-                self.write(LEFT, self.take(size * LINE), line, size, colour=colour)
+        lines = [line for part in text.split("\n") for line in wrapped(part, size, ROOM)]
+        self.keep(size * LINE * min(3, len(lines)))
+        for line in lines:
+            self.write(LEFT, self.take(size * LINE), line, size, colour=colour)
         self.y += 4.5
 
     def facts(self, pairs: Sequence[tuple[str, str]]) -> None:
@@ -167,42 +190,57 @@ class Sheets:
             inner = room if len(row) == 2 else ROOM - label - 10
             names = [wrapped(name, SMALL, label - 8) for name, _ in row]
             texts = [wrapped(value, SMALL, inner) for _, value in row]
-            top = self.take(max(map(len, [*texts, *names])) * SMALL * 1.42 + 3.6)
+            top = self.take(max(map(len, [*texts, *names])) * SMALL * TIGHT + 3.6)
             for k, (name, lines) in enumerate(zip(names, texts)):
                 for n, line in enumerate(name):
-                    y = top + n * SMALL * 1.42
+                    y = top + n * SMALL * TIGHT
                     self.write(LEFT + k * half, y, line, SMALL, colour=SOFT)
                 for n, line in enumerate(lines):
-                    self.write(LEFT + k * half + label, top + n * SMALL * 1.42, line, SMALL)
+                    self.write(LEFT + k * half + label, top + n * SMALL * TIGHT, line, SMALL)
             self.box(LEFT, self.y - 1.8, ROOM, 0.4, RULE)
             self.y += 1.4
         self.y += 4
 
     def table(
-        self, names: Sequence[str], rows: Sequence[Sequence[Any]], *, right: Sequence[int] = ()
+        self,
+        names: Sequence[str],
+        rows: Sequence[Sequence[Any]],
+        *,
+        right: Sequence[int] = (),
+        beside: Figure | None = None,
+        caption: str = "",
     ) -> None:
         """A table; a row that does not fit begins the next sheet, below the names again.
 
         Args:
             rows: of texts and `Cell`s.
             right: the columns that end at the right, as numbers do.
+            beside: a figure, at the right of the table where that leaves room, else below it.
+            caption: of this figure.
         """
         rows = [[c if isinstance(c, Cell) else Cell(str(c)) for c in row] for row in rows]
         head = [Cell(name, SOFT, True) for name in names]
         widths = _widths([head, *rows])
-        broken = [_broken(row, widths) for row in rows]
-        heights = [max(map(len, row)) * SMALL * 1.42 + 5.0 for row in broken]
-        first = _broken(head, widths)
-        top = max(map(len, first)) * SMALL * 1.42 + 5.0
-        for k, (row, lines, height) in enumerate(zip(rows, broken, heights)):
-            if k == 0 or self.left < height:
-                self.take(top + height + (sum(heights[1:3]) if k == 0 else 0))
-                self.y -= height + (sum(heights[1:3]) if k == 0 else 0)
-                self._row(head, first, self.y - top, widths, right)
-                self.box(LEFT, self.y - 1.6, sum(widths), 0.8, SOFT)
-            self._row(row, lines, self.take(height), widths, right)
-            self.box(LEFT, self.y - 1.4, sum(widths), 0.4, RULE)
+        broken = [_broken(row, widths) for row in [head, *rows]]
+        heights = [max(map(len, lines)) * SMALL * TIGHT + 5.0 for lines in broken]
+        is_beside = beside is not None and sum(widths) < NARROW * ROOM and len(rows) < 12
+        if is_beside:
+            size = (72 * beside.get_size_inches()[1]) * SCALE + 24
+            self.keep(max(sum(heights), size))
+        else:
+            self.keep(sum(heights[:4]))
+        top = self.y
+        for k, row in enumerate([head, *rows]):
+            if k and self.left < heights[k]:
+                self.next_sheet()
+                self._row(head, broken[0], self.take(heights[0]), widths, right)
+            self._row(row, broken[k], self.take(heights[k]), widths, right)
         self.y += 6
+        if is_beside:
+            x = LEFT + sum(widths) + 16
+            self.y = max(self.y, self._place(beside, x, top, RIGHT - x, caption))
+        elif beside is not None:
+            self.figures(beside, caption=caption)
 
     def _row(
         self,
@@ -212,12 +250,15 @@ class Sheets:
         widths: Sequence[float],
         right: Sequence[int],
     ) -> None:
-        x = LEFT
+        x, is_head = LEFT, row[0].bold
+        self.box(
+            LEFT, self.y - 1.5, sum(widths), 0.8 if is_head else 0.4, SOFT if is_head else RULE
+        )
         for k, (cell, width) in enumerate(zip(row, widths)):
             at, ha = (x + width - 6, "right") if k in right else (x + 2, "left")
             how = {"colour": cell.colour, "bold": cell.bold, "ha": ha}
             for n, line in enumerate(lines[k]):
-                self.write(at, top + 1 + n * SMALL * 1.42, line, SMALL, **how)
+                self.write(at, top + 1 + n * SMALL * TIGHT, line, SMALL, **how)
             x += width
 
     def figures(self, *figures: Figure, caption: str = "", scale: float = SCALE) -> None:
@@ -228,22 +269,38 @@ class Sheets:
         gap = 12.0
         sizes = [72 * figure.get_size_inches() for figure in figures]
         room = ROOM - gap * (len(figures) - 1)
-        lines = wrapped(caption, SMALL, ROOM) if caption else []
-        words = len(lines) * SMALL * 1.42 + 9
-        tall = max(height for _, height in sizes)
-        scale = min(scale, room / sum(w for w, _ in sizes), (BOTTOM - TOP - words) / tall)
-        fitting = (self.left - words) / tall
+        lines = self._caption(caption, ROOM)
+        words = len(lines) * SMALL * TIGHT + 9
+        tall, wide = max(height for _, height in sizes), sum(width for width, _ in sizes)
+        above = HEADING + 15 if self._heading else 0.0
+        scale = min(scale, room / wide, (BOTTOM - TOP - words - above) / tall)
+        fitting = (self.left - words - above) / tall
         if LEAST * scale <= fitting < scale:
             scale = fitting
         top = self.take(scale * tall + words)
-        x = LEFT + (room - scale * sum(w for w, _ in sizes)) / 2
+        x = LEFT + (room - scale * wide) / 2
         for figure, (width, height) in zip(figures, sizes):
             low = HEIGHT - top - scale * height
             self.pages[-1].add_artist(_Placed(figure, x, low, scale))
             x += scale * width + gap
         for n, line in enumerate(lines):
-            y = top + scale * tall + 2 + n * SMALL * 1.42
+            y = top + scale * tall + 2 + n * SMALL * TIGHT
             self.write(LEFT, y, line, SMALL, colour=SOFT)
+
+    def _place(self, figure: Figure, x: float, top: float, room: float, caption: str) -> float:
+        """Draw a figure into some room, laid out anew for it; the lower end of its caption."""
+        height = figure.get_size_inches()[1]
+        figure.set_size_inches(room / 72 / SCALE, height)
+        low = top + 72 * height * SCALE
+        self.pages[-1].add_artist(_Placed(figure, x, HEIGHT - low, SCALE))
+        lines = self._caption(caption, room)
+        for n, line in enumerate(lines):
+            self.write(x, low + 2 + n * SMALL * TIGHT, line, SMALL, colour=SOFT)
+        return low + len(lines) * SMALL * TIGHT + 9
+
+    def _caption(self, caption: str, room: float) -> list[str]:
+        self.count += 1
+        return wrapped(self.figure.format(self.count) + caption, SMALL, room)
 
     def pdf(self, **facts: str) -> bytes:
         """All sheets as a PDF; the same bytes each time.
@@ -261,6 +318,7 @@ class Sheets:
                     x / WIDTH, 34 / HEIGHT, text, ha=ha, color=SOFT, fontproperties=_font(7.2),
                     parse_math=False,
                 )  # fmt: skip
+        logging.getLogger("fontTools.subset").setLevel(logging.ERROR)  # it tells of odd tables
         with look(**FONTS), PdfPages(buffer, metadata={**facts, "CreationDate": None}) as pdf:
             for page in self.pages:
                 pdf.savefig(page, dpi=DPI)

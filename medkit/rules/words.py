@@ -47,7 +47,10 @@ WORDS: dict[str, tuple[str, str]] = {
     "start": ("Starting weights", "초기 가중치"),
     "none": ("none (from scratch)", "없음(처음부터 학습)"),
     "epochs": ("Epochs", "에폭"),
-    "epochs done": ("{done} of {all}, the best kept", "{all} 중 {done} 완료, 최적 에폭 저장"),
+    "epochs done": (
+        "{done} of {all}, the best kept",
+        "{all}에폭 중 {done}에폭 학습, 최적 에폭 저장",
+    ),
     "batch": ("Batch", "배치 크기"),
     "images": ("{count} images a step", "스텝당 {count}장"),
     "loss": ("Loss", "손실 함수"),
@@ -118,8 +121,8 @@ WORDS: dict[str, tuple[str, str]] = {
     "scores in short": (
         "{count} held-out {noun} of {groups} groups. The 95 % intervals come of drawing whole "
         "groups again and again, as {noun} of one group are no independent evidence.",
-        "검증용 {noun} {count}건(그룹 {groups}개)에 대한 결과입니다. 같은 그룹의 {noun}은(는) "
-        "서로 독립이 아니므로, 95 % 신뢰구간은 그룹을 통째로 재표집하여 구하였습니다.",
+        "검증용 {noun} {count}건(그룹 {groups}개)에 대한 결과입니다. 같은 그룹에 속한 "
+        "{noun}끼리는 서로 독립이 아니므로, 95 % 신뢰구간은 그룹을 통째로 재표집하여 구하였습니다.",
     ),
     "threshold": (" Threshold: {threshold}.", " 판정 임계값: {threshold}."),
     "score": ("Score", "지표"),
@@ -189,7 +192,7 @@ WORDS: dict[str, tuple[str, str]] = {
     "found": ("Found", "확인한 내용"),
     "where": ("Where", "근거"),
     "figures": ("More figures", "추가 그림"),
-    "figure": ("Figure {number}.", "그림 {number}."),
+    "figure": ("Figure {}. ", "그림 {}. "),
     "state finished": ("finished", "완료"),
     "state running": ("running", "진행 중"),
     "state stopped": ("stopped", "중단됨"),
@@ -250,7 +253,8 @@ class Words:
         self.language, self._at = language, LANGUAGES.index(language)
 
     def __call__(self, key: str, /, **values: Any) -> str:
-        return WORDS[key][self._at].format(**values)
+        text = WORDS[key][self._at]
+        return text.format(**values) if values else text
 
     def contest(self, name: str, title: str) -> str:
         """A contest's title; of those of one's own as it is."""
