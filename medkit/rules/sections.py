@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from medkit.rules.reporting import Reported
 
 CURVES = 5  # runs whose curves are drawn
+FEW = 6  # classes of which a small confusion matrix tells
 NAMED = 6  # classes that are named in a sentence
 HALF = 315  # points: the height of half a sheet, for a figure of the team's own
 FLOORS = 3  # folders above the pictures in which the contest's data folder is looked for
@@ -214,8 +215,16 @@ def folds(sheets: Sheets, about: Reported) -> None:
     held = sorted(str(run.fold) for run in about.runs)
     sheets.heading(words("folds"))
     count = cases["fold"].nunique()
-    sheets.paragraph(words("folds in short", count=count, held=", ".join(held)))
-    sheets.figures(show_folds(about.task, cases), caption=words("folds caption"), scale=0.64)
+    figure = show_folds(about.task, cases)
+    flatten(figure, 0.6)
+    sheets.paragraph(words("folds in short", count=count, held=", ".join(held)), keep=120)
+    sheets.figures(figure, caption=words("folds caption"), scale=0.64)
+
+
+def flatten(figure: Figure, inches: float) -> None:
+    """Take some of a figure's height: it is laid out anew."""
+    width, height = figure.get_size_inches()
+    figure.set_size_inches(width, height - inches)
 
 
 def curves(sheets: Sheets, about: Reported) -> None:
@@ -230,8 +239,7 @@ def curves(sheets: Sheets, about: Reported) -> None:
         sheets.paragraph(words("curves left out", shown=CURVES, count=len(about.runs)))
     for run in shown:
         figure = show_history(run)
-        if len(shown) > 1:
-            figure.set_size_inches(9.5, 3.5)
+        flatten(figure, 0.6 if len(shown) > 1 else 0.3)
         sheets.figures(figure, caption=words("curves caption", fold=about.name(run)))
 
 
@@ -262,7 +270,7 @@ def scores(sheets: Sheets, about: Reported) -> None:
     )
     if task.scored.answer.has_classes:
         text += words("threshold", threshold=_threshold(about.threshold))
-    sheets.paragraph(text)
+    sheets.paragraph(text, keep=60 + 26 * len(table))
     names = [words(name) for name in ("score", "value", "low", "high")]
     rows = [
         (words.score(row.metric), *(f"{v:.4f}" if pd.notna(v) else "–" for v in row[2:]))
@@ -288,20 +296,25 @@ def _answers(sheets: Sheets, about: Reported) -> None:
         sheets.figures(beside, caption=words("dice"), scale=0.6)
         return
     told = answer_table(task, about.held_out, about.predictions, threshold=about.threshold)
+    rows = [[_cell(value) for value in row] for row in told.itertuples(index=False)]
     names = [words.column(name) for name in told]
-    rows = [[_cell(value) for value in row] for row in told.to_numpy()]
-    sheets.table(names, rows, right=range(1, len(names)))
+    right = range(1, len(names)) if task.scored.classes else range(len(names))
+    sheets.table(names, rows, right=right)
     if not task.scored.classes:
         sheets.figures(beside, caption=words("agreement"))
         return
-    caption = f"{words('confusion', noun=about.noun)}; {words('reliability')}."
-    sheets.figures(beside, show_reliability(task, about.units), caption=caption, scale=0.55)
+    told, sure = words("confusion", noun=about.noun), show_reliability(task, about.units)
+    if len(task.scored.classes) > FEW:
+        sheets.figures(beside, caption=f"{told}.", scale=0.62)
+        sheets.figures(sure, caption=f"{words('reliability')}.", scale=0.62)
+        return
+    beside.set_size_inches(5.0, 4.7)
+    sheets.figures(beside, sure, caption=f"{told}; {words('reliability')}.", scale=0.58)
 
 
 def _cell(value: Any) -> str:
-    if isinstance(value, str):
-        return value
-    return f"{value:,.0f}" if float(value).is_integer() and abs(value) > 1 else f"{value:.3f}"
+    """Counts as they are, other numbers with three decimals."""
+    return f"{value:.3f}" if isinstance(value, float) else f"{value}"
 
 
 def mistakes(sheets: Sheets, about: Reported) -> None:

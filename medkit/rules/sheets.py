@@ -164,12 +164,16 @@ class Sheets:
         self.box(LEFT, self.y + 19.5, ROOM, 0.7, RULE)
         self.y += HEADING
 
-    def paragraph(self, text: str, size: float = BODY, colour: str = INK) -> None:
-        """Text, broken into lines; at "\\n" in any case."""
-        lines = [line for part in text.split("\n") for line in wrapped(part, size, ROOM)]
-        self.keep(size * LINE * min(3, len(lines)))
+    def paragraph(self, text: str, keep: float = 0.0) -> None:
+        """Text, broken into lines, and where it has line ends itself.
+
+        Args:
+            keep: how much of what follows must stand on the same sheet.
+        """
+        lines = [line for part in text.splitlines() for line in wrapped(part, BODY, ROOM)]
+        self.keep(BODY * LINE * min(3, len(lines)) + keep)
         for line in lines:
-            self.write(LEFT, self.take(size * LINE), line, size, colour=colour)
+            self.write(LEFT, self.take(BODY * LINE), line)
         self.y += 4.5
 
     def facts(self, pairs: Sequence[tuple[str, str]]) -> None:
@@ -274,7 +278,7 @@ class Sheets:
         tall, wide = max(height for _, height in sizes), sum(width for width, _ in sizes)
         above = HEADING + 15 if self._heading else 0.0
         scale = min(scale, room / wide, (BOTTOM - TOP - words - above) / tall)
-        fitting = (self.left - words - above) / tall
+        fitting = (self.left - words - above - 0.1) / tall
         if LEAST * scale <= fitting < scale:
             scale = fitting
         top = self.take(scale * tall + words)
