@@ -88,6 +88,7 @@ _STAGES = {  # by stage of the work: each public name, its module, words
         "standing": ("submission.standing", "the leaderboard"),
         "handin": ("rules.handing_in", "the folders to be handed in, which replay can read"),
         "replay": ("rules.replaying", "train a hand-in again, and compare to the byte"),
+        "report": ("rules.reporting", "a PDF on the model, in Korean or English"),
     },
     "contests of your own (docs: adding_a_contest)": {
         "read_table": ("datasets.own_tables", "cases of a CSV and a folder of pictures"),
