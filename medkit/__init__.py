@@ -87,6 +87,7 @@ _STAGES = {  # by stage of the work: each public name, its module, words
         "note_score": ("submission.ledger", "note what the leaderboard says"),
         "standing": ("submission.standing", "the leaderboard"),
         "handin": ("datasets.handin", "the folders that the oral contest asks for"),
+        "audit": ("rules.auditing", "what organisers would look for, rule by rule"),
     },
     "contests of your own (docs: adding_a_contest)": {
         "read_table": ("datasets.own_tables", "cases of a CSV and a folder of pictures"),
