@@ -146,9 +146,8 @@ def _settings(run: Run, told: Mapping[str, Any]) -> str:
 
 
 def _cases(run: Run) -> str:
-    kept = run._json("run.json")
-    cases = tables.read_cases(run.path / "cases.csv", run.path, text=kept["text"])
-    is_same = tables.are_known_by(cases, kept["cases"])
+    cases = tables.read_cases(run.path / "cases.csv", run.path, text=run.facts["text"])
+    is_same = tables.are_known_by(cases, run.facts["cases"])
     return "" if is_same else "cases.csv is not the table that the run was begun with"
 
 
