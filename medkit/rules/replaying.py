@@ -104,7 +104,8 @@ def replay(
         _check(folder, manifest, trust)
         rows = comparing.hand_in_itself(folder, manifest)
         rows += comparing.environment(folder, manifest)
-        rows.append(comparing.pictures(_pictures(folder, manifest, data), manifest))
+        test = read_test(folder, manifest, data)
+        rows.append(comparing.pictures(folder, manifest, test, data))
         job = {"handin": str(folder.resolve()), "data": str(data), "device": device}
         done = train_again(place, {**job, "steps": steps if quick else 0}, status.update)
         if quick:
@@ -132,13 +133,6 @@ def _check(folder: Path, manifest: Manifest, trust: bool) -> None:
                 f"{place}: a teacher's answers were learned from, and they are not handed in. Have "
                 "the teacher's run handed in, and train both with mk.fit."
             )
-
-
-def _pictures(folder: Path, manifest: Manifest, data: Path) -> list[str]:
-    """All pictures of its runs and its test."""
-    runs = [Run(place) for place in run_folders(folder, manifest)]
-    tables = [*(run.cases(data) for run in runs), read_test(folder, manifest, data)]
-    return [path for table in tables for path in table["path"].dropna()]
 
 
 def _once(folder: Path, manifest: Manifest, place: Path) -> pd.DataFrame:
