@@ -223,7 +223,7 @@ PLANTED = {
         "run0: cases: cases.csv is not the table",
     ),
     "another threshold": (
-        lambda f: edit(f, "manifest.json", threshold=0.999),
+        lambda f: edit(f, "manifest.json", threshold=1e-6),
         "submission.csv: line",
     ),
     "other views": (
