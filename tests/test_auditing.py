@@ -7,7 +7,7 @@ import warnings
 from pathlib import Path
 
 import pytest
-from planted import CODE, HONEST, notebook, with_cell, write
+from planted import CODE, HONEST, SLY, notebook, with_cell, write
 from small_runs import QUIET, TWO_EPOCHS
 
 import medkit as mk
@@ -50,6 +50,14 @@ def test_a_planted_violation_is_found_in_its_cell(rule, code, trained, tmp_path)
     rows = broken(only(audited(with_cell(code), trained, tmp_path), rule))
     assert len(rows), f"missed: {code}"
     assert any("cell 5" in where for where in rows["where"]) or "seed 0" in rows["found"].iloc[0]
+
+
+@pytest.mark.parametrize(("rule", "code"), SLY, ids=[f"{r}: {c[:40]!r}" for r, c in SLY])
+def test_what_would_get_around_the_rules_is_found(rule, code, trained, tmp_path):
+    rows = only(audited(with_cell(code), trained, tmp_path), rule)
+    rows = rows[rows["where"].str.contains("cell 5")]
+    least = ["broken"] if rule != "code looked at" else ["broken", "unclear"]
+    assert rows["verdict"].isin(least).any(), f"missed: {code}"
 
 
 @pytest.mark.parametrize("code", HONEST, ids=[c[:40] for c in HONEST])
