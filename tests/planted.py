@@ -129,7 +129,6 @@ CODE = [  # (rule, code)
         "from sklearn.linear_model import LogisticRegression\n"
         'y = pd.read_csv("dataset/test/labels.csv")["y"]\nLogisticRegression().fit(y, y)',
     ),
-    ("task", 'task = mk.get_task("x")\nTASK = "pathology"\nconfig = mk.Config("pathology")'),
 ]
 
 SLY = [  # thought of after the rules were written, to get around them
@@ -156,8 +155,8 @@ SLY = [  # thought of after the rules were written, to get around them
     ),
     (
         "test labels",
-        "truth = pd.read_csv(Path(DATA) / 'test' / 'labels.csv')\nfrom xgboost import XGBClassifier\n"
-        "XGBClassifier().fit(truth[['a']], truth['y'])",
+        "truth = pd.read_csv(Path(DATA) / 'test' / 'labels.csv')\n"
+        "from xgboost import XGBClassifier\nXGBClassifier().fit(truth[['a']], truth['y'])",
     ),
     ("network", "import requests\ndoors = {'a': requests.get}\ndoors['a']('example.org')"),
     (
@@ -198,7 +197,7 @@ HONEST = [
     "rng = np.random.default_rng(SEED)\nx = rng.normal(size=3)\nr = random.Random(7)",
     "from sklearn.model_selection import train_test_split\n"
     "a, b = train_test_split(cases, random_state=SEED)",
-    "from sklearn.ensemble import RandomForestClassifier as F\nm = F(n_estimators=9, random_state=0)",
+    "from sklearn.ensemble import ExtraTreesClassifier as F\nm = F(9, random_state=0)",
     "some = cases.sample(n=3, random_state=SEED)",
     "np.random.seed(SEED)\nsome = cases.sample(frac=0.1)",
     "torch.manual_seed(SEED)\nlayer = torch.nn.Linear(3, 2)",

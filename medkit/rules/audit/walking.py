@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import ast
 import builtins
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Callable, Iterable, Mapping
 
 from medkit.rules.audit import values
@@ -59,6 +59,7 @@ class Function:
 
     node: Any
     scope: Scope
+    cell: Cell
     owner: Any = None
 
 
@@ -67,6 +68,7 @@ class Own:
     """A class, one of its objects (told from it by nothing), or a module of the notebook's own."""
 
     members: dict[str, Any]
+    is_module: bool = False
 
 
 @dataclass(eq=False)
@@ -185,12 +187,12 @@ class Walker:
             return Thing(name)
         if short not in self.scopes:
             self.walk(self.modules[short], alone=False)
-        return Own(self.scopes[short].names)
+        return Own(self.scopes[short].names, is_module=True)
 
     def _FunctionDef(self, node: Any, scope: Scope) -> None:
         for part in [*node.decorator_list, *node.args.defaults]:
             self.value(part, scope)
-        self.functions.append(Function(node, scope))
+        self.functions.append(Function(node, scope, self.cell))
         scope.names[node.name] = self.functions[-1]
 
     _AsyncFunctionDef = _FunctionDef
@@ -309,8 +311,8 @@ class Walker:
     def attribute(self, owner: Any, name: str) -> Any:
         if isinstance(owner, Own):
             found = owner.members.get(name, UNKNOWN)
-            is_bound = isinstance(found, Function) and found.scope.names is owner.members
-            return Function(found.node, found.scope, owner) if is_bound else found
+            is_method = isinstance(found, Function) and not owner.is_module
+            return replace(found, owner=owner) if is_method else found
         if isinstance(owner, Thing):
             return owner.then(f".{name}")
         return (
@@ -375,7 +377,7 @@ class Walker:
         return self.value(node.target, scope)
 
     def _Lambda(self, node: ast.Lambda, scope: Scope) -> Function:
-        self.functions.append(Function(node, scope))
+        self.functions.append(Function(node, scope, self.cell))
         return self.functions[-1]
 
     def _ListComp(self, node: Any, scope: Scope) -> list[Any]:
@@ -399,7 +401,7 @@ class Walker:
 
     def enter(self, function: Function, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """What a function of the notebook's own returns for such arguments."""
-        node, inner, line = function.node, Scope(outer=function.scope), self.line
+        node, inner, before = function.node, Scope(outer=function.scope), (self.cell, self.line)
         self.entered.add(node)
         if self.depth >= DEEPEST or (self.steps > STEPS and args):
             return UNKNOWN
@@ -415,10 +417,10 @@ class Walker:
         for many, rest in ((node.args.vararg, args[len(takes) :]), (node.args.kwarg, kwargs)):
             if many is not None:
                 inner.names[many.arg] = rest
-        self.depth += 1
+        self.depth, self.cell = self.depth + 1, function.cell
         try:
             if isinstance(node, ast.Lambda):
                 return self.value(node.body, inner)
             return either(self.run(node.body, inner))
         finally:
-            self.depth, self.line = self.depth - 1, line
+            self.depth, (self.cell, self.line) = self.depth - 1, before
