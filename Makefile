@@ -7,16 +7,18 @@
 #   make reference  docs/reference, from the docstrings
 #   make mutate  which of 100 planted mistakes the tests do not see; half an hour
 #   make soak    200 kills of a training run, each of which must not change a bit (KILLS=200)
+#   make replay  30 hand-ins trained again, and 30 with one thing changed (REPLAYS=30)
 # PYTHON=python3.8 takes another Python (its version decides the lane), VENV=folder another place.
 
 PYTHON ?= python3
 VENV ?= .venv
 KILLS ?= 200
+REPLAYS ?= 30
 BESIDE := -n logical --maxprocesses 4 --dist loadfile
 RUN := $(VENV)/bin/python
 export NO_ALBUMENTATIONS_UPDATE = 1
 
-.PHONY: help install run zip test slow soak mutate test-all check reference clean
+.PHONY: help install run zip test slow soak replay mutate test-all check reference clean
 
 help:
 	@sed -n 's/^# //p' Makefile
@@ -38,6 +40,9 @@ slow: install
 
 soak: install
 	@$(RUN) tests/test_kills.py --kills $(KILLS)
+
+replay: install
+	@$(RUN) tests/handed_in.py --replays $(REPLAYS)
 
 mutate: install
 	@$(RUN) tools/mutate.py --jobs 2

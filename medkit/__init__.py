@@ -86,8 +86,12 @@ _STAGES = {  # by stage of the work: each public name, its module, words
         "note_outcome": ("submission.ledger", "settle an outcome that is unknown"),
         "note_score": ("submission.ledger", "note what the leaderboard says"),
         "standing": ("submission.standing", "the leaderboard"),
-        "handin": ("datasets.handin", "the folders that the oral contest asks for"),
-        "audit": ("rules.auditing", "what organisers would look for, rule by rule"),
+    },
+    "show the organisers": {
+        "audit": ("rules.auditing", "what they would look for in your notebooks and run"),
+        "report": ("rules.reporting", "a PDF on the model, in Korean or English"),
+        "handin": ("rules.handing_in", "the folders to be handed in, which replay can read"),
+        "replay": ("rules.replaying", "train a hand-in again, and compare to the byte"),
     },
     "contests of your own (docs: adding_a_contest)": {
         "read_table": ("datasets.own_tables", "cases of a CSV and a folder of pictures"),

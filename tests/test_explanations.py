@@ -10,7 +10,11 @@ import pytest
 from running_pages import DOCS, blocks, names_that_are_not, run_page, working_folder
 from test_package import SOURCES, imported, package
 
-PAGES = ("explanation/house.md", "how-to/another_machine.md")  # others have tests of their own
+PAGES = (
+    "explanation/house.md",
+    "how-to/another_machine.md",
+    "how-to/handing_in.md",
+)  # others have tests of their own
 
 
 @pytest.mark.parametrize("page", PAGES)

@@ -120,5 +120,5 @@ def test_what_is_no_run_of_this_contest_is_refused(tmp_path):
         written(tmp_path, run="runs/a/fold0")
     other = run_of("a", 0, 1)
     other.task = mk.get_task("mask")
-    with pytest.raises(ValueError, match="runs/a/fold0 is a run of mask, and this table is for x"):
+    with pytest.raises(ValueError, match="runs/a/fold0 is a run of mask, and this is for x"):
         written(tmp_path, run=[run_of("a", 1, 2), other])

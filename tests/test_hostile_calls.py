@@ -110,6 +110,10 @@ class Right:
         path = self.new() / "submission.csv"
         return mk.write_submission(self.task, self.cases, self.predictions, path)
 
+    def handin(self):
+        made = self.new()
+        return mk.handin(self.task, self.cases, self.predictions, made, run=self.run)
+
     def table(self):
         """A table of pictures and labels, as `read_table` takes it."""
         ids = [Path(path).stem for path in self.cases["path"].unique()]
@@ -166,6 +170,7 @@ class Right:
             "runs": [self.run],
             "csv": self.csv,
             "answers": self.csv,
+            "handin": self.handin,
             "leaks": self.leaks,
             "table": self.table,
             "threshold": 0.5,

@@ -142,7 +142,7 @@ def test_the_run_folder_holds_what_is_promised(straight, cases):
     names = {path.name for path in straight.path.iterdir()}
     wanted = "config.json task.json run.json cases.csv history.csv log.txt last.safetensors "
     wanted += "last.previous.safetensors best.safetensors predictions.csv machine.json status.json "
-    wanted += "pictures.csv"
+    wanted += "pictures.csv first_losses.csv"
     assert names == set(wanted.split())
     assert straight.config == CONFIG and straight.fold == 0
     assert list(straight.history["epoch"]) == [1, 2, 3]

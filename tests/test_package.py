@@ -83,7 +83,7 @@ def test_importing_loads_nothing():
 
 
 def test_submitting_does_not_load_torch():
-    code = "import medkit as mk; mk.submit; mk.write_submission; mk.check_submission; mk.handin"
+    code = "import medkit as mk; mk.submit; mk.write_submission; mk.check_submission"
     assert not {"torch", "timm", "matplotlib"} & loaded_after(code)
 
 
@@ -125,7 +125,7 @@ def test_each_public_name_stands_once_in_the_table():
 def test_help_is_a_table_of_contents():
     lines = pydoc.render_doc(mk, renderer=pydoc.plaintext).splitlines()
     table = lines[lines.index("DESCRIPTION") : lines.index("PACKAGE CONTENTS")]
-    assert len(table) <= 90 and len(lines) <= 130 and max(map(len, table)) <= 80
+    assert len(table) <= 94 and len(lines) <= 134 and max(map(len, table)) <= 80
     for name in set(dir(mk)) - {"__version__"}:
         assert sum(bool(re.search(rf"^ +(.* )?{name}  ", line)) for line in table) == 1, name
 
@@ -225,6 +225,8 @@ def test_every_module_has_its_tests():
     told |= {"mask_answers", "mask_votes", "mask_model"}  # test_mask_runs
     told |= {"picture_model"}  # test_factory
     told |= {"missed", "cuts", "shown"}  # test_masks_shown, test_kinds
+    told |= {"recording"}  # test_handing_in
+    told |= {"retraining", "repeating"}  # test_replaying
     told |= {"__init__"}  # this file
     here = {path.stem for path in Path(__file__).parent.glob("test_*.py")}
     missing = {p.stem for p in SOURCES if p.stem not in told and f"test_{p.stem}" not in here}

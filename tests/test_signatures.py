@@ -56,6 +56,7 @@ EXCEPTIONS = {  # why a word differs
     ("stop", "run"): FOLDER,
     ("watch", "run"): FOLDER,
     ("show_history", "run"): "a history is enough, without its run",
+    ("handin", "run"): "one or several, or none where only scores are asked for",
     ("write_submission", "run"): "one or several, and to submit no torch is loaded",
     ("estimate", "cases"): "without them there are no times",
     ("blend", "predictions"): "several tables",

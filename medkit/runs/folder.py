@@ -95,9 +95,14 @@ class Run:
         return load_task(self._json("task.json"), self.path)
 
     @property
+    def facts(self) -> dict[str, Any]:
+        """Its `fold`, the folder of its `data`, and the hash and text columns of its cases."""
+        return self._json("run.json")
+
+    @property
     def fold(self) -> int | None:
         """The fold that was held out, if one was."""
-        return self._json("run.json")["fold"]
+        return self.facts["fold"]
 
     @property
     def machine(self) -> dict[str, Any]:
@@ -129,7 +134,7 @@ class Run:
             MissingError: when the pictures are not below `data`.
         """
         check_arguments(Run.cases, locals())
-        facts = self._json("run.json")
+        facts = self.facts
         path, place = self._existing("cases.csv"), facts["data"]
         if data is not None:
             paths = tables.read_csv(path)["path"].dropna()
@@ -225,7 +230,7 @@ def _takes_settings(path: Path) -> bool:
 
 def _check_same(run: Run, config: Config, cases: pd.DataFrame, fold: int | None) -> None:
     changed = differences(run.config, config) if run.task else []  # its task is still the same
-    saved = run._json("run.json")
+    saved = run.facts
     if saved["fold"] != fold:
         changed.append(f"fold: {saved['fold']!r} saved, {fold!r} asked")
     is_known = tables.are_known_by(cases, saved["cases"])

@@ -57,11 +57,11 @@ class Picture(Figure):
     """A figure that a notebook shows when a cell's last line returns it: one PNG."""
 
     def draw(self, renderer: Any) -> None:
-        with _look():  # ticks and hatches are made as late as this
+        with look():  # ticks and hatches are made as late as this
             super().draw(renderer)
 
     def _repr_png_(self) -> bytes:
-        with _look(), io.BytesIO() as buffer:
+        with look(), io.BytesIO() as buffer:
             self.savefig(buffer, format="png")
             return buffer.getvalue()
 
@@ -71,18 +71,22 @@ def styled(make: Made) -> Made:
 
     @functools.wraps(make)
     def inner(*args: Any, **kwargs: Any) -> Any:
-        with _look():
+        with look():
             return make(*args, **kwargs)
 
     return inner  # type: ignore[return-value]
 
 
 @contextmanager
-def _look() -> Iterator[None]:
-    """matplotlib's settings for our figures, whatever the notebook has set; taken back after."""
+def look(**more: Any) -> Iterator[None]:
+    """matplotlib's settings for our figures, whatever the notebook has set; taken back after.
+
+    Args:
+        more: settings beside these, by matplotlib's names.
+    """
     with matplotlib.rc_context():
         matplotlib.rcdefaults()
-        matplotlib.rcParams.update(LOOK, **{"font.family": list(families())})
+        matplotlib.rcParams.update({**LOOK, "font.family": list(families()), **more})
         yield
 
 

@@ -35,8 +35,7 @@ def families() -> tuple[str, ...]:
     first family alone, and NanumGothic has no minus sign for it. Warns once when none has Hangul,
     which then shows as empty boxes.
     """
-    known = {font.name for font in font_manager.fontManager.ttflist}
-    found = next((name for name in INSTALLED if name in known), None) or _packaged()
+    found = hangul_font()
     if found is None:
         warnings.warn(
             "figures: no font with Hangul was found, so it will show as boxes. "
@@ -45,6 +44,21 @@ def families() -> tuple[str, ...]:
         )
         return ("DejaVu Sans",)
     return ("DejaVu Sans", found)
+
+
+def hangul_font() -> str | None:
+    """The family that has Hangul; None where there is none."""
+    known = {font.name for font in font_manager.fontManager.ttflist}
+    return next((name for name in INSTALLED if name in known), None) or _packaged()
+
+
+def lacking(text: str) -> str:
+    """The characters of a text that no font here can draw, each once, in their order."""
+    names = ("DejaVu Sans", hangul_font())
+    paths = [font_manager.findfont(name) for name in names if name]
+    fonts = [font_manager.get_font(path) for path in paths]
+    seen = dict.fromkeys(c for c in text if not c.isspace())
+    return "".join(c for c in seen if not any(font.get_char_index(ord(c)) for font in fonts))
 
 
 def _packaged() -> str | None:

@@ -59,11 +59,8 @@ def write_submission(
         raise ConfigError(
             f"{path}: a run keeps its own {path.stem!r} file. Choose another name: submission.csv."
         )
-    table, layout = task.submission_table(cases, predictions, threshold=threshold), task.layout
-    written = table if layout.key_columns else table.iloc[:, 1:]  # rows go by their order alone
-    text = written.to_csv(
-        index=False, header=layout.header, sep=layout.separator, lineterminator="\n"
-    )
+    layout = task.layout
+    table, text = submission_text(task, cases, predictions, threshold)
     units = task.to_units(task.scored.answer.unlabelled(cases), predictions)
     runs = runs_of(run, task)
     expected = {
@@ -83,6 +80,16 @@ def write_submission(
     files.write_whole(path, text)
     files.write_json(expected_path(path), expected)
     return path
+
+
+def submission_text(
+    task: Task, cases: pd.DataFrame, predictions: pd.DataFrame, threshold: Threshold
+) -> tuple[pd.DataFrame, str]:
+    """The table that is handed in, and how it is written."""
+    table, layout = task.submission_table(cases, predictions, threshold=threshold), task.layout
+    written = table if layout.key_columns else table.iloc[:, 1:]  # rows go by their order alone
+    form = {"header": layout.header, "sep": layout.separator, "lineterminator": "\n"}
+    return table, written.to_csv(index=False, **form)
 
 
 def write_answers(task: Task, cases: pd.DataFrame, path: Path | str) -> Path:

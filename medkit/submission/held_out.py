@@ -15,8 +15,11 @@ from medkit.errors import ConfigError
 from medkit.metrics import interval
 
 
-def runs_of(run: Any, task: Task) -> list[Any]:
+def runs_of(run: Any, task: Task, *, where: str = "write_submission") -> list[Any]:
     """The runs that a person named, as a list.
+
+    Args:
+        where: the function that was given them, for messages.
 
     Raises:
         ConfigError: for what is no run, or a run of another contest.
@@ -25,13 +28,13 @@ def runs_of(run: Any, task: Task) -> list[Any]:
     for one in runs:
         if not hasattr(one, "fold"):
             raise ConfigError(
-                f"write_submission: run={one!r} (expected a run, or a list of some). "
+                f"{where}: run={one!r} (expected a run, or a list of some). "
                 "Pass run=mk.Run(folder)."
             )
         if one.task.name != task.name:
             raise ConfigError(
-                f"write_submission: {one.path} is a run of {one.task.name}, and this table is for "
-                f"{task.name}. Pass the run that predicted."
+                f"{where}: {one.path} is a run of {one.task.name}, and this is for {task.name}. "
+                "Pass the run that predicted."
             )
     return runs
 

@@ -24,6 +24,8 @@ from medkit.training.plan import Plan
 from medkit.training.schedules import learning_rate
 from medkit.training.stepping import Stepper
 
+FIRST = 200  # steps of a run whose losses are kept one by one, for who trains it again
+
 
 class State:
     """What a run is between two steps; with it, it goes on to the same bits in the same shape.
@@ -35,6 +37,7 @@ class State:
         loss_sum: over these steps.
         best: `epoch` and `value` of what epochs are compared by.
         history: a row an epoch.
+        first_losses: of the first steps, one each.
         is_exact: whether the whole way was gone in one shape, on a device that repeats its bits.
     """
 
@@ -46,6 +49,7 @@ class State:
         self.epoch = self.step = 0
         self.loss_sum, self.best = 0.0, {"epoch": -1, "value": None}
         self.history: list[dict[str, Any]] = []
+        self.first_losses: list[float] = []
         self.is_exact = repeats(stepper.device, is_exact=plan.config.deterministic)
         self._machine, self._micro_batch = machine.describe_shape(), stepper.micro_batch
         self._pending: list[torch.Tensor] = []  # losses of steps, still on the device
@@ -125,6 +129,8 @@ class State:
                     "kept; look at these cases, or try a smaller peak_lr in a new folder."
                 )
             self.loss_sum += value
+            if len(self.first_losses) == self.epoch * self.plan.steps + number < FIRST:
+                self.first_losses.append(value)
         self._pending.clear()
 
     def check(self) -> None:
@@ -173,6 +179,7 @@ class State:
             "loss_sum": self.loss_sum,
             "best": self.best,
             "history": self.history,
+            "first_losses": self.first_losses,
             "scaler": None if scaler is None else scaler.state_dict(),
             "shape": self.shape(),
             "bit_exact": self.is_exact,
@@ -188,7 +195,11 @@ class State:
             tables.write_predictions(predictions, run.path / "predictions.csv")
 
     def write_history(self, run: Run) -> None:
+        """Write the table of epochs, and of the losses of the first steps."""
         tables.write_csv(pd.DataFrame(self.history), run.path / "history.csv")
+        losses = pd.DataFrame({"loss": self.first_losses})
+        losses.insert(0, "step", losses.index + 1)
+        tables.write_csv(losses, run.path / "first_losses.csv")
 
     def restore(self, run: Run) -> list[str]:
         """Go on from the newest whole state, if there is one; returns what is to be told of it."""
@@ -207,6 +218,7 @@ class State:
         load_optimizer(self.optimizer, self.model, part.get("optimizer", {}))
         self.epoch, self.step, self.loss_sum = facts["epoch"], facts["step"], facts["loss_sum"]
         self.best, self.history = facts["best"], facts["history"]
+        self.first_losses = facts.get("first_losses", [])  # version 0.1 of before kept none
         self.is_exact = facts["bit_exact"] and self.is_exact
         if self.stepper.scaler is not None and facts["scaler"]:
             self.stepper.scaler.load_state_dict(facts["scaler"])

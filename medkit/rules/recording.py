@@ -1,0 +1,197 @@
+"""The part of a hand-in that `mk.replay` reads: records of runs, test cases, answers."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from pathlib import Path
+from typing import Any, Sequence
+
+import numpy as np
+import pandas as pd
+
+from medkit import __version__, files, tables
+from medkit.datasets.kinds import Threshold
+from medkit.datasets.task import Task
+from medkit.errors import ConfigError
+from medkit.inference.ensembling import blend
+from medkit.inference.predicting import predict
+from medkit.inference.views import allowed_views
+from medkit.rules.manifest import FOLDER, Manifest, files_in
+from medkit.runs.folder import Run
+from medkit.runs.pictures import above, data_folder
+from medkit.runs.tensor_files import load_state, weights_hash
+
+RECORDS = (  # of a run folder, what says how it was trained and what came of it
+    *("run.json", "config.json", "task.json", "cases.csv", "pictures.csv", "machine.json"),
+    *("history.csv", "first_losses.csv", "predictions.csv"),
+)
+BEGUN_FROM = "begun_from"  # weights of others, where a run began with some
+FEW = 8  # cases that are predicted once more, before a mistake is handed in
+CLOSE = 1e-3  # between probabilities of a case in another batch
+SAMPLE = 32  # pictures whose bytes are hashed: all of them may be many gigabytes
+
+
+def finished(runs: Sequence[Run]) -> list[Run]:
+    """The runs, if each has come to its end.
+
+    Raises:
+        ConfigError: naming the one that has not.
+    """
+    for run in runs:
+        if run.state != "finished":
+            raise ConfigError(
+                f"handin: {run.path} is not finished (found {run.state!r}), and trained again it "
+                "would go on to its end. Call mk.fit once more first."
+            )
+    return list(runs)
+
+
+def answers(
+    task: Task,
+    runs: Sequence[Run],
+    cases: pd.DataFrame,
+    views: Sequence[str] | str,
+    how: str,
+    *,
+    folder: Path | None = None,
+    **options: Any,
+) -> pd.DataFrame:
+    """What runs say of cases, as one table.
+
+    Args:
+        folder: where masks are written; by default in the run folders.
+    """
+    tables_ = [
+        predict(run, cases, views=views, folder=folder and folder / str(number), **options)
+        for number, run in enumerate(runs)
+    ]
+    place = {} if folder is None else {"folder": folder / "blended"}
+    return tables_[0] if len(tables_) == 1 else blend(task, tables_, how=how, **place)
+
+
+def check_predictions(
+    task: Task,
+    cases: pd.DataFrame,
+    predictions: pd.DataFrame,
+    runs: Sequence[Run],
+    views: Sequence[str] | str,
+    how: str,
+) -> None:
+    """Predict a few cases once more: what these runs do not say cannot be replayed.
+
+    Raises:
+        ConfigError: naming the first case, what was found and what is expected.
+    """
+    few = tables.visible(cases).iloc[:FEW]
+    if how == "rank":  # a rank is among all cases
+        return
+    with tempfile.TemporaryDirectory() as place:
+        again = answers(task, runs, few, views, how, folder=Path(place), progress=False)
+        known = predictions.set_index("id").reindex(again["id"])
+        for column in [name for name in again if name not in ("id", "file")]:
+            here, there = known.get(column), again[column].to_numpy()
+            if here is None or not _alike(here.to_numpy(), there):
+                raise ConfigError(
+                    f"handin: the predictions are not what {runs[0].path} says with "
+                    f"views={views!r} (column {column!r} of case {again['id'].iloc[0]!r}: found "
+                    f"{'nothing' if here is None else here.iloc[0]!r}, expected {there[0]!r}). "
+                    "Pass views=... (and how=...) as mk.predict (and mk.blend) were given them."
+                )
+
+
+def _alike(here: np.ndarray, there: np.ndarray) -> bool:
+    if there.dtype == object:  # hashes of masks
+        return list(here) == list(there)
+    return bool(np.allclose(here.astype(float), there.astype(float), rtol=CLOSE, atol=CLOSE))
+
+
+def record(
+    folder: Path,
+    task: Task,
+    cases: pd.DataFrame,
+    predictions: pd.DataFrame,
+    runs: Sequence[Run],
+    *,
+    text: str,
+    views: Sequence[str] | str,
+    how: str,
+    threshold: Threshold,
+    weights: bool,
+) -> None:
+    """Write `replay_dir`; last the manifest, which names all files of the hand-in.
+
+    Args:
+        text: of the table that is handed in.
+    """
+    place = folder / FOLDER
+    data = data_folder(cases)
+    kept = tables.write_cases(cases, place / "test.csv", data)
+    tables.write_csv(without_places(predictions), place / "answers.csv")
+    files.write_whole(place / "submission.csv", text)
+    told = [_record_run(run, place / f"run{k}", weights) for k, run in enumerate(runs)]
+    pictures = [path for run in runs for path in run.cases()["path"].dropna()]
+    manifest = Manifest(
+        medkit=__version__,
+        task=task.name,
+        runs=told,
+        views=list(allowed_views(task.mirror) if views == "all" else views),
+        how=how,
+        threshold=threshold,
+        test={**kept, "data": short(data)},
+        pictures=fingerprint([*pictures, *cases["path"].dropna()]),
+        files=files_in(folder),
+    )
+    manifest.write(folder)
+
+
+def without_places(predictions: pd.DataFrame) -> pd.DataFrame:
+    """Predictions of which only the names of files are told: their hashes stand beside."""
+    if "file_sha" not in predictions:
+        return predictions
+    names = [file and Path(file).name for file in predictions["file"].astype(object)]
+    return predictions.assign(file=pd.Series(names, predictions.index, dtype=object))
+
+
+def short(place: Path | str) -> str:
+    """A folder without what names a user: below the home, else its last three parts."""
+    place, home = Path(place), Path.home()
+    parts = place.relative_to(home).parts if home in place.parents else place.parts[1:]
+    return Path(*parts[-3:]).as_posix() if parts else "."
+
+
+def fingerprint(paths: Sequence[str]) -> dict[str, Any]:
+    """What tells whether pictures are the same: their bytes, and the hashes of a few."""
+    every = sorted(set(paths))
+    root = above(map(Path, every))
+    few = every[:: max(1, len(every) // SAMPLE)][:SAMPLE]
+    sample = {Path(path).relative_to(root).as_posix(): files.sha256_file(path) for path in few}
+    size = sum(Path(path).stat().st_size for path in every)
+    return {"count": len(every), "bytes": size, "sample": sample}
+
+
+def _record_run(run: Run, place: Path, weights: bool) -> dict[str, Any]:
+    """Copy what says how a run was trained; returns what the manifest says of it."""
+    for name in RECORDS:
+        if (run.path / name).is_file():
+            files.write_whole(place / name, (run.path / name).read_bytes())
+    for path in run.path.glob("task_*.py"):
+        files.write_whole(place / path.name, path.read_bytes())
+    facts = json.loads((place / "run.json").read_text(encoding="utf-8"))
+    files.write_json(place / "run.json", {**facts, "data": short(facts["data"])})
+    config, begun_from = run.config.to_dict(), run.config.weights
+    if begun_from and weights:
+        copy = place.parent / BEGUN_FROM / Path(begun_from).name
+        files.write_whole(copy, Path(begun_from).read_bytes())
+    config["weights"] = begun_from and Path(begun_from).name
+    files.write_json(place / "config.json", config)
+    tensors, _ = load_state(run.best)
+    if weights:
+        files.write_whole(place / run.best.name, run.best.read_bytes())
+    exact = run.history.get("bit_exact", pd.Series([True]))
+    return {
+        "seed": run.config.seed,
+        "weights": weights_hash(tensors),
+        "bit_exact": bool(exact.all()),
+        "teacher": run.config.teacher is not None,
+    }

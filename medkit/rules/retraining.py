@@ -1,0 +1,81 @@
+"""A hand-in's runs, its predictions and its table once more; see `secluding` for where."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Iterator
+
+import torch
+
+from medkit import files, tables
+from medkit.datasets import TASKS, add_task
+from medkit.rules.manifest import FOLDER, Manifest, read_manifest, run_folders
+from medkit.rules.recording import BEGUN_FROM, answers, without_places
+from medkit.runs.config import Config
+from medkit.runs.folder import Run
+from medkit.runs.pictures import place_now
+from medkit.runs.tensor_files import load_state, weights_hash
+from medkit.submission.csv_files import submission_text
+from medkit.training.fitting import fit
+from medkit.training.repeating import first_losses
+
+
+def whole(place: Path, job: dict[str, Any]) -> dict[str, Any]:
+    """Train each run to its end, predict the test and write its table, all below `place`."""
+    folder, data = Path(job["handin"]), Path(job["data"])
+    manifest, runs, hashes = read_manifest(folder), [], []
+    for number, (run, config) in enumerate(_runs(folder, manifest)):
+        again = fit(
+            config,
+            run.cases(data),
+            place / f"run{number}",
+            fold=run.fold,
+            num_workers=0,
+            device=job["device"],
+            cache_folder=place / "cache",
+            data=data,
+            progress=f"run {number + 1} of {len(manifest.runs)}",
+        )
+        runs.append(again)
+        hashes.append(weights_hash(load_state(again.best)[0]))
+    test, task = read_test(folder, manifest, data), runs[0].task
+    asked = {"device": job["device"], "cache_folder": place / "cache", "folder": place / "masks"}
+    table = answers(task, runs, test, manifest.views, manifest.how, **asked)
+    text = submission_text(task, test, table, manifest.threshold)[1]
+    files.write_whole(place / "submission.csv", text)
+    tables.write_csv(without_places(table), place / "answers.csv")
+    return {"weights": hashes}
+
+
+def first_steps(place: Path, job: dict[str, Any]) -> dict[str, Any]:
+    """The losses of each run's first steps, twice."""
+    folder, data = Path(job["handin"]), Path(job["data"])
+    manifest, losses = read_manifest(folder), []
+    for number, (run, config) in enumerate(_runs(folder, manifest)):
+        print(f"run {number + 1} of {len(manifest.runs)}: {job['steps']} steps, twice", flush=True)
+        asked = {"device": job["device"], "cache_folder": place / "cache", "fold": run.fold}
+        cases = run.cases(data)
+        steps = [first_losses(run.task, config, cases, steps=job["steps"], **asked) for _ in "12"]
+        losses.append(steps)
+    return {"losses": losses}
+
+
+def read_test(folder: Path, manifest: Manifest, data: Path) -> Any:
+    """The test cases of a hand-in, with their pictures below `data`."""
+    path, facts = folder / FOLDER / "test.csv", manifest.test
+    first = tables.read_csv(path)["path"].dropna().iloc[0]
+    return tables.read_cases(path, place_now(data, facts["data"], first), text=facts["text"])
+
+
+def _runs(folder: Path, manifest: Manifest) -> Iterator[tuple[Run, Config]]:
+    """Its runs, each with its task known here, and as many threads as it had."""
+    for place in run_folders(folder, manifest):
+        run = Run(place)
+        torch.set_num_threads(run.machine.get("threads") or torch.get_num_threads())
+        config = run.config
+        if run.task.name not in TASKS:
+            add_task(run.task)
+        if config.weights:
+            config = replace(config, weights=str(place.parent / BEGUN_FROM / config.weights))
+        yield run, config

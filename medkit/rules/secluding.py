@@ -1,0 +1,123 @@
+"""A process without network, in which `retraining` works: `-m medkit.rules.secluding FOLDER`.
+
+It is in a namespace of its own where the system lets it, and in any case a hook refuses each
+address. What it is to do lies in a JSON file of the folder, and so does what comes of it.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import os
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from typing import Any, Callable
+
+from medkit import files
+from medkit.errors import RunError
+from medkit.training.launching import SECRETS
+
+NEW_USER, NEW_NET = 0x10000000, 0x40000000  # of Linux's unshare(2)
+ADDRESSED = ("socket.connect", "socket.bind", "socket.sendto", "socket.sendmsg")
+NAMED = ("socket.getaddrinfo", "socket.gethostbyname", "urllib.Request", "ftplib.connect")
+JOB, RESULT, NETWORK = "job.json", "result.json", "network.txt"
+
+
+def train_again(place: Path, job: dict[str, Any], tell: Callable[[str], None]) -> dict[str, Any]:
+    """Run a job in a process of its own; returns its result.
+
+    Raises:
+        RunError: it failed, with the end of what it said.
+    """
+    files.write_json(place / JOB, job)
+    environment = {k: v for k, v in os.environ.items() if k not in SECRETS}
+    environment["PYTHONPATH"] = str(Path(__file__).resolve().parents[2])  # this medkit, and no more
+    process = subprocess.Popen(
+        [sys.executable, "-m", "medkit.rules.secluding", str(place)],
+        cwd=place,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+        start_new_session=True,
+    )
+    said: list[str] = []
+    try:
+        for line in process.stdout:
+            said.append(line.rstrip())
+            tell(said[-1])
+        process.wait()
+    finally:
+        if process.poll() is None:  # an interrupt of the one who waits
+            process.kill()
+            process.wait()
+        process.stdout.close()
+    if process.returncode or not (place / RESULT).is_file():
+        last = [line for line in said if line.strip()][-1:] or ["nothing"]
+        raise RunError(
+            f"replay: training again failed ({last[0][:300]}). "
+            f"{_tried(place)}Look whether `data` is the contest's folder."
+        )
+    return json.loads((place / RESULT).read_text(encoding="utf-8"))
+
+
+def network_tried(place: Path) -> list[str]:
+    """Where it wanted to go."""
+    path = place / NETWORK
+    return path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
+
+
+def _tried(place: Path) -> str:
+    tried = network_tried(place)
+    return f"It tried to reach the network ({tried[0]}). " if tried else ""
+
+
+def cut_off(note: Path) -> None:
+    """Refuse this process the network, and write down what it tries."""
+    _leave_network()
+    lock = threading.Lock()
+
+    def refuse(event: str, arguments: tuple) -> None:
+        if event in ADDRESSED:
+            if not isinstance(arguments[1], tuple):  # the name of a local socket
+                return
+            where = arguments[1][0]
+        elif event in NAMED:
+            where = arguments[0]
+        else:
+            return
+        with lock:
+            files.append_line(note, f"{event} {str(where)[:100]}")
+        raise PermissionError(f"no network while a hand-in is trained again ({where})")
+
+    sys.addaudithook(refuse)
+
+
+def _leave_network() -> None:
+    """Go where there is none; not every system lets a process do so."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    if not hasattr(libc, "unshare"):  # not Linux
+        return
+    user, group = os.getuid(), os.getgid()
+    if libc.unshare(NEW_NET) != 0 and libc.unshare(NEW_USER | NEW_NET) == 0:
+        Path("/proc/self/setgroups").write_text("deny")
+        Path("/proc/self/uid_map").write_text(f"{user} {user} 1")
+        Path("/proc/self/gid_map").write_text(f"{group} {group} 1")
+
+
+def main(place: Path) -> None:
+    """Train, predict and write; or the first steps, twice."""
+    cut_off(place / NETWORK)
+    from medkit.rules import retraining  # torch, when the network is gone
+
+    job = json.loads((place / JOB).read_text(encoding="utf-8"))
+    do = retraining.first_steps if job["steps"] else retraining.whole
+    files.write_json(place / RESULT, do(place, job))
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

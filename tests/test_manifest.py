@@ -1,0 +1,63 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+
+import medkit as mk
+from medkit.rules.manifest import MARK, Manifest, files_in, read_manifest, run_folders
+
+FACTS = {
+    "medkit": "0.1.0",
+    "task": "caries",
+    "runs": [{"seed": 0, "weights": "ab"}],
+    "views": ["as is"],
+    "how": "soft",
+    "threshold": {"age": 0.3},
+    "test": {"data": "dataset", "text": ["id"], "cases": "cd"},
+    "pictures": {},
+    "files": {},
+}
+
+
+def written(folder, **changed):
+    path = folder / MARK
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps({**FACTS, **changed}))
+    return folder
+
+
+def test_what_is_written_is_read(tmp_path):
+    manifest = Manifest(**FACTS)
+    manifest.write(tmp_path)
+    assert read_manifest(tmp_path) == manifest
+    assert run_folders(tmp_path, manifest) == [tmp_path / "replay_dir/run0"]
+
+
+def test_files_are_named_by_their_place_without_the_manifest_itself(tmp_path):
+    written(tmp_path)
+    (tmp_path / "소스.py").write_text("x = 1")
+    assert set(files_in(tmp_path)) == {"소스.py"}
+
+
+@pytest.mark.parametrize(
+    ("changed", "words"),
+    [
+        ({"runs": []}, "names no runs"),
+        ({"runs": ["run0"]}, "names no runs"),
+        ({"test": {}}, "names no runs or no test"),
+        ({"views": "all"}, r"its 'views' is 'all' \(expected a list\)"),
+        ({"files": None}, r"its 'files' is 'None' \(expected a dict\)"),
+    ],
+)
+def test_what_is_damaged_is_named(tmp_path, changed, words):
+    with pytest.raises(mk.DataError, match=words):
+        read_manifest(written(tmp_path, **changed))
+
+
+@pytest.mark.parametrize("text", ["", "{", "[1]", "\x00"])
+def test_what_is_no_manifest_is_named(tmp_path, text):
+    written(tmp_path)
+    (tmp_path / MARK).write_text(text)
+    with pytest.raises(mk.DataError, match="manifest.json: .*Get the hand-in anew"):
+        read_manifest(tmp_path)

@@ -1,0 +1,191 @@
+from __future__ import annotations
+
+import json
+import shutil
+
+import handed_in
+import pytest
+from handed_in import PLANTED, caught, edit, edit_run, edit_table, make, name_files, other, planted
+
+import medkit as mk
+
+FAST = {"progress": False, "device": "cpu"}
+
+
+@pytest.fixture(scope="module")
+def honest(tmp_path_factory):
+    """A hand-in of a contest of teeth, and its data folder; read-only for tests."""
+    return make(tmp_path_factory.mktemp("회사"), 0)
+
+
+@pytest.fixture
+def own(honest, tmp_path):
+    """A copy of it, to be changed."""
+    folder = tmp_path / "handin"
+    shutil.copytree(honest[0], folder)
+    return folder, honest[1]
+
+
+def test_an_honest_hand_in_is_the_same_to_the_byte(honest):
+    found = mk.replay(*honest, **FAST)
+    assert found.is_same and found.differences == []
+    assert repr(found).startswith(f"the same to the byte: {len(found.table)} things compared in ")
+    told = " ".join(found.table["what"])
+    for what in ("files", "versions", "shape", "weights", "history.csv", "submission.csv"):
+        assert what in told
+    assert len(found.losses) > 2 and (found.losses["here"] == found.losses["handed_in"]).all()
+
+
+def test_the_first_steps_alone_say_at_which_one_it_departs(own):
+    folder, data = own
+    found = mk.replay(folder, data, quick=True, steps=3, **FAST)
+    assert found.is_same and "first steps are the same" in repr(found)
+    assert list(found.losses["step"]) == [1, 2, 3]
+    assert (found.losses["here"] == found.losses["again"]).all()
+    edit_table(folder, "run0/first_losses.csv", other("loss", "0.125"))
+    name_files(folder)
+    found = mk.replay(folder, data, quick=True, steps=3, **FAST)
+    assert [d.split(" (")[0] for d in found.differences] == [
+        "run0: losses: the hand-in and here depart at step 2"
+    ]
+
+
+def test_a_hand_in_of_a_version_that_kept_no_losses_says_so(own):
+    folder, data = own
+    (folder / "replay_dir/run0/first_losses.csv").unlink()
+    found = mk.replay(folder, data, quick=True, steps=1, **FAST)
+    assert "run0: losses: none were handed in" in found.differences
+    assert "files: missing: replay_dir/run0/first_losses.csv" in found.differences
+
+
+def test_all_that_differs_is_told_at_once(own):
+    """Of what needs no training: versions, shape, seed, files, weights of others."""
+    folder, data = own
+    handed_in.packages(folder, torch="1.9.0")
+    edit(folder, "run0/machine.json", cpu_capability="SSE9", world_size=2)
+    edit_run(folder, seed=7, bit_exact=False)
+    (folder / "extra.bin").write_bytes(b"x")
+    found = mk.replay(folder, data, quick=True, steps=1, **FAST)
+    assert repr(found).startswith(f"{len(found.differences)} of {len(found.table)} things differ")
+    for words in (
+        "files: not of the hand-in: extra.bin; changed: replay_dir/run0/machine.json",
+        "run0: settings: seed 7 handed in, 0 here",
+        "run0: history: it was stopped and went on in another shape, or ran out of memory (its "
+        "history says bit_exact False), so its bits cannot come again",
+    ):
+        assert words in found.differences
+    told = "\n".join(found.differences)
+    assert "versions: torch 1.9.0 handed in" in told
+    assert "shape: CPU SSE9 handed in" in told and "processes 2 handed in, 1 here" in told
+
+
+def test_another_data_folder_is_told(honest, tmp_path):
+    folder, data = honest
+    with pytest.raises(mk.MissingError, match="does not hold the pictures that were in"):
+        mk.replay(folder, tmp_path, **FAST)
+    with pytest.raises(mk.MissingError, match=r"replay: no data folder .*nowhere"):
+        mk.replay(folder, tmp_path / "nowhere", **FAST)
+    shutil.copytree(data, tmp_path / "dataset")
+    handed_in.touch_picture(tmp_path / "dataset")
+    found = mk.replay(folder, tmp_path / "dataset", quick=True, steps=1, **FAST)
+    assert any(d.startswith("pictures: other bytes: train_data/image/") for d in found.differences)
+
+
+def test_of_another_version_the_settings_are_named(own):
+    folder, data = own
+    edit(folder, "run0/config.json", attention="new")
+    with pytest.raises(mk.ConfigError, match="attention"):
+        mk.replay(folder, data, **FAST)
+
+
+def test_a_student_of_a_teacher_is_refused(own):
+    folder, data = own
+    edit_run(folder, teacher=True)
+    with pytest.raises(mk.ConfigError, match="a teacher's answers were learned from"):
+        mk.replay(folder, data, **FAST)
+
+
+def test_a_training_that_fails_says_its_last_words(own):
+    folder, data = own
+    edit(folder, "run0/config.json", model="no_such_model")
+    with pytest.raises(mk.RunError, match=r"replay: training again failed \(.*no_such_model"):
+        mk.replay(folder, data, **FAST)
+
+
+def test_steps_are_one_at_least(honest):
+    with pytest.raises(mk.ConfigError, match=r"steps=0 \(expected 1 or more\)"):
+        mk.replay(*honest, quick=True, steps=0)
+
+
+CODE = """
+def own(units, threshold=0.5):
+    {deed}
+    return {{"count": float(len(units))}}
+"""
+
+
+def foreign(tmp_path, monkeypatch, deed="pass"):
+    """A hand-in of a task with code of its own, in a kernel that has never seen it."""
+    (tmp_path / "own_score.py").write_text(CODE.format(deed=deed))
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    import importlib
+    import sys
+
+    sys.modules.pop("own_score", None)
+    own = importlib.import_module("own_score").own
+    drawn = mk.get_task("pathology")
+    drawn.draw(tmp_path / "dataset", seed=0, n_train=16, n_test=4)
+    head = mk.Head("tissue", ("benign", "malignant"))
+    task = mk.add_task(mk.Task("ward", "Ward", "our own", (head,), score_units=own))
+    read = {split: drawn.read(tmp_path / "dataset", split) for split in ("train", "test")}
+    cases = mk.assign_folds(task, read["train"], n_folds=2, seed=0)
+    config = handed_in.settings_of("ward", epochs=1)
+    run = mk.fit(config, cases, tmp_path / "run", **handed_in.QUIET)
+    answer = mk.predict(run, read["test"], device="cpu", progress=False)
+    folder = mk.handin(task, read["test"], answer, tmp_path / "handin", run=run)
+    del mk.datasets.TASKS["ward"]
+    monkeypatch.delenv("MEDKIT_TRUSTED", raising=False)
+    shutil.rmtree(tmp_path / "home", ignore_errors=True)
+    return folder, tmp_path / "dataset"
+
+
+def test_code_of_others_is_run_when_it_is_trusted_and_reaches_nobody(tmp_path, monkeypatch):
+    call = "socket.create_connection(('10.0.0.1', 9))"
+    deed = f"import sys, socket\n    'pytest' in sys.modules or {call}"
+    folder, data = foreign(tmp_path, monkeypatch, deed)
+    with pytest.raises(mk.NotTrusted, match="not on your list of trusted code"):
+        mk.replay(folder, data, **FAST)
+    with pytest.raises(mk.RunError, match=r"It tried to reach the network .socket.\w+ 10.0"):
+        mk.replay(folder, data, trust=True, **FAST)
+
+
+def test_a_task_of_ones_own_replays(tmp_path, monkeypatch):
+    folder, data = foreign(tmp_path, monkeypatch)
+    assert mk.replay(folder, data, trust=True, **FAST).is_same
+    assert "ward" not in mk.datasets.TASKS
+
+
+def test_nothing_of_the_hand_in_is_changed_by_it(honest):
+    folder, data = honest
+    before = {path: path.stat().st_mtime_ns for path in folder.rglob("*")}
+    mk.replay(folder, data, quick=True, steps=1, **FAST)
+    assert {path: path.stat().st_mtime_ns for path in folder.rglob("*")} == before
+
+
+def test_there_are_thirty_that_are_planted():
+    assert len(PLANTED) >= 30
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", range(5))
+def test_honest_ones_replay(number, tmp_path):
+    assert mk.replay(*make(tmp_path, number), **FAST).differences == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", list(PLANTED)[:5])
+def test_what_was_planted_is_caught(name, tmp_path):
+    folder, data, said = planted(tmp_path, name)
+    found = mk.replay(folder, data, **FAST)
+    assert caught(found, said), json.dumps(found.differences)
