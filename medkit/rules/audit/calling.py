@@ -29,7 +29,7 @@ QUIET = (  # magics that only decide how things look, or that a rule looks at
     "matplotlib load_ext reload_ext autoreload config precision who whos pinfo pinfo2 tb xmode env "
     "set_env pwd ls html markdown latex svg pip conda run cd"
 ).split()
-OPAQUE = ("ctypes.", "cffi.", "pickle.load", "marshal.load", "dill.load", "setattr")
+OPAQUE = ("ctypes.", "cffi.", "pickle.", "marshal.", "dill.", "setattr")
 
 
 def walk_all(sources: Iterable[Source]) -> Walker:

@@ -44,7 +44,6 @@ OPENS = {  # the end of a name: where its path stands, by place and names
     r"medkit(\.get_task|\.Task)?\(?\)?.*\.(read|inspect)": (0, "data"),
     r"medkit(\.runs\.config)?\.Config": (-1, "weights"),
     r"medkit\.(join_groups)": (1, "leaks"),
-    r"csv\.\w+|json\.load|pickle\.load": (0, ""),
 }
 HARMLESS = re.compile(  # of the system: what a machine has
     r"/proc/(meminfo|cpuinfo|version|loadavg|uptime|self/status)|/sys/fs/cgroup.*|/etc/os-release|"
@@ -84,7 +83,7 @@ class Places:
 
 def places_of(walker: Walker, sources: list[Source], run: Run, data: Any) -> Places:
     """The data folder as the run, its contest.json and the notebooks tell it, and as it is now."""
-    known = run._json("run.json")["data"]
+    known = run.facts["data"]
     roots = {known, *_above(known), *map(os.path.abspath, [] if data is None else [data])}
     for folder in [run.path, *run.path.parents][:4]:
         memory = folder / "contest.json"

@@ -20,7 +20,7 @@ SINKS = ("fit start fit_folds tune assign_folds choose_threshold calibrate choos
 SINKS += ["partial_fit", "fit_transform", "fit_generator", "train", "lr_find"]
 
 
-def check_leaks(
+def check_twins(
     walker: Walker, run: Run, data: Any, test: pd.DataFrame | None
 ) -> Iterator[Finding]:
     """Test cases that are trained on, or by which something is chosen."""
