@@ -13,6 +13,7 @@ from test_package import SOURCES, imported, package
 PAGES = (
     "explanation/house.md",
     "how-to/another_machine.md",
+    "how-to/audit.md",
     "how-to/handing_in.md",
 )  # others have tests of their own
 

@@ -133,7 +133,7 @@ def _downloads(call: Call) -> bool:
     name = call.name
 
     def told(*names: str, usual: Any = None) -> bool:
-        value = call.argument(-1, *names)
+        value = call.argument(None, *names)
         value = usual if value is None and not set(names) & set(call.kwargs) else value
         return any(way not in (None, False, "") for way in options(value))
 

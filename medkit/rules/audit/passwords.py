@@ -29,8 +29,9 @@ KINDS = {  # what it looks like, wherever it stands
     r"(?!\{|%|<|\.\.\.|\*)[^&\s'\"<>{}]{4,}",
 }
 SAID = re.compile(  # in words: comments, text cells, outputs
-    r"(?:password|passwd|\bpwd|\bpw|passphrase|api[ _-]?key|secret[ _-]?key|access[ _-]?token|"
-    r"비밀번호|암호|패스워드)['\"]?\s*(?:is\b|은|는|[:=])\s*['\"]?([^\s'\",]{5,})",
+    r"(?<![?&])(?:password|passwd|\bpwd|\bpw|passphrase|api[ _-]?key|secret[ _-]?key|"
+    r"access[ _-]?token|비밀번호|암호|패스워드)['\"]?"
+    r"\s*(?:is\b|은|는|[:=])\s*['\"]?([^\s'\",]{5,})",
     re.I,
 )
 EMPTY = re.compile(  # what stands where a secret would

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import platform
 from typing import Any, Iterator
 
 from medkit import __version__, machine
@@ -43,7 +42,7 @@ def check_order(sources: list[Source]) -> Iterator[Finding]:
 
 def check_task(walker: Walker, run: Run) -> Iterator[Finding]:
     """Whether the notebooks are about the run's contest."""
-    name = run._json("task.json")["name"]
+    name = run.config.task
     told = {}
     for call in walker.calls:
         if call.name in ("medkit.Config", "medkit.get_task", "medkit.remember"):
@@ -155,14 +154,6 @@ def share(walker: Walker, sources: list[Source]) -> tuple[int, int]:
     whole = sum(len(cell.lines) for source in sources for cell in source.code)
     unread = sum(len(lines) for lines in walker.unread.values())
     return whole, min(unread, whole)
-
-
-def kept_words(run: Run) -> dict[str, str]:
-    """What is said of a rule that is kept, with the values that were looked at."""
-    return {
-        "versions": f"medkit {__version__}, Python {platform.python_version()}, all as here",
-        "initial weights": f"seed {run.config.seed} gives the same weights, to the bit",
-    }
 
 
 def _short(error: Exception) -> str:

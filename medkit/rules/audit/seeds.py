@@ -98,7 +98,7 @@ def _seeder(call: Call, seeded: set[str]) -> str:
 
 def _draw(call: Call, seeded: set[str]) -> str:
     """A draw from a generator that nothing has seeded."""
-    own = call.argument(-1, "random_state", "generator", "seed", "rng", "random_seed")
+    own = call.argument(None, "random_state", "generator", "seed", "rng", "random_seed")
     if own is not None and (not isinstance(own, Thing) or "clock" not in own.marks):
         return ""
     from_ = _drawn_from(call)
@@ -111,9 +111,9 @@ def _drawn_from(call: Call) -> str:
     for pattern, generator in DRAWS.items():
         if re.fullmatch(pattern, call.name):
             return generator
-    is_shuffled = call.argument(-1, "shuffle") not in (None, False)
+    is_shuffled = call.argument(None, "shuffle") not in (None, False)
     if re.fullmatch(SKLEARN, call.name):
-        return "" if call.argument(-1, "shuffle") is False else "numpy"
+        return "" if call.argument(None, "shuffle") is False else "numpy"
     if re.fullmatch(FOLDS, call.name) and is_shuffled:
         return "numpy"
     if (
