@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import re
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pandas as pd
 
 from medkit import __version__, machine
-from medkit.errors import MedkitError
-from medkit.rules.sheets import INK, Cell, Sheets
+from medkit.errors import MedkitError, MissingError
+from medkit.rules.lettering import INK, Cell
+from medkit.rules.sheets import Sheets
 from medkit.runs.folder import Run
 from medkit.runs.holding import read_status
 from medkit.runs.tensor_files import load_state, weights_hash
@@ -37,7 +38,7 @@ def environment(sheets: Sheets, about: Reported) -> None:
     facts = _machine(run)
     sheets.heading(words("environment"))
     for text in _notes(about, facts):
-        sheets.paragraph(text)
+        sheets.paragraph(text, keep=60)
     sheets.facts(_facts(about, facts))
     versions = [(name, v) for name, v in facts.get("packages", {}).items() if v]
     half = -(-len(versions) // 3)
@@ -71,9 +72,9 @@ def _facts(about: Reported, facts: dict[str, Any]) -> list[tuple[str, str]]:
     cuda = f"{facts.get('cuda')}, driver {facts.get('driver')}" if is_gpu else ""
     seeds = {str(c.seed) for c in about.configs}
     first, best = [], []
-    for run in about.runs:
-        digest = _best_hash(run)
-        for hashes, text in ((first, _machine(run).get("initial_weights")), (best, digest)):
+    for run, weights in zip(about.runs, about.weights):
+        initial = _machine(run).get("initial_weights")
+        for hashes, text in ((first, initial), (best, weights.digest)):
             text = text[:SHORT] if text else words("gone")
             many = len(about.runs) > 1
             hashes.append(words("of fold", fold=run.fold, text=text) if many else text)
@@ -136,21 +137,21 @@ def _told(value: Any) -> str:
     return re.sub(r"(?:[A-Za-z]:|~)?[/\\](?:[^\s/\\]+[/\\])+", "", text)
 
 
-def millions(run: Run) -> str:
-    """How many parameters a model has, in millions."""
+class Weights(NamedTuple):
+    """Of a run's best epoch: how many parameters in millions, and the hash of all that is kept."""
+
+    millions: str
+    digest: str | None
+
+
+def weights_of(run: Run) -> Weights:
+    """What a report tells of a run's weights; they may be gone from its folder."""
     try:
         tensors = load_state(run.best)[0]
-    except MedkitError:
-        return "?"
+    except MissingError:
+        return Weights("?", None)
     count = sum(t.numel() for name, t in tensors.items() if not name.endswith(BUFFERS)) / 1e6
-    return f"{count:.1f}" if count >= 1 else f"{count:.2g}"
-
-
-def _best_hash(run: Run) -> str | None:
-    try:
-        return weights_hash(load_state(run.best)[0])
-    except MedkitError:
-        return None
+    return Weights(f"{count:.1f}" if count >= 1 else f"{count:.2g}", weights_hash(tensors))
 
 
 def ended(runs: list[Run]) -> tuple[str, str]:

@@ -1,7 +1,7 @@
 """`mk.report`: what a team hands in about a model, as a PDF of 1 to 10 pages.
 
 Here: what it is made of, what is refused, and the order of its sections. What each of them says and
-draws is in `sections` and `provenance`, in the words of `words`, on the pages of `sheets`.
+draws is in `sections`, `results` and `provenance`, in the words of `words`, on the `sheets`.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from medkit.datasets.kinds import Threshold
 from medkit.datasets.task import Task
 from medkit.datasets.units import judged
 from medkit.errors import ConfigError, DataError, MissingError
-from medkit.inference.judging import concat_predictions
+from medkit.inference.judging import concat_predictions, score_table
 from medkit.naming import did_you_mean
-from medkit.rules import provenance, sections
+from medkit.rules import provenance, results, sections
 from medkit.rules.sheets import Sheets
 from medkit.rules.words import LANGUAGES, Words
 from medkit.runs.config import Config
@@ -90,11 +90,13 @@ def report(
         _check_pictures(given)
     words = given.words
     sheets = Sheets(f"{team}  ·  {given.title}", words("figure"), ADVICE)
-    for section in (*sections.IN_ORDER, provenance.environment):
+    for section in (sections.first, sections.model, sections.data, sections.folds):
+        section(sheets, given)
+    for section in (results.curves, results.scores, provenance.environment):
         section(sheets, given)
     provenance.rules(sheets, given, audit)
-    sections.mistakes(sheets, given)
-    sections.own_figures(sheets, given, figures)
+    results.mistakes(sheets, given)
+    results.own_figures(sheets, given, figures)
     path = runs[0].path.parent / "report.pdf" if path is None else Path(path)
     facts = {"Title": f"{words('title')}: {given.title}", "Author": team}
     files.write_whole(path, sheets.pdf(**facts, Creator=f"medkit {__version__}"))
@@ -116,6 +118,7 @@ class Reported:
 
     def __post_init__(self) -> None:
         self.configs = [_config(run) for run in self.runs]
+        self.weights = [provenance.weights_of(run) for run in self.runs]
         self.task: Task = self.runs[0].task
         self.predictions = _held_out(self.runs, self.task)
         self.cases = self.runs[0].cases(self.data)
@@ -133,6 +136,12 @@ class Reported:
     def units(self) -> pd.DataFrame:
         """What is scored."""
         return judged(self.task, self.task.to_units(self.held_out, self.predictions))
+
+    @cached_property
+    def scores(self) -> pd.DataFrame:
+        """Scores with their intervals; these take a while."""
+        options = {"threshold": self.threshold}
+        return score_table(self.task, self.held_out, self.predictions, **options)
 
     @property
     def judged(self) -> int:

@@ -24,7 +24,7 @@ WORDS: dict[str, tuple[str, str]] = {
     "model": ("Model", "모델 개요"),
     "model in short": (
         "{backbone} with {millions} million parameters, trained {start}. It is shown pictures of "
-        "{size} x {size} pixels and answers {heads}.",
+        "{size} x {size} pixels and asked for {heads}.",
         "{backbone}(파라미터 {millions}백만 개)를 {start} 학습하였습니다. 입력 영상은 "
         "{size} x {size} 픽셀이며, 모델의 출력은 {heads}입니다.",
     ),
