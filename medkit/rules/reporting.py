@@ -45,7 +45,7 @@ def report(
     language: str = "ko",
     path: Path | str | None = None,
     about: str = "",
-    threshold: Threshold | None = None,
+    threshold: Threshold = 0.5,
     audit: pd.DataFrame | None = None,
     figures: Sequence[Figure] = (),
     n: int = 8,
@@ -62,7 +62,7 @@ def report(
         language: "ko" or "en"; figures are in English in both.
         path: of the PDF; by default report.pdf beside the run's folder.
         about: your own words on the model, which stand first.
-        threshold: as `mk.choose_threshold` returns it; None takes 0.5.
+        threshold: as `mk.choose_threshold` returns it.
         audit: `rule, verdict, found, where`, a row a rule that was checked.
         figures: more of your own, half a page each.
         n: how many mistakes are shown.
@@ -111,7 +111,7 @@ class Reported:
     team: str
     words: Words
     about: str
-    threshold: Threshold | None
+    threshold: Threshold
     n: int
     pictures: bool
     data: Path | str | None
@@ -130,7 +130,6 @@ class Reported:
                 f"report: {len(odd)} predicted ids are none of the first run's cases, e.g. "
                 f"{sorted(odd)[0]!r}. Pass the runs of one mk.fit_folds."
             )
-        self.threshold = 0.5 if self.threshold is None else self.threshold
 
     @cached_property
     def units(self) -> pd.DataFrame:
@@ -157,10 +156,6 @@ class Reported:
     def noun(self) -> str:
         """What is scored, in words."""
         return self.words.noun(self.task.nouns[1])
-
-    def name(self, run: Run) -> str:
-        """By what a run is known here: its fold."""
-        return str(run.fold)
 
 
 def _check_words(team: str, language: str) -> None:
@@ -233,17 +228,17 @@ def _held_out(runs: list[Run], task: Task) -> pd.DataFrame:
     return found
 
 
-def _check_fonts(about: Reported, audit: pd.DataFrame | None) -> None:
+def _check_fonts(given: Reported, audit: pd.DataFrame | None) -> None:
     """Refuse what would show as empty boxes."""
-    if about.words.language == "ko" and hangul_font() is None:
+    if given.words.language == "ko" and hangul_font() is None:
         raise ConfigError(
             "report: no font with Hangul was found (expected one for language='ko'). Install one "
             "with %pip install koreanize-matplotlib and restart the kernel, or take language='en'."
         )
-    task = about.task
-    texts = [about.team, about.about, about.title, *task.nouns, *task.columns]
+    task = given.task
+    texts = [given.team, given.about, given.title, *task.nouns, *task.columns]
     texts += [head.name for head in task.heads]
-    texts += list(map(str, about.held_out["id"])) if about.pictures else []
+    texts += list(map(str, given.held_out["id"])) if given.pictures else []
     texts += [] if audit is None else [str(cell) for row in audit.to_numpy() for cell in row]
     lost = lacking("".join(texts))
     if lost:
@@ -254,8 +249,8 @@ def _check_fonts(about: Reported, audit: pd.DataFrame | None) -> None:
         )
 
 
-def _check_pictures(about: Reported) -> None:
-    paths = about.held_out["path"].dropna()
+def _check_pictures(given: Reported) -> None:
+    paths = given.held_out["path"].dropna()
     lost = [path for path in paths.iloc[:1] if not Path(path).is_file()]
     if lost:
         where = Path(lost[0]).name

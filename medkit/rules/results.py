@@ -28,20 +28,20 @@ FEW = 6  # classes of which a small confusion matrix tells
 HALF = 315  # points: the height of half a sheet, for a figure of the team's own
 
 
-def curves(sheets: Sheets, about: Reported) -> None:
+def curves(sheets: Sheets, given: Reported) -> None:
     """The best epoch of each run, and its curves."""
-    words, shown = about.words, about.runs[:CURVES]
+    words, shown = given.words, given.runs[:CURVES]
     sheets.heading(words("curves"))
-    own = about.scores["metric"].iloc[0]
+    own = given.scores["metric"].iloc[0]
     names = ["fold", "epochs", "best epoch", "train loss", "valid loss"]
-    rows = [_best(run, config, own) for run, config in zip(about.runs, about.configs)]
+    rows = [_best(run, config, own) for run, config in zip(given.runs, given.configs)]
     sheets.table([*map(words, names), words.score(own)], rows, right=range(1, 6))
-    if len(shown) < len(about.runs):
-        sheets.paragraph(words("curves left out", shown=CURVES, count=len(about.runs)))
+    if len(shown) < len(given.runs):
+        sheets.paragraph(words("curves left out", shown=CURVES, count=len(given.runs)))
     for run in shown:
         figure = show_history(run)
         flatten(figure, 0.6 if len(shown) > 1 else 0.3)
-        sheets.figures(figure, caption=words("curves caption", fold=about.name(run)))
+        sheets.figures(figure, caption=words("curves caption", fold=run.fold))
 
 
 def _best(run: Run, config: Config, own: str) -> tuple[str, ...]:
@@ -59,19 +59,19 @@ def _best(run: Run, config: Config, own: str) -> tuple[str, ...]:
     return (*cells, str(int(row["epoch"])), *numbers)
 
 
-def scores(sheets: Sheets, about: Reported) -> None:
+def scores(sheets: Sheets, given: Reported) -> None:
     """Scores with intervals, and answers beside the truth."""
-    words, table, task = about.words, about.scores, about.task
+    words, table, task = given.words, given.scores, given.task
     sheets.heading(words("scores"))
     text = words(
         "scores in short",
-        count=f"{about.judged:,}",
-        noun=about.noun,
-        groups=f"{about.units['group'].nunique():,}",
+        count=f"{given.judged:,}",
+        noun=given.noun,
+        groups=f"{given.units['group'].nunique():,}",
     )
-    is_chosen = isinstance(about.threshold, dict) or len(task.scored.classes) == 2
+    is_chosen = isinstance(given.threshold, dict) or len(task.scored.classes) == 2
     if is_chosen or task.scored.answer.lies_in == "files":  # of more, the likeliest is chosen
-        text += words("threshold", threshold=_threshold(about.threshold))
+        text += words("threshold", threshold=_threshold(given.threshold))
     sheets.paragraph(text, keep=50 + 23 * len(table))
     names = [words(name) for name in ("score", "value", "low", "high")]
     rows = [
@@ -81,7 +81,7 @@ def scores(sheets: Sheets, about: Reported) -> None:
     named = table.assign(metric=[words.score(name) for name in table["metric"]])
     figure, caption = show_intervals(named), words("intervals caption")
     sheets.table(names, rows, right=(1, 2, 3), beside=figure, caption=caption)
-    _answers(sheets, about)
+    _answers(sheets, given)
 
 
 def _threshold(threshold: Any) -> str:
@@ -90,14 +90,14 @@ def _threshold(threshold: Any) -> str:
     return f"{threshold:.3g}"
 
 
-def _answers(sheets: Sheets, about: Reported) -> None:
+def _answers(sheets: Sheets, given: Reported) -> None:
     """The figures that suit the kind of answer."""
-    words, task = about.words, about.task
-    beside = show_answers(task, about.units, threshold=about.threshold)
+    words, task = given.words, given.task
+    beside = show_answers(task, given.units, threshold=given.threshold)
     if task.scored.answer.lies_in == "files":
         sheets.figures(beside, caption=words("dice"), scale=0.6)
         return
-    told = answer_table(task, about.held_out, about.predictions, threshold=about.threshold)
+    told = answer_table(task, given.held_out, given.predictions, threshold=given.threshold)
     rows = [[_cell(value) for value in row] for row in told.itertuples(index=False)]
     names = [words.column(name) for name in told]
     right = range(1, len(names)) if task.scored.classes else range(len(names))
@@ -105,7 +105,7 @@ def _answers(sheets: Sheets, about: Reported) -> None:
         sheets.table(names, rows, right=right)
         sheets.figures(beside, caption=words("agreement"))
         return
-    matrix, sure = words("confusion", noun=about.noun), show_reliability(task, about.units)
+    matrix, sure = words("confusion", noun=given.noun), show_reliability(task, given.units)
     if len(task.scored.classes) > FEW:
         beside.set_size_inches(5.6, min(6.4, 5.0 + 0.06 * len(rows)))
         sheets.table(names, rows, right=right, beside=beside, caption=f"{matrix}.")
@@ -122,21 +122,21 @@ def _cell(value: Any) -> str:
     return f"{value:.3f}" if isinstance(value, float) else f"{value}"
 
 
-def mistakes(sheets: Sheets, about: Reported) -> None:
+def mistakes(sheets: Sheets, given: Reported) -> None:
     """Pictures of mistakes, or why there are none."""
-    words = about.words
+    words = given.words
     sheets.heading(words("mistakes"))
-    if not about.pictures or about.n < 1:
+    if not given.pictures or given.n < 1:
         sheets.paragraph(words("no pictures"))
         return
-    options = {"threshold": about.threshold, "n": about.n}
-    figure = show_mistakes(about.task, about.held_out, about.predictions, **options)
-    sheets.figures(figure, caption=words("mistakes caption", noun=about.noun))
+    options = {"threshold": given.threshold, "n": given.n}
+    figure = show_mistakes(given.task, given.held_out, given.predictions, **options)
+    sheets.figures(figure, caption=words("mistakes caption", noun=given.noun))
 
 
-def own_figures(sheets: Sheets, about: Reported, figures: Sequence[Figure]) -> None:
+def own_figures(sheets: Sheets, given: Reported, figures: Sequence[Figure]) -> None:
     """The team's own, two a sheet."""
-    sheets.heading(about.words("figures"))
+    sheets.heading(given.words("figures"))
     for number, figure in enumerate(figures):
         width, height = figure.get_size_inches() * 72
         scale = min(1.0, ROOM / width, HALF / height)

@@ -17,7 +17,6 @@ from medkit.datasets.task import Head
 from medkit.errors import MedkitError
 from medkit.rules.provenance import ended
 from medkit.rules.sheets import Sheets
-from medkit.rules.words import WORDS
 from medkit.runs.config import Config
 from medkit.runs.pictures import data_folder
 from medkit.show.figures import show_balance, show_folds
@@ -36,75 +35,70 @@ TOLD = {  # settings that have words of their own, or say nothing of the model
 }
 
 
-def first(sheets: Sheets, about: Reported) -> None:
+def first(sheets: Sheets, given: Reported) -> None:
     """Title, team, and the numbers that a reader looks for."""
-    words, config = about.words, about.configs[0]
-    day, state = ended(about.runs)
-    state_words = words(f"state {state}") if f"state {state}" in WORDS else state
-    when = words("ended", day=day) if state == "finished" else words("not ended", state=state_words)
-    sheets.title(about.title, words("title"), f"{words('team', team=about.team)}   ·   {when}")
-    row = about.scores.iloc[0]
+    words, config = given.words, given.configs[0]
+    day, state = ended(given.runs)
+    is_over = state == "finished"
+    when = words("ended", day=day) if is_over else words("not ended", state=words(f"state {state}"))
+    sheets.title(given.title, words("title"), f"{words('team', team=given.team)}   ·   {when}")
+    row = given.scores.iloc[0]
     width = words("no interval")
     if pd.notna(row["low"]):
         width = words("interval", low=f"{row['low']:.3f}", high=f"{row['high']:.3f}")
-    groups, count = about.units["group"].nunique(), len(about.runs)
+    groups, count = given.units["group"].nunique(), len(given.runs)
+    number, millions = f"{row['value']:.3f}", words("million", count=given.weights[0].millions)
+    many = words("one model") if count == 1 else words("folds judged")
+    judged = words("judged", noun=given.noun)
     sheets.band(
         [
-            (words.score(row["metric"]), f"{row['value']:.3f}", width),
-            (
-                words("judged", noun=about.noun),
-                f"{about.judged:,}",
-                words("of groups", count=f"{groups:,}"),
-            ),
-            (words("weights"), words("million", count=about.weights[0].millions), config.model),
-            (
-                words("models"),
-                str(count),
-                words("one model") if count == 1 else words("folds judged"),
-            ),
+            (words.score(row["metric"]), number, width),
+            (judged, f"{given.judged:,}", words("of groups", count=f"{groups:,}")),
+            (words("weights"), millions, config.model),
+            (words("models"), str(count), many),
         ]
     )
 
 
-def model(sheets: Sheets, about: Reported) -> None:
+def model(sheets: Sheets, given: Reported) -> None:
     """The model in short, in the team's own words first."""
-    words, config = about.words, about.configs[0]
+    words, config = given.words, given.configs[0]
     sheets.heading(words("model"))
-    if about.about.strip():
-        sheets.paragraph(about.about.strip())
+    if given.about.strip():
+        sheets.paragraph(given.about.strip())
     start = words("from scratch")
     if config.weights:
         start = words("from weights", file=Path(config.weights).name)
-    heads = words("and").join(_head(about, head) for head in about.task.heads)
+    heads = words("and").join(_head(given, head) for head in given.task.heads)
     sheets.paragraph(
         words(
             "model in short",
             backbone=config.model,
-            millions=about.weights[0].millions,
+            millions=given.weights[0].millions,
             start=start,
             size=config.input_size,
             heads=heads,
         )
     )
-    sheets.facts([(words(name), text) for name, text in _settings(about, config) if text])
+    sheets.facts([(words(name), text) for name, text in _settings(given, config) if text])
 
 
-def _head(about: Reported, head: Head) -> str:
+def _head(given: Reported, head: Head) -> str:
     """What a head answers, in words."""
     classes = ", ".join(head.classes)
     if len(head.classes) > NAMED:
-        classes = about.words("many classes", count=len(head.classes))
+        classes = given.words("many classes", count=len(head.classes))
     kind = "masks" if head.answer.lies_in == "files" else "classes" if classes else "number"
-    return about.words(f"head {kind}", name=head.name, classes=classes)
+    return given.words(f"head {kind}", name=head.name, classes=classes)
 
 
-def _settings(about: Reported, config: Config) -> list[tuple[str, str]]:
+def _settings(given: Reported, config: Config) -> list[tuple[str, str]]:
     """A run's settings by the names of their words; "" leaves one out."""
-    words, run = about.words, about.runs[0]
+    words, run = given.words, given.runs[0]
     size = words("pixels", size=config.image_size)
     if config.patch_size:
         size = words("patches", patch=config.patch_size, size=config.image_size)
-    part = part_column(about.cases)
+    part = part_column(given.cases)
     parts = words(part, margin=config.region_margin) if part else ""
     masked = words("masked") if part == "region" and config.region_mask else ""
     done = len(run.history)
@@ -116,7 +110,7 @@ def _settings(about: Reported, config: Config) -> list[tuple[str, str]]:
         for f in fields(Config)
         if f.name not in TOLD and getattr(config, f.name) != getattr(usual, f.name)
     ]
-    masks = about.task.scored.answer.lies_in == "files"
+    masks = given.task.scored.answer.lies_in == "files"
     return [
         ("backbone", config.model),
         ("decoder", config.decoder if masks else ""),
@@ -143,35 +137,41 @@ def _short(value: Any) -> str:
     return Path(value).name if isinstance(value, str) and value else f"{value}"
 
 
-def data(sheets: Sheets, about: Reported) -> None:
+def data(sheets: Sheets, given: Reported) -> None:
     """What there is of each label, and what could not be used."""
-    words, cases = about.words, about.cases
+    words, cases = given.words, given.cases
     sheets.heading(words("data"))
     groups = cases["group"].nunique()
     sheets.paragraph(words("data in short", cases=f"{len(cases):,}", groups=f"{groups:,}"))
-    rows = []
-    for head in about.task.heads:
-        several = f"{head.name}: " if len(about.task.heads) > 1 else ""
-        for name in (*head.classes, None) if head.answer.lies_in == "table" else ():
-            own = cases[cases[head.name].isna() if name is None else cases[head.name] == name]
-            if name is not None or len(own):
-                text = several + (words("unlabelled") if name is None else name)
-                share = f"{len(own) / len(cases):.1%}"
-                rows.append((text, f"{len(own):,}", share, f"{own['group'].nunique():,}"))
-    figure, caption = show_balance(about.task, cases), words("balance")
+    rows = _labels(given)
+    figure, caption = show_balance(given.task, cases), words("balance")
     is_beside = bool(rows) and len(figure.axes) <= PANELS
     if rows:
         flatten(figure, 0.95)
         names = [words(name) for name in ("label", "cases", "share", "groups")]
         beside = figure if is_beside else None
         sheets.table(names, rows, right=(1, 2, 3), beside=beside, caption=caption)
-    _quarantine(sheets, about)
+    _quarantine(sheets, given)
     if not is_beside:
         sheets.figures(figure, caption=caption, scale=0.6)
 
 
-def _quarantine(sheets: Sheets, about: Reported) -> None:
-    words, found = about.words, _inspected(about)
+def _labels(given: Reported) -> list[tuple[str, ...]]:
+    """Cases and groups of each label, a row each; none of numbers and masks."""
+    words, cases, rows = given.words, given.cases, []
+    for head in given.task.heads:
+        several = f"{head.name}: " if len(given.task.heads) > 1 else ""
+        for name in (*head.classes, None) if head.answer.lies_in == "table" else ():
+            own = cases[cases[head.name].isna() if name is None else cases[head.name] == name]
+            if name is not None or len(own):
+                text = several + (words("unlabelled") if name is None else name)
+                share = f"{len(own) / len(cases):.1%}"
+                rows.append((text, f"{len(own):,}", share, f"{own['group'].nunique():,}"))
+    return rows
+
+
+def _quarantine(sheets: Sheets, given: Reported) -> None:
+    words, found = given.words, _inspected(given)
     if found is None:
         sheets.paragraph(words("unknown quarantine"))
     elif found.empty:
@@ -184,32 +184,32 @@ def _quarantine(sheets: Sheets, about: Reported) -> None:
         sheets.table([words("reason"), words("records")], rows, right=(1,))
 
 
-def _inspected(about: Reported) -> pd.DataFrame | None:
+def _inspected(given: Reported) -> pd.DataFrame | None:
     """The quarantine of the training data; None where the contest's folder cannot be read."""
-    if "inspect" not in about.task.own:
+    if "inspect" not in given.task.own:
         return None
     try:
-        place = data_folder(about.cases)
+        place = data_folder(given.cases)
     except MedkitError:
         return None
     places = [place, *list(place.parents)[:FLOORS]]
-    for folder in places if about.data is None else [Path(about.data), *places]:
+    for folder in places if given.data is None else [Path(given.data), *places]:
         try:
-            return about.task.inspect(folder, "train")[1]
+            return given.task.inspect(folder, "train")[1]
         except (MedkitError, OSError):  # it is another one
             continue
     return None
 
 
-def folds(sheets: Sheets, about: Reported) -> None:
+def folds(sheets: Sheets, given: Reported) -> None:
     """What each fold holds, and which ones are judged."""
-    words, cases = about.words, about.cases
+    words, cases = given.words, given.cases
     if "fold" not in cases:
         return
-    held = sorted(str(run.fold) for run in about.runs)
+    held = sorted(str(run.fold) for run in given.runs)
     sheets.heading(words("folds"))
     count = cases["fold"].nunique()
-    figure = show_folds(about.task, cases)
+    figure = show_folds(given.task, cases)
     flatten(figure, 0.8)
     sheets.paragraph(words("folds in short", count=count, held=", ".join(held)), keep=105)
     sheets.figures(figure, caption=words("folds caption"), scale=0.64)
