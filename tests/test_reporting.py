@@ -241,8 +241,8 @@ def test_figures_of_ones_own_stand_two_a_page(runs, tmp_path):
     path = mk.report(
         runs[0], team="A", language="en", path=tmp_path / "r.pdf", pictures=False, figures=figures
     )
-    pages = [page.extract_text() for page in PdfReader(str(path)).pages]
-    assert "own figure 3" in pages[-1] and [p.count("own figure") for p in pages[-2:]] == [2, 2]
+    counts = [page.extract_text().count("own figure") for page in PdfReader(str(path)).pages]
+    assert sum(counts) == 4 and max(counts) == 2
 
 
 def test_pictures_that_have_moved_are_asked_for(run, tmp_path, drawn):

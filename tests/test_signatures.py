@@ -57,6 +57,7 @@ EXCEPTIONS = {  # why a word differs
     ("watch", "run"): FOLDER,
     ("show_history", "run"): "a history is enough, without its run",
     ("write_submission", "run"): "one or several, and to submit no torch is loaded",
+    ("report", "run"): "one, or those of all folds; where it is read alone, the folder is enough",
     ("estimate", "cases"): "without them there are no times",
     ("blend", "predictions"): "several tables",
     ("choose_weights", "predictions"): "several tables",
