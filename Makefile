@@ -1,6 +1,7 @@
 # medkit. Python 3.8 to 3.13, pip and make are enough.
 #   make run     notebooks 01 to 05, from photos to an accepted submission, on a drawn contest
 #   make run DATA=path/to/Dataset     the same on photos in the contest's layout
+#   make run LANGUAGE=ko              the notebooks in Korean
 #   make test    the tests, without the long ones; TESTS=tests/test_x.py runs one file
 #   make zip     medkit.zip, what you upload to a server without a terminal
 #   make check   style; then what is used nowhere, and names that break the glossary (a report)
@@ -12,6 +13,7 @@
 
 PYTHON ?= python3
 VENV ?= .venv
+LANGUAGE = en# of the command line alone: desktops have a variable of this name
 KILLS ?= 200
 REPLAYS ?= 30
 BESIDE := -n logical --maxprocesses 4 --dist loadfile
@@ -27,7 +29,7 @@ install:
 	@$(PYTHON) tools/install.py $(VENV)
 
 run: install
-	@$(RUN) tools/run_notebooks.py $(if $(DATA),--data "$(DATA)")
+	@$(RUN) tools/run_notebooks.py $(if $(DATA),--data "$(DATA)") --language $(LANGUAGE)
 
 zip:
 	@$(PYTHON) tools/make_zip.py medkit.zip

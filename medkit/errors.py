@@ -13,8 +13,9 @@
       WaitError         somebody who does not let go, or not answer, in time; a TimeoutError
       NotInstalled      a package of an extra; an ImportError
 
-A notebook shows one sentence of them, and `%tb` the lines. A cause that no sentence foresaw is a
-mistake of the kit or of somebody's own function: then the lines are shown at once.
+A notebook shows one sentence of them, below it the same in Korean where that is known, and `%tb`
+the lines. A cause that no sentence foresaw is a mistake of the kit or of somebody's own function:
+then the lines are shown at once.
 """
 
 from __future__ import annotations
@@ -30,9 +31,18 @@ class MedkitError(Exception):
 
     _told: tuple[type[Exception], ...] = (OSError, ValueError, ImportError)  # causes, by the words
 
+    @property
+    def korean(self) -> str:
+        """The same in Korean; "" where there is none."""
+        from medkit.korean.saying import in_korean
+
+        return in_korean(str(self))
+
     def _render_traceback_(self) -> list[str]:
         """What IPython shows of it."""
-        return _lines(self) if _is_tb() or self._is_mistake() else [self._sentence()]
+        if _is_tb() or self._is_mistake():
+            return _lines(self)
+        return [self._sentence(), *self.korean.splitlines()]
 
     def _sentence(self) -> str:
         return f"{type(self).__name__}: {self}"
@@ -89,6 +99,7 @@ class SubmitError(MedkitError, RuntimeError):
         outcome: "not sent", "refused" or "unknown"; an unknown one may have spent a slot.
         status: the HTTP status, where there was an answer.
         answer: the server's words, without secrets.
+        korean: what it says, in Korean.
 
     Example:
         >>> path = mk.write_submission(task, test_cases, predictions, "submission.csv", run=run)

@@ -1,4 +1,4 @@
-"""tools/copy_notebooks.py: notebooks are laid into work/ once, and never over a file."""
+"""tools/copy_notebooks.py: notebooks are laid into two folders once, and never over a file."""
 
 from __future__ import annotations
 
@@ -16,6 +16,10 @@ import medkit
 ROOT = Path(__file__).resolve().parent.parent
 SCRIPT = ROOT / "tools" / "copy_notebooks.py"
 NAMES = ["01_eda.ipynb", "02_training.ipynb"]
+RESTART = [
+    "Now restart the kernel (menu Kernel) and open work/01_eda.ipynb",
+    "이제 커널을 다시 시작하고(Kernel 메뉴) work_ko/01_eda.ipynb를 여세요",
+]
 NEW = ["work/01_eda.ipynb is new", "work/02_training.ipynb is new"]
 
 
@@ -28,7 +32,8 @@ def script() -> SimpleNamespace:
 def unpack(folder, version, **texts) -> Path:
     """A kit as an unpacked zip leaves it, with two notebooks; `_02_training="..."` changes one."""
     kit = folder / f"medkit-{version}"
-    (kit / "notebooks").mkdir(parents=True, exist_ok=True)
+    (kit / "notebooks" / "ko").mkdir(parents=True, exist_ok=True)
+    (kit / "notebooks" / "ko" / NAMES[0]).write_text("shipped in Korean")
     (kit / "medkit").mkdir(exist_ok=True)
     (kit / "medkit" / "__init__.py").write_text(f'"""x"""\n\n__version__ = "{version}"\n')
     for name in NAMES:
@@ -50,6 +55,13 @@ def test_first_time_all_are_copied_and_running_it_again_changes_nothing(script, 
     assert script.copy_notebooks(kit, work) == []
     assert {path.name: path.stat().st_mtime_ns for path in work.iterdir()} == before
     assert (work / NAMES[0]).read_text() == "edited"
+
+
+def test_the_korean_ones_have_a_folder_of_their_own(script, tmp_path):
+    kit, work = unpack(tmp_path, "0.1.0"), tmp_path / "work_ko"
+    assert script.copy_notebooks(kit, work) == ["work_ko/01_eda.ipynb is new"]
+    assert visible(work) == {NAMES[0]: "shipped in Korean"}
+    assert all((ROOT / folder / "01_eda.ipynb").is_file() for folder in script.WORK.values())
 
 
 def test_notebook_that_was_thrown_away_comes_back(script, tmp_path):
@@ -154,11 +166,14 @@ def test_its_last_line_says_what_to_do_next(script, tmp_path, monkeypatch, capsy
     script.main(kit)
     script.main(kit)
     lines = capsys.readouterr().out.splitlines()
-    assert lines[:2] == NEW and lines[3].startswith("work: nothing new; your notebooks stay")
+    assert lines[:3] == [*NEW, "work_ko/01_eda.ipynb is new"]
+    assert lines[5].startswith("work: nothing new; your notebooks stay")
+    assert lines[6].startswith("work_ko: nothing new; your notebooks stay")
     if version:
-        assert lines[-1] == "Now restart the kernel (menu Kernel) and open work/01_eda.ipynb"
+        assert lines[-2:] == RESTART
     else:
-        assert lines[-1].startswith("medkit 0.1.0 is not installed: pip's last lines above say why")
+        assert lines[-2].startswith("medkit 0.1.0 is not installed: pip's last lines above say why")
+        assert lines[-1].startswith("설치되지 않았습니다. 위의 pip 마지막 줄에 이유가 있으니")
 
 
 def test_it_runs_beside_the_kits_folder_from_anywhere(script, tmp_path):

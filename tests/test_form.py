@@ -107,7 +107,9 @@ def test_what_is_missing_is_said_and_nothing_sent(folder):
     form = choose(folder)
     form.button.click()
     words = "Type url, team, email, password, contest password first; nothing was sent."
-    assert form.result.value == words and not ledger_path().exists()
+    said, korean = form.result.value.split("<br>")
+    assert said == words and korean.startswith("먼저 입력하세요: url, team, email, ")
+    assert not ledger_path().exists()
 
 
 def test_secrets_are_forgotten_after_sending_and_asked_for_again(folder):
@@ -209,7 +211,7 @@ def test_a_server_without_widgets_and_a_saved_notebook_show_the_call(folder, mon
         assert bundle["application/vnd.jupyter.widget-view+json"]["model_id"] == form.box.model_id
         assert "VBox(" not in bundle["text/plain"]
         assert "this server shows no widgets" in bundle["text/plain"]
-        assert bundle["text/plain"].endswith("mk.submit(csv) does the same.")
+        assert "mk.submit(csv) does the same.\n이 서버에서는" in bundle["text/plain"]
         call = f"mk.submit({str(folder / 'a' / 'submission.csv')!r})  # f1_macro 0.7500 (0.7000"
         assert repr(shown.kept[0]).startswith("Without a form: send a file with\n  " + call)
         assert repr(shown.kept[0]).endswith("broken.csv')")

@@ -64,7 +64,7 @@ def test_the_whole_cell_runs_and_a_second_time_leaves_my_notebooks_alone(place, 
     cells = [line for line in check.verdict(facts) if line.startswith("import zipfile")]
     assert len(cells) == 1 + (kind == "no network")
     told = run(cells[0], place).rstrip().splitlines()
-    assert told[-1] == "Now restart the kernel (menu Kernel) and open work/01_eda.ipynb"
+    assert told[-2] == "Now restart the kernel (menu Kernel) and open work/01_eda.ipynb"
     upgrade, install = asked(place)
     assert upgrade[-2:] == ["--upgrade", "pip==25.0.1"]
     assert install[-1] == f"./{FOLDER}[notebooks,leaderboard]" and (place / FOLDER).is_dir()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
 import sys
 from pathlib import Path
 
@@ -15,6 +16,10 @@ import run_notebooks  # noqa: E402
 import sync_korean  # noqa: E402
 
 NAMES = [path.name for path in run_notebooks.NOTEBOOKS]
+SMALL = {
+    **{"MODEL": "test_resnet", "IMAGE_SIZE": 32, "EPOCHS": 2, "BATCH_SIZE": 16, "N_PHOTOS": 2},
+    **{"MODELS": ["test_resnet", "test_efficientnet"], "N_FOLDS": 2},
+}
 SYNC = "python tools/sync_korean.py brings code over"
 
 
@@ -86,3 +91,42 @@ def test_syncing_takes_the_code_and_keeps_the_prose(tmp_path):
     english.write_text(json.dumps(cells(code, prose)), encoding="utf-8")
     assert sync_korean.sync(english, korean) and not sync_korean.sync(english, korean)
     assert json.loads(korean.read_text(encoding="utf-8")) == cells(code, prose)
+
+
+def test_make_run_takes_the_language_from_its_command_line_alone(monkeypatch):
+    assert set(run_notebooks.LANGUAGES) == {"en", "ko"}
+    assert [path.parent.name for path in run_notebooks.LANGUAGES["ko"]] == ["ko"] * len(NAMES)
+    for given, wanted in (["LANGUAGE=ko"], "ko"), ([], "en"):
+        monkeypatch.setenv("LANGUAGE", "de_DE:de")  # as desktops set it
+        command = ["make", "-n", "run", *given]
+        said = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, check=True, text=True)
+        assert f"run_notebooks.py  --language {wanted}" in said.stdout
+
+
+def test_a_korean_notebook_runs_where_it_lies_and_where_it_is_uploaded(
+    drawn, tmp_path, monkeypatch
+):
+    monkeypatch.setenv("MEDKIT_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    kept = tmp_path / "home" / "dataset"
+    kept.parent.mkdir()
+    kept.symlink_to(drawn)
+    path = run_notebooks.LANGUAGES["ko"][0]
+    for place in ("home", "home/medkit/notebooks/ko"):  # "dataset" lies in it, or above
+        (tmp_path / place).mkdir(parents=True, exist_ok=True)
+        copy = run_notebooks.run_notebook(path, tmp_path / place, {"N_FOLDS": 2})
+        told = json.loads((copy.parent / "runs" / "contest.json").read_text(encoding="utf-8"))
+        assert Path(told["data"]).samefile(drawn)
+        assert "먼저 살펴보기" in copy.read_text(encoding="utf-8")
+
+
+@pytest.mark.slow
+def test_the_korean_notebooks_run_from_photos_to_a_receipt(tmp_path, monkeypatch):
+    small = {name: {"n_train": 24, "n_test": 8} for name in run_notebooks.DRAWN}
+    monkeypatch.setattr(run_notebooks, "DRAWN", small)
+    monkeypatch.setattr(run_notebooks, "SETTINGS", {"caries": SMALL})
+    command = ["run_notebooks.py", "--language", "ko", "--out", str(tmp_path)]
+    monkeypatch.setattr(sys, "argv", command)
+    run_notebooks.main()
+    assert sorted(path.name for path in tmp_path.glob("*.ipynb")) == NAMES
+    assert "제출이 완료" in (tmp_path / "quick/receipt.json").read_text(encoding="utf-8")

@@ -167,8 +167,8 @@ def browser(tmp_path_factory):
             seen.choose("CSV", "second.csv")
             for name, value in TYPED.items():
                 seen.type(name.replace("_", " "), value)
-            seen.click("Submit")
-            seen.click("Submit")
+            seen.click("Submit 제출")
+            seen.click("Submit 제출")
             seen.shown.append(seen.run(LOOK))
             seen.save()
         finally:

@@ -18,7 +18,7 @@ import medkit as mk
 
 ROOT = Path(mk.__file__).parent
 SOURCES = sorted(ROOT.rglob("*.py"))
-BOTTOM = {"arguments", "errors", "naming", "seeding", "files", "machine", "progress"}
+BOTTOM = {"arguments", "errors", "naming", "seeding", "files", "machine", "progress", "korean"}
 LAYERS = [  # each may import what stands before it
     BOTTOM,
     {"images"},
@@ -231,6 +231,7 @@ def test_every_module_has_its_tests():
     told |= {"seeds", "network", "passwords", "record", "twins"}
     told |= {"sections", "results", "provenance"}  # test_reporting
     told |= {"lettering", "placing"}  # test_sheets
+    told |= {"saying", "refusals", "checks"}  # test_korean_sentences
     told |= {"__init__"}  # this file
     here = {path.stem for path in Path(__file__).parent.glob("test_*.py")}
     missing = {p.stem for p in SOURCES if p.stem not in told and f"test_{p.stem}" not in here}

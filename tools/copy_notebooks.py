@@ -1,8 +1,10 @@
-"""Copy the notebooks once into work/, beside the kit's folder. The last line of the install cell.
+"""Copy the notebooks once into work/, the Korean ones into work_ko/, beside the kit's folder.
+
+The last line of the install cell.
 
     %run medkit-0.1.0/tools/copy_notebooks.py
 
-A notebook in work/ is yours: it is never overwritten. Where a later kit has another version of
+A notebook there is yours: it is never overwritten. Where a later kit has another version of
 it, that one is laid beside, with the kit's version in its name. Standard library only.
 """
 
@@ -15,12 +17,13 @@ import sys
 from pathlib import Path
 
 KIT = Path(__file__).resolve().parent.parent
-SHIPPED = ".medkit_notebooks.json"  # in work/: {notebook: hashes of what was laid there}
+WORK = {"work": "notebooks", "work_ko": "notebooks/ko"}  # where to: where from, in the kit
+SHIPPED = ".medkit_notebooks.json"  # in each: {notebook: hashes of what was laid there}
 ASK = "from importlib.metadata import version; print(version('medkit'))"
 
 
 def copy_notebooks(kit, work):
-    """Lay the notebooks of `kit` into `work`, each whole or not at all.
+    """Lay the notebooks of `kit` that belong into `work`, each whole or not at all.
 
     Returns:
         What is new there, a sentence each; empty when nothing is.
@@ -30,7 +33,7 @@ def copy_notebooks(kit, work):
     """
     work.mkdir(exist_ok=True)
     shipped, news = read_shipped(work / SHIPPED), []
-    for path in sorted((kit / "notebooks").glob("[0-9]*.ipynb")):
+    for path in sorted((kit / WORK[work.name]).glob("[0-9]*.ipynb")):
         data = path.read_bytes()
         known, digest = shipped.setdefault(path.name, []), hashlib.sha256(data).hexdigest()
         place = free_name(work, path, data, version_of(kit))
@@ -96,23 +99,27 @@ def installed():
 
 def main(kit=KIT):
     """Copy, and say what is new and what to do next."""
-    work = kit.parent / "work"
-    try:
-        news = copy_notebooks(kit, work)
-    except OSError as error:
-        raise SystemExit(
-            f"copy_notebooks: {work} cannot be written ({error.strerror}). Put medkit.zip into a "
-            "folder where you may write, and run this cell there."
-        ) from error
-    for line in news or [f"{work.name}: nothing new; your notebooks stay as they are"]:
-        print(line)
+    for work in (kit.parent / name for name in WORK):
+        try:
+            news = copy_notebooks(kit, work)
+        except OSError as error:
+            raise SystemExit(
+                f"copy_notebooks: {work} cannot be written ({error.strerror}). Put medkit.zip into "
+                "a folder where you may write, and run this cell there."
+            ) from error
+        for line in news or [f"{work.name}: nothing new; your notebooks stay as they are"]:
+            print(line)
     if installed() != version_of(kit):
         print(
             f"medkit {version_of(kit)} is not installed: pip's last lines above say why. Mend "
             "that, then run this cell again."
         )
+        print(
+            "설치되지 않았습니다. 위의 pip 마지막 줄에 이유가 있으니, 해결한 뒤 이 셀을 다시 실행하세요"
+        )
     else:
-        print(f"Now restart the kernel (menu Kernel) and open {work.name}/01_eda.ipynb")
+        print("Now restart the kernel (menu Kernel) and open work/01_eda.ipynb")
+        print("이제 커널을 다시 시작하고(Kernel 메뉴) work_ko/01_eda.ipynb를 여세요")
 
 
 if __name__ == "__main__":

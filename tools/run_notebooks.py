@@ -1,6 +1,6 @@
 """Run the numbered notebooks top to bottom: what `make run` and the tests share.
 
-    python tools/run_notebooks.py [--data FOLDER] [--out runs/quick] [--task caries]
+    python tools/run_notebooks.py [--data FOLDER] [--out runs/quick] [--task caries] [--language ko]
 
 Without --data it draws a contest. The practice leaderboard runs on 127.0.0.1 meanwhile. Executed
 copies, with pictures, are left beside the runs. Stopped and started again, it goes on.
@@ -27,7 +27,9 @@ from medkit import __version__, files
 from medkit.progress import Status
 
 ROOT = Path(__file__).resolve().parent.parent
-NOTEBOOKS = sorted((ROOT / "notebooks").glob("[0-9]*.ipynb"))
+FOLDERS = {"en": ROOT / "notebooks", "ko": ROOT / "notebooks" / "ko"}  # the same code in both
+LANGUAGES = {name: sorted(path.glob("[0-9]*.ipynb")) for name, path in FOLDERS.items()}
+NOTEBOOKS = LANGUAGES["en"]
 STUCK_S = 900.0  # without a word and without a file written, a cell counts as stuck
 GRACE_S = 60.0  # for a kernel that was interrupted to save what it has
 AGAIN = "What is done is kept: run it again and it goes on"
@@ -219,11 +221,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", help="a contest's data folder; none draws one")
     parser.add_argument("--task", default="caries")
+    parser.add_argument("--language", default="en", choices=list(LANGUAGES))
     parser.add_argument("--out", help="where everything goes; none takes runs/<name of the data>")
     arguments = parser.parse_args()
     began, name = time.monotonic(), f"drawn_{arguments.task}"
     if arguments.data:
         name = Path(arguments.data).resolve().name
+    name += "" if arguments.language == "en" else f"_{arguments.language}"
     out = Path(arguments.out or Path("runs") / name).resolve()
     out.mkdir(parents=True, exist_ok=True)
     shutil.rmtree(out / "leaderboard", ignore_errors=True)  # a new day's quota for each practice
@@ -241,7 +245,7 @@ def main() -> None:
     values = {"TASK": arguments.task, "DATA": str(data), "RUNS": str(out), **settings}
     leaderboard = mk.leaderboard.start(answers, out / "leaderboard", task=task.name)
     try:
-        for path in NOTEBOOKS:
+        for path in LANGUAGES[arguments.language]:
             started = time.monotonic()
             print(path.name, flush=True)
             copy = run_notebook(path, out, values)

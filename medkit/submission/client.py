@@ -16,6 +16,7 @@ from typing import Any, Sequence
 from medkit import files
 from medkit.arguments import check_arguments
 from medkit.errors import ConfigError, DataError, SubmitError
+from medkit.korean.saying import accepted
 from medkit.submission.addresses import check_address, host_of, place
 from medkit.submission.answers import SEOUL, Verdict, not_accepted, read_answer
 from medkit.submission.checking import check_submission, read_expected
@@ -50,7 +51,9 @@ class Receipt:
         quota = "" if self.left is None else f"\nleft today: {self.left} of {self.limit}"
         free = self.next_free and f"\nthe next is free at {self.next_free}"
         checks = "".join(f"\n{check}" for check in self.checks)
-        return f"{self.message}{quota}{free}\n{self.csv} at {self.time_seoul}{checks}"
+        said = f"{self.message}{quota}{free}\n{self.csv} at {self.time_seoul}{checks}"
+        korean = accepted(self.csv, self.time_seoul, self.left, self.limit, self.next_free)
+        return f"{said}\n{korean}"
 
     def _repr_html_(self) -> str:
         lines = [html.escape(line) for line in str(self).splitlines()]

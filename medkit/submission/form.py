@@ -17,6 +17,7 @@ from typing import Any, Callable
 from medkit import files
 from medkit.arguments import check_arguments
 from medkit.errors import MissingError, SubmitError
+from medkit.korean.saying import both
 from medkit.progress import Text, kernel, new_output
 from medkit.submission.addresses import whole_address
 from medkit.submission.checking import check_submission, expected_path, scored
@@ -30,6 +31,10 @@ WIDGET = "application/vnd.jupyter.widget-view+json"
 NAMED = 5  # of them in a sentence
 CHOOSE = "Choose a file"
 LABEL = "9em"
+HINTS = {  # what an empty box shows
+    **{"url": "서버 주소", "team": "팀 번호", "email": "이메일"},
+    **{"password": "비밀번호", "contest_password": "대회 비밀번호"},
+}
 FAILURES = (SubmitError, ValueError, RuntimeError, OSError)  # told in the form
 
 
@@ -121,10 +126,14 @@ class Form:
         given = known()
         asked = [name for name in NAMES if not given[name]]
         self.boxes = {name: _box(widgets, wide, name, self._take) for name in asked}
-        self.button = widgets.Button(description="Submit", button_style="primary", icon="upload")
-        self.note = widgets.Text(description="your note", layout=wide, placeholder="stays here")
+        self.button = widgets.Button(
+            description="Submit 제출", button_style="primary", icon="upload"
+        )
+        self.note = widgets.Text(
+            description="your note", layout=wide, placeholder="stays here 메모"
+        )
         self.note.style.description_width = LABEL
-        self.again = widgets.Button(description="Look again", icon="refresh")
+        self.again = widgets.Button(description="Look again 다시 보기", icon="refresh")
         self.picker.observe(lambda change: self._look(), "value")
         self.button.on_click(lambda button: self._press())
         self.again.on_click(lambda button: self._refresh())
@@ -135,7 +144,8 @@ class Form:
         self._refresh()
 
     def __repr__(self) -> str:
-        return "Here would be a form; this server shows no widgets. mk.submit(csv) does the same."
+        here = "Here would be a form; this server shows no widgets. mk.submit(csv) does the same."
+        return both(here)
 
     def _ipython_display_(self) -> None:
         """A line that stays, and below it the form, whose plain text is for servers without."""
@@ -164,7 +174,7 @@ class Form:
         lines, is_sound = [CHOOSE + "."], False
         if self.picker.value:
             lines, is_sound = _describe(self.picker.value)
-        self.about.value = "<br>".join([*(html.escape(line) for line in lines), left])
+        self.about.value = "<br>".join([*map(_html, lines), left])
         return is_sound and (room is None or room.left > 0)
 
     def _take(self, name: str, change: Any) -> None:
@@ -177,7 +187,7 @@ class Form:
                 value = Secret(whole_address(value))
             except SubmitError as error:
                 self.typed.pop(name, None)
-                self.result.value = html.escape(str(error))
+                self.result.value = _html(str(error))
                 return
         self.typed[name] = value if name in SECRET else str(value)
         if name in SECRET:
@@ -203,14 +213,14 @@ class Form:
             missing = [name for name in self.boxes if not self.typed.get(name)]
             if missing:
                 names = ", ".join(name.replace("_", " ") for name in missing)
-                self.result.value = f"Type {names} first; nothing was sent."
+                self.result.value = _html(f"Type {names} first; nothing was sent.")
                 return
             self.button.disabled = True
-            self.result.value = "sending ..."
+            self.result.value = _html("sending ...")
             self.result.value = _told(self._send)
             self._forget()
             if self._show():
-                self.result.value += "<br>For another submission press Look again."
+                self.result.value += "<br>" + _html("For another submission press Look again.")
         finally:
             self.lock.release()
 
@@ -229,7 +239,7 @@ def _box(widgets: Any, layout: Any, name: str, take: Callable[[str, Any], None])
 
     kind = Hidden if name in SECRET else widgets.Text
     box = kind(description=name.replace("_", " "), continuous_update=False, layout=layout)
-    box.style.description_width = LABEL
+    box.style.description_width, box.placeholder = LABEL, HINTS[name]
     box.observe(lambda change: take(name, change), "value")
     return box
 
@@ -257,7 +267,7 @@ def _room(quota: Quota, url: str, team: str) -> tuple[Room | None, str]:
 
     def ask() -> str:
         found.append(quota_left(quota=quota, url=url, team=team))
-        return html.escape(str(found[0]))
+        return _html(str(found[0]))
 
     text = _told(ask)
     return (found[0] if found else None), text
@@ -279,6 +289,11 @@ def _told(call: Callable[[], str]) -> str:
         try:
             text = call()
         except FAILURES as error:
-            text = html.escape(str(error)).replace("\n", "<br>")
-    notes = [html.escape(str(warning.message)) for warning in caught]
+            text = _html(str(error))
+    notes = [_html(str(warning.message)) for warning in caught]
     return "<br>".join([text, *notes])
+
+
+def _html(text: str) -> str:
+    """What is told, and below it the same in Korean."""
+    return html.escape(both(text)).replace("\n", "<br>")
