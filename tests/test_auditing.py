@@ -364,3 +364,11 @@ def test_the_data_of_another_contest_is_refused(trained, mine, tmp_path):
     mk.get_task("pathology").draw(tmp_path / "other", seed=0, n_train=4, n_test=2, size=32)
     with pytest.raises(mk.MissingError, match="it does not hold the pictures"):
         mk.audit(mine, trained, data=tmp_path / "other")
+
+
+def test_a_path_in_a_docstring_and_code_that_nobody_imports_give_no_alarm(trained, tmp_path):
+    (tmp_path / "model.py").write_text("import torch\n\n\ndef make():\n    return torch.rand(2)\n")
+    made = notebook('def f():\n    """Reads /home/kim/x.csv."""', 'print("Basic transformations")')
+    table = audited(made, trained, tmp_path)
+    assert not len(broken(table)), broken(table).to_string()
+    assert verdicts(table, "seeds")[0][0] == "unclear"

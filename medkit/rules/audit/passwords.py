@@ -22,8 +22,8 @@ KINDS = {  # what it looks like, wherever it stands
     "an API key": r"\bsk-[A-Za-z0-9_-]{20,}",
     "a private key": r"-----BEGIN [A-Z ]*PRIVATE KEY-----",
     "a signed token": r"\beyJ[\w-]{10,}\.eyJ[\w-]{10,}\.[\w-]*",
-    "a bearer token": r"\b[Bb]earer\s+(?!\{)[A-Za-z0-9._~+/-]{16,}",
-    "a basic log-in": r"\bBasic\s+[A-Za-z0-9+/]{12,}={0,2}(?![\w/])",
+    "a bearer token": r"\b[Bb]earer\s+(?=\S*\d)[A-Za-z0-9._~+/-]{16,}",
+    "a basic log-in": r"\bBasic\s+(?=\S*\d)[A-Za-z0-9+/]{12,}={0,2}(?![\w/])",
     "an address with a password": r"\w+://[^\s/:@'\"{}]+:[^\s/@'\"{}]+@",
     "an address with a secret": r"[?&](password|passwd|pwd|pw|token|api_?key|secret|access_token)="
     r"(?!\{|%|<|\.\.\.|\*)[^&\s'\"<>{}]{4,}",
@@ -133,7 +133,7 @@ def _named(name: str, value: Any) -> str:
             ):
                 return "a password-like text"
         has_both = re.search(r"\d", text) and re.search(r"[A-Za-z]", text)
-        if is_weak and has_both and re.fullmatch(r"[\w.+/=-]{16,}", text):
+        if is_weak and has_both and re.fullmatch(r"[A-Za-z\d.+/=-]{16,}", text):
             return "a token-like text"
     return ""
 

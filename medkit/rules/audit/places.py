@@ -138,8 +138,11 @@ def check_absolute(sources: list[Source], places: Places) -> Iterator[Finding]:
 
 def _in_code(cell: Cell) -> Iterator[Finding]:
     seen: set[tuple[int, str]] = set()
-    for node in ast.walk(cell.tree) if cell.tree is not None else ():
-        text = getattr(node, "value", None) if isinstance(node, ast.Constant) else None
+    nodes = list(ast.walk(cell.tree)) if cell.tree is not None else []
+    in_words = {id(node.value) for node in nodes if isinstance(node, ast.Expr)}  # docstrings
+    for node in nodes:
+        is_value = isinstance(node, ast.Constant) and id(node) not in in_words
+        text = node.value if is_value else None
         text = text.decode("latin-1") if isinstance(text, bytes) else text
         found = ABSOLUTE.search(text) if isinstance(text, str) else None
         if found and not URL.search(text) and (node.lineno, found[0]) not in seen:

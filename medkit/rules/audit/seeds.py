@@ -55,13 +55,14 @@ def check_seeds(walker: Walker, seed: int) -> Iterator[Finding]:
     """Draws before a seed, generators without one, seeds of the clock, and another seed than the
     run's."""
     seeded: set[str] = set()
+    verdict = "broken"
     told: set[int] = set()
     for number, call in enumerate(walker.calls):
-        if number in walker.begins:
-            seeded = set()
+        if number in walker.begins:  # what no notebook imports may never run
+            seeded, verdict = set(), "broken" if walker.begins[number] else "unclear"
         found = _generator(call) or _seeder(call, seeded) or _draw(call, seeded)
         if found:
-            yield Finding("broken", found, call.where)
+            yield Finding(verdict, found, call.where)
         if call.name in ("medkit.Config", "medkit.runs.config.Config"):
             given = call.argument(2, "seed")
             told.add(0 if given is None else given if isinstance(given, int) else seed)

@@ -104,8 +104,9 @@ def combined(function: Callable[..., Any], *values: Any) -> Any:
 
 
 def filled(values: Iterable[Any]) -> list[Any]:
-    """Values for a text, with a gap for each that is not known."""
-    return [GAP if isinstance(value, Thing) else value for value in values]
+    """Values for a text, with a gap for each that is not plain."""
+    plain = (str, bytes, int, float, PurePosixPath, type(None))
+    return [value if isinstance(value, plain) else GAP for value in values]
 
 
 def joined(*parts: Any) -> Any:
@@ -184,5 +185,6 @@ KNOWN: dict[str, Callable[..., Any]] = {  # functions whose result is known wher
     "range": lambda *args: list(itertools.islice(range(*args), 20)),
     "enumerate": lambda values, *_: [list(pair) for pair in enumerate(values)],
     "zip": lambda *values: [list(row) for row in zip(*values)],
-    **{kind.__name__: kind for kind in (str, list, tuple, dict, sorted)},
+    **{kind.__name__: kind for kind in (list, tuple, dict, sorted)},
+    "str": lambda value, *_: str(filled([value])[0]),
 }

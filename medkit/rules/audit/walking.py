@@ -63,7 +63,7 @@ class Function:
     owner: Any = None
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, repr=False)
 class Own:
     """A class, one of its objects (told from it by nothing), or a module of the notebook's own."""
 
@@ -71,7 +71,7 @@ class Own:
     is_module: bool = False
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, repr=False)
 class Scope:
     names: dict[str, Any] = field(default_factory=dict)
     outer: Scope | None = None
@@ -91,7 +91,8 @@ class Walker:
     """Goes through sources; what it meets is in its attributes.
 
     Attributes:
-        begins: where in `calls` those of each notebook begin, which run in kernels of their own.
+        begins: where in `calls` those of each source begin that has a kernel of its own, and
+            whether that is a notebook.
         named: (name, value, cell, line) of what gets a name: variables, arguments, keys.
         unread: {cell: {line: why}} of code that nobody can read without running it.
     """
@@ -99,7 +100,7 @@ class Walker:
     def __init__(self, call: Callable[..., Any], modules: Mapping[str, Source]):
         self._call, self.modules = call, modules
         self.calls: list[Call] = []
-        self.begins: list[int] = []
+        self.begins: dict[int, bool] = {}
         self.imports: list[tuple[str, Cell, int]] = []
         self.named: list[tuple[str, Any, Cell, int]] = []
         self.unread: dict[Cell, dict[int, str]] = {}
@@ -114,7 +115,7 @@ class Walker:
         scope, before = Scope(), (self.cell, self.line)
         self.scopes[source.path.stem] = scope
         if alone:
-            self.begins.append(len(self.calls))
+            self.begins[len(self.calls)] = source.is_notebook
         for self.cell in source.code:
             try:
                 if self.cell.tree is not None:
@@ -403,7 +404,9 @@ class Walker:
         """What a function of the notebook's own returns for such arguments."""
         node, inner, before = function.node, Scope(outer=function.scope), (self.cell, self.line)
         self.entered.add(node)
-        if self.depth >= DEEPEST or (self.steps > STEPS and args):
+        if self.steps > STEPS:
+            self.cannot_read("more code than is gone through")
+        if self.depth >= DEEPEST or self.steps > STEPS:
             return UNKNOWN
         args = args if function.owner is None else (function.owner, *args)
         takes = [*getattr(node.args, "posonlyargs", []), *node.args.args]
