@@ -7,9 +7,10 @@ from pathlib import PurePosixPath
 from typing import Any, Iterable, Mapping
 
 from medkit.rules.audit import values
+from medkit.rules.audit.scopes import Call, Function, Own, Scope
 from medkit.rules.audit.sources import Source
 from medkit.rules.audit.values import UNKNOWN, Method, Thing, combined, either, marks_of, options
-from medkit.rules.audit.walking import Call, Function, Own, Scope, Walker
+from medkit.rules.audit.walking import Walker
 
 CARRY = (  # functions and methods that hand rows on, from their arguments, too
     "concat concatenate vstack hstack stack append extend merge join update add insert assign "

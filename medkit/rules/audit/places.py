@@ -15,9 +15,10 @@ from pathlib import Path, PurePosixPath
 from typing import Any, Iterator
 
 from medkit.rules.audit.network import URL, shell_text
+from medkit.rules.audit.scopes import Call
 from medkit.rules.audit.sources import Cell, Finding, Source
 from medkit.rules.audit.values import GAP, options
-from medkit.rules.audit.walking import Call, Walker
+from medkit.rules.audit.walking import Walker
 from medkit.runs.folder import Run
 
 OPENS = re.compile(  # what opens the path that it is given, whichever argument that is

@@ -9,9 +9,10 @@ from __future__ import annotations
 import re
 from typing import Iterator
 
+from medkit.rules.audit.scopes import Call
 from medkit.rules.audit.sources import Finding
 from medkit.rules.audit.values import Thing, marks_of
-from medkit.rules.audit.walking import Call, Walker
+from medkit.rules.audit.walking import Walker
 
 EVERY = ("python", "numpy", "torch", "tensorflow")
 SEEDERS = {  # the end of a name: the generators that it seeds
