@@ -2,14 +2,15 @@
 
     python benchmarks/audit.py
 
-Each is planted into an honest notebook (tests/planted.py) beside a run of a drawn contest. Of the 25
-that were thought of to get around the rules after these were written, 18 were found at first.
-Printed:
+Each is planted into an honest notebook (tests/planted.py) beside a run of a drawn contest. Two lists
+were thought of to get around the rules after these were written: at first 18 of 25 and 9 of 20 of
+them were found. Printed on 2 cores of a shared machine, Python 3.11:
 
-    planted      {planted}
-    sly          {sly}
-    honest       {honest}
-    seconds      {seconds}
+    planted      81 of 81 found
+    sly          25 of 25 found
+    slier        20 of 20 found
+    honest       0 of 33 raise an alarm
+    seconds      0.08 an audit (median of 159)
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ import medkit as mk
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "tests"))
-from planted import CODE, HONEST, SLY, with_cell, write  # noqa: E402
+from planted import CODE, HONEST, SLIER, SLY, with_cell, write  # noqa: E402
 
 
 def train(folder: Path) -> mk.Run:
@@ -55,7 +56,7 @@ def main() -> None:
         rows = table[(table["verdict"] == "broken") | (table["rule"] == "code looked at")]
         return set(rows["rule"][rows["verdict"] != "kept"])
 
-    for name, rows in (("planted", CODE), ("sly", SLY)):
+    for name, rows in (("planted", CODE), ("sly", SLY), ("slier", SLIER)):
         missed = [code for rule, code in rows if rule not in told(code)]
         print(f"{name:<12} {len(rows) - len(missed)} of {len(rows)} found", *missed, sep="\n  ")
     alarms = [code for code in HONEST if told(code) - {"code looked at"}]

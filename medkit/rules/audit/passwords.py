@@ -25,8 +25,8 @@ KINDS = {  # what it looks like, wherever it stands
     "a bearer token": r"\b[Bb]earer\s+(?=\S*\d)[A-Za-z0-9._~+/-]{16,}",
     "a basic log-in": r"\bBasic\s+(?=\S*\d)[A-Za-z0-9+/]{12,}={0,2}(?![\w/])",
     "an address with a password": r"\w+://[^\s/:@'\"{}]+:[^\s/@'\"{}]+@",
-    "an address with a secret": r"[?&](password|passwd|pwd|pw|token|api_?key|secret|access_token)="
-    r"(?!\{|%|<|\.\.\.|\*)[^&\s'\"<>{}]{4,}",
+    "an address with a secret": r"(?:[?&]|(?<=['\"]))(password|passwd|pwd|pw|token|api_?key|"
+    r"secret|access_token)=(?!\{|%|<|\.\.\.|\*)[^&\s'\"<>{}()]{4,}(?!\()",
 }
 SAID = re.compile(  # in words: comments, text cells, outputs
     r"(?<![?&])(?:password|passwd|\bpwd|\bpw|passphrase|api[ _-]?key|secret[ _-]?key|"
@@ -56,8 +56,10 @@ def check_secrets(walker: Walker, sources: list[Source]) -> Iterator[Finding]:
         for kind in _kinds(json.dumps(source.metadata, ensure_ascii=False), is_said=True):
             yield Finding("broken", f"{kind} in the metadata", source.path.name)
     for name, value, cell, line in walker.named:
-        kind = _named(name, value)
-        if kind:
+        pairs = [(name, value)]
+        if isinstance(value, (list, tuple)) and all(isinstance(part, str) for part in value):
+            pairs += [(one, two) for one, two in zip(value, value[1:]) if one.startswith("--")]
+        for kind in filter(None, (_named(*pair) for pair in pairs)):
             yield Finding("broken", kind, cell.where(line))
     for call in walker.calls:
         if call.name == "%env" and call.args:

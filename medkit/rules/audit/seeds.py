@@ -35,6 +35,8 @@ DRAWS = {  # a pattern of names: the generator that they draw from
     r"numpy\.random\.(?!seed|default_rng|RandomState|Generator|SeedSequence|get_state|set_state|PCG|"
     r"MT19937|Philox|SFC)\w+": "numpy",
     r"torch\.(rand|randn|randint|randperm|normal|bernoulli|multinomial|poisson)(_like)?": "torch",
+    r"(torch|\?)\..*\.(normal|uniform|random|bernoulli|exponential|cauchy)_": "torch",
+    r"scipy\.stats\..*\brvs": "numpy",
     r"torch\.nn\.init\.\w+": "torch",
     r"torch\.nn\.(Linear|Conv\w+|Embedding|LSTM|GRU|RNN|Multihead\w+|Transformer\w*)": "torch",
     r"torchvision\.transforms\.(v2\.)?(Random\w+|ColorJitter|\w+Augment\w*)": "torch",

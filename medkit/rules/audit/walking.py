@@ -125,8 +125,10 @@ class Walker(Expressions):
         return Own(self.scopes[short].names, is_module=True)
 
     def _FunctionDef(self, node: Any, scope: Scope) -> None:
-        for part in [*node.decorator_list, *node.args.defaults]:
+        for part in node.decorator_list:
             self.value(part, scope)
+        for taken, usual in zip(node.args.args[::-1], node.args.defaults[::-1]):
+            self.name(taken.arg, self.value(usual, scope))
         self.functions.append(Function(node, scope, self.cell))
         scope.names[node.name] = self.functions[-1]
 
@@ -216,6 +218,8 @@ class Walker(Expressions):
 
     def mark(self, node: ast.expr, value: Any, scope: Scope) -> None:
         """Something was put into what a name holds: its marks are the name's from now on."""
+        while isinstance(node, (ast.Attribute, ast.Subscript)):  # of `cases.loc[...]`, the cases
+            node = node.value
         if isinstance(node, ast.Name) and marks_of(value):
             old = scope.find(node.id)
             scope.names[node.id] = Thing(getattr(old, "name", "?"), marks_of(old, value))
