@@ -203,6 +203,7 @@ class Right:
             "source": "nobody",
             "heads": (mk.Head("label", ("no", "yes")),),
             "values": ("11", "21"),
+            "team": "Team 7",
         }
         value = special.get((name, word), of_kind.get((word, kind), known.get(word)))
         assert value is not None, f"{name}: give {word!r}, a new word, a right value in `Right`"
