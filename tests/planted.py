@@ -183,10 +183,49 @@ SLY = [  # thought of after the rules were written, to get around them
     ("code looked at", "exec(open('more.txt').read())"),
 ]
 
+SLIER = [  # a second list, after the first was answered
+    ("network", "import urllib.request as q\nq.build_opener().open('https://example.org')"),
+    (
+        "network",
+        "from torchvision.models import resnet18, ResNet18_Weights as W\n"
+        "m = resnet18(weights=W.DEFAULT)",
+    ),
+    ("network", "import subprocess\nsubprocess.check_output('pip install timm'.split())"),
+    (
+        "network",
+        "from http import client as c\nc.HTTPSConnection('example.org').request('GET', '/')",
+    ),
+    ("code looked at", "!{'cu' + 'rl'} example.org"),
+    ("code looked at", "!python hidden/other.py"),
+    ("code looked at", "%%javascript\nfetch('https://example.org')"),
+    ("files", "open(os.sep + 'srv' + os.sep + 'x')"),
+    ("files", "Path(os.environ['HOME'], 'answers.csv').read_text()"),
+    ("files", "with Path(DATA).parent.parent.joinpath('answers.csv').open() as f:\n    f.read()"),
+    ("secrets", "def login(team, password='hunter2!'):\n    return team"),
+    ("secrets", "PASSWORD: str = 'hunter2!'"),
+    ("secrets", "body = 'password=hunter2!&team=7'"),
+    ("secrets", "import sys\nsys.argv = ['x', '--password', 'hunter2!']"),
+    ("seeds", "x = torch.empty(3).normal_()"),
+    ("seeds", "import scipy.stats as st\nx = st.norm.rvs(size=3)"),
+    ("seeds", "g = np.random.Generator(np.random.PCG64())"),
+    ("seeds", "from numpy import random as nr\nnr.seed(nr.randint(9))"),
+    (
+        "test labels",
+        "for case in task.read(DATA, 'test').itertuples():\n    cases.loc[len(cases)] = case\n"
+        "mk.fit(mk.Config(TASK), cases, 'runs/x')",
+    ),
+    (
+        "test labels",
+        "x, y = np.load('dataset/test_x.npy'), np.load('dataset/test_y.npy')\n"
+        "from sklearn.svm import SVC\nSVC().fit(x, y)",
+    ),
+]
+
 HONEST = [
     "token_count, tokens, tokenizer = 7, [], 'bert-base-uncased'",
     "password_field = 'password'\nlabels = {'token': 'class token', 'key': 'id'}",
     "from getpass import getpass\npassword = getpass('password: ')",
+    "from getpass import getpass\nmk.save_credentials and dict(team=1, password=getpass())",
     "password = os.environ.get('BOARD_PASSWORD', '')",
     "open('notes.txt', 'w').write('x')\npd.read_csv('runs/leaks.csv')",
     "sample = pd.read_csv(Path(DATA) / 'sample_submission.csv')",

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 import pandas as pd
 import pytest
-from planted import CODE, HONEST, SLY, notebook, with_cell, write
+from planted import CODE, HONEST, SLIER, SLY, notebook, with_cell, write
 from small_runs import QUIET, TWO_EPOCHS
 
 import medkit as mk
@@ -56,7 +56,7 @@ def test_a_planted_violation_is_found_in_its_cell(rule, code, trained, tmp_path)
     assert any("cell 5" in where for where in rows["where"]) or "seed 0" in rows["found"].iloc[0]
 
 
-@pytest.mark.parametrize(("rule", "code"), SLY, ids=[f"{r}: {c[:40]!r}" for r, c in SLY])
+@pytest.mark.parametrize(("rule", "code"), [*SLY, *SLIER], ids=lambda text: repr(text[:40]))
 def test_what_would_get_around_the_rules_is_found(rule, code, trained, tmp_path):
     rows = only(audited(with_cell(code), trained, tmp_path), rule)
     rows = rows[rows["where"].str.contains("cell 5")]
@@ -364,3 +364,20 @@ def test_the_data_of_another_contest_is_refused(trained, mine, tmp_path):
     mk.get_task("pathology").draw(tmp_path / "other", seed=0, n_train=4, n_test=2, size=32)
     with pytest.raises(mk.MissingError, match="it does not hold the pictures"):
         mk.audit(mine, trained, data=tmp_path / "other")
+
+
+def test_a_path_in_a_docstring_and_code_that_nobody_imports_give_no_alarm(trained, tmp_path):
+    (tmp_path / "model.py").write_text("import torch\n\n\ndef make():\n    return torch.rand(2)\n")
+    made = notebook('def f():\n    """Reads /home/kim/x.csv."""', 'print("Basic transformations")')
+    table = audited(made, trained, tmp_path)
+    assert not len(broken(table)), broken(table).to_string()
+    assert verdicts(table, "seeds")[0][0] == "unclear"
+
+
+def test_a_run_whose_code_is_not_trusted_is_audited_and_its_code_not_run(run, mine, drawn):
+    (run.path / "task_mine.py").write_text("raise SystemExit\n")
+    rewrite(run.path / "task.json", name="mine", functions={"read": ["task_mine.py", "read"]})
+    table = mk.audit(mine, run, data=drawn)
+    assert verdicts(table, "initial weights")[0][0] == "unclear"
+    ((verdict, found),) = verdicts(table, "test labels")
+    assert verdict == "unclear" and "not on your list of trusted code" in found

@@ -227,8 +227,8 @@ def test_every_module_has_its_tests():
     told |= {"missed", "cuts", "shown"}  # test_masks_shown, test_kinds
     told |= {"recording"}  # test_handing_in
     told |= {"retraining", "repeating"}  # test_replaying
-    told |= {"sources", "values", "walking", "calling"}  # test_auditing, as all of rules/audit
-    told |= {"seeds", "network", "passwords", "record", "twins"}
+    told |= {"sources", "values", "scopes", "expressions", "walking", "calling"}  # test_auditing,
+    told |= {"seeds", "network", "passwords", "record", "twins"}  # as all of rules/audit
     told |= {"sections", "results", "provenance"}  # test_reporting
     told |= {"lettering", "placing"}  # test_sheets
     told |= {"saying", "refusals", "checks"}  # test_korean_sentences

@@ -7,9 +7,10 @@ from pathlib import PurePosixPath
 from typing import Any, Iterable, Mapping
 
 from medkit.rules.audit import values
+from medkit.rules.audit.scopes import Call, Function, Own, Scope
 from medkit.rules.audit.sources import Source
 from medkit.rules.audit.values import UNKNOWN, Method, Thing, combined, either, marks_of, options
-from medkit.rules.audit.walking import Call, Function, Own, Scope, Walker
+from medkit.rules.audit.walking import Walker
 
 CARRY = (  # functions and methods that hand rows on, from their arguments, too
     "concat concatenate vstack hstack stack append extend merge join update add insert assign "
@@ -17,7 +18,10 @@ CARRY = (  # functions and methods that hand rows on, from their arguments, too
     "join_groups assign_folds visible chain zip reversed enumerate int float abs round hash str"
 ).split()
 NONE_LEFT = "find_leaks score score_table isin len".split()  # what they return holds no rows
-READ = "read inspect read_csv read_table read_folders read_excel read_masks".split()
+READ = (  # what has read a path or split of test cases holds some
+    "read inspect read_csv read_table read_folders read_excel read_masks load loadtxt genfromtxt "
+    "imread open glob listdir"
+).split()
 CLOCK = (  # what differs each time
     "time.time time.time_ns time.perf_counter time.monotonic os.urandom os.getpid uuid.uuid4 id "
     "uuid.uuid1 datetime.datetime.now datetime.now secrets.randbits secrets.randbelow torch.seed "

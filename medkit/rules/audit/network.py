@@ -6,9 +6,10 @@ from __future__ import annotations
 import re
 from typing import Any, Iterator
 
+from medkit.rules.audit.scopes import Call
 from medkit.rules.audit.sources import Finding, Source
 from medkit.rules.audit.values import GAP, Thing, options
-from medkit.rules.audit.walking import Call, Walker
+from medkit.rules.audit.walking import Walker
 
 MODULES = (  # whose every call is for the network
     "requests httpx aiohttp urllib3 urllib.request http.client ftplib smtplib telnetlib imaplib "

@@ -15,9 +15,10 @@ from pathlib import Path, PurePosixPath
 from typing import Any, Iterator
 
 from medkit.rules.audit.network import URL, shell_text
+from medkit.rules.audit.scopes import Call
 from medkit.rules.audit.sources import Cell, Finding, Source
 from medkit.rules.audit.values import GAP, options
-from medkit.rules.audit.walking import Call, Walker
+from medkit.rules.audit.walking import Walker
 from medkit.runs.folder import Run
 
 OPENS = re.compile(  # what opens the path that it is given, whichever argument that is
@@ -138,8 +139,11 @@ def check_absolute(sources: list[Source], places: Places) -> Iterator[Finding]:
 
 def _in_code(cell: Cell) -> Iterator[Finding]:
     seen: set[tuple[int, str]] = set()
-    for node in ast.walk(cell.tree) if cell.tree is not None else ():
-        text = getattr(node, "value", None) if isinstance(node, ast.Constant) else None
+    nodes = list(ast.walk(cell.tree)) if cell.tree is not None else []
+    in_words = {id(node.value) for node in nodes if isinstance(node, ast.Expr)}  # docstrings
+    for node in nodes:
+        is_value = isinstance(node, ast.Constant) and id(node) not in in_words
+        text = node.value if is_value else None
         text = text.decode("latin-1") if isinstance(text, bytes) else text
         found = ABSOLUTE.search(text) if isinstance(text, str) else None
         if found and not URL.search(text) and (node.lineno, found[0]) not in seen:

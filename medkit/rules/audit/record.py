@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any, Iterator
 
 from medkit import __version__, machine
 from medkit.errors import MedkitError
+from medkit.rules.audit.network import shell_text
 from medkit.rules.audit.sources import Finding, Source, sentence_of
 from medkit.rules.audit.values import options
 from medkit.rules.audit.walking import Walker
@@ -137,8 +139,19 @@ def check_versions(run: Run, sources: list[Source]) -> Iterator[Finding]:
             yield Finding("unclear", what, source.path.name)
 
 
+HARMLESS = re.compile(  # commands that bring no code
+    r"\s*(ls|nvidia-smi|pwd|free|df|du|head|tail|wc|mkdir|cat|date|which|lscpu|nproc|"
+    r"(pip3?|conda) (list|freeze|show|install|download)|(python3?|pip3?) --?[vV]ersion|wget|curl|"
+    r"git)\b[^;|&`$]*"
+)
+
+
 def check_share(walker: Walker, sources: list[Source]) -> Iterator[Finding]:
     """What of the code could not be looked at."""
+    for call in walker.calls:
+        text = shell_text(call)
+        if text is not None and not HARMLESS.fullmatch(text):
+            walker.unread.setdefault(call.cell, {})[call.line] = "what a command does"
     whole, unread = share(walker, sources)
     if unread or not whole:
         lines = "no code" if not whole else f"{1 - unread / whole:.0%} of {whole} lines were read"

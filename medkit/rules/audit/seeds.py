@@ -9,9 +9,10 @@ from __future__ import annotations
 import re
 from typing import Iterator
 
+from medkit.rules.audit.scopes import Call
 from medkit.rules.audit.sources import Finding
 from medkit.rules.audit.values import Thing, marks_of
-from medkit.rules.audit.walking import Call, Walker
+from medkit.rules.audit.walking import Walker
 
 EVERY = ("python", "numpy", "torch", "tensorflow")
 SEEDERS = {  # the end of a name: the generators that it seeds
@@ -34,6 +35,8 @@ DRAWS = {  # a pattern of names: the generator that they draw from
     r"numpy\.random\.(?!seed|default_rng|RandomState|Generator|SeedSequence|get_state|set_state|PCG|"
     r"MT19937|Philox|SFC)\w+": "numpy",
     r"torch\.(rand|randn|randint|randperm|normal|bernoulli|multinomial|poisson)(_like)?": "torch",
+    r"(torch|\?)\..*\.(normal|uniform|random|bernoulli|exponential|cauchy)_": "torch",
+    r"scipy\.stats\..*\brvs": "numpy",
     r"torch\.nn\.init\.\w+": "torch",
     r"torch\.nn\.(Linear|Conv\w+|Embedding|LSTM|GRU|RNN|Multihead\w+|Transformer\w*)": "torch",
     r"torchvision\.transforms\.(v2\.)?(Random\w+|ColorJitter|\w+Augment\w*)": "torch",
@@ -55,13 +58,14 @@ def check_seeds(walker: Walker, seed: int) -> Iterator[Finding]:
     """Draws before a seed, generators without one, seeds of the clock, and another seed than the
     run's."""
     seeded: set[str] = set()
+    verdict = "broken"
     told: set[int] = set()
     for number, call in enumerate(walker.calls):
-        if number in walker.begins:
-            seeded = set()
+        if number in walker.begins:  # what no notebook imports may never run
+            seeded, verdict = set(), "broken" if walker.begins[number] else "unclear"
         found = _generator(call) or _seeder(call, seeded) or _draw(call, seeded)
         if found:
-            yield Finding("broken", found, call.where)
+            yield Finding(verdict, found, call.where)
         if call.name in ("medkit.Config", "medkit.runs.config.Config"):
             given = call.argument(2, "seed")
             told.add(0 if given is None else given if isinstance(given, int) else seed)

@@ -11,6 +11,7 @@ from typing import Any, Iterator
 import pandas as pd
 
 from medkit import files, tables
+from medkit.errors import MedkitError
 from medkit.images.fingerprints import find_similar
 from medkit.rules.audit.sources import Finding
 from medkit.rules.audit.walking import Walker
@@ -32,8 +33,14 @@ def check_twins(
     cases = run.cases(data)
     official: set[str] | None = None
     if data is not None:
-        official = set(_hashes(run.task.inspect(data, "train")[0]))
-        test = run.task.inspect(data, "test")[0] if test is None else test
+        try:
+            task = run.task
+        except MedkitError as error:  # its code is not trusted, or not here
+            why = str(error).partition(":")[2].strip()[:80]
+            yield Finding("unclear", f"the run's task cannot be opened: {why}", run.path.name)
+            return
+        official = set(_hashes(task.inspect(data, "train")[0]))
+        test = task.inspect(data, "test")[0] if test is None else test
     if test is None:
         yield Finding("unclear", "not compared with test cases: pass data= or test=", "")
         return

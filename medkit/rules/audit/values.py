@@ -37,10 +37,12 @@ class Thing:
     name: str = "?"
     marks: frozenset[str] = frozenset()
 
-    def then(self, more: str, marks: frozenset[str] | None = None) -> Thing:
-        """What has the same name and some more."""
+    def then(self, more: str, marks: frozenset[str] | None = None) -> Any:
+        """What has the same name and some more; where that is known, its value."""
         name = f"{self.name if len(self.name) < 200 else '?'}{more}"
         name = re.sub(r"^builtins\.|\.__dict__(?=\.)", "", name)
+        if name in PLAIN:
+            return PLAIN[name]
         return Thing(name, self.marks if marks is None else marks)
 
 
@@ -60,6 +62,13 @@ class Method:
 
 
 UNKNOWN = Thing()
+PLAIN = {  # names that stand for a text
+    "os.sep": "/",
+    "os.path.sep": "/",
+    "os.pardir": "..",
+    "os.environ['HOME']": "~",
+    "os.environ['USERPROFILE']": "~",
+}
 
 
 def options(value: Any) -> tuple[Any, ...]:
@@ -104,8 +113,9 @@ def combined(function: Callable[..., Any], *values: Any) -> Any:
 
 
 def filled(values: Iterable[Any]) -> list[Any]:
-    """Values for a text, with a gap for each that is not known."""
-    return [GAP if isinstance(value, Thing) else value for value in values]
+    """Values for a text, with a gap for each that is not plain."""
+    plain = (str, bytes, int, float, PurePosixPath, type(None))
+    return [value if isinstance(value, plain) else GAP for value in values]
 
 
 def joined(*parts: Any) -> Any:
@@ -173,6 +183,8 @@ KNOWN: dict[str, Callable[..., Any]] = {  # functions whose result is known wher
     **dict.fromkeys(("os.getcwd", "pathlib.Path.cwd"), lambda: PurePosixPath(".")),
     "os.path.dirname": lambda path: str(attribute_of(PurePosixPath(path), "parent")),
     "os.path.basename": lambda path: PurePosixPath(path).name,
+    "os.getenv": lambda name, *_: PLAIN.get(f"os.environ[{name!r}]", UNKNOWN),
+    "os.environ.get": lambda name, *_: PLAIN.get(f"os.environ[{name!r}]", UNKNOWN),
     "os.fspath": lambda path: str(path),
     "pathlib.Path.home": lambda: PurePosixPath("~"),
     "base64.b64decode": lambda text, *_: base64.b64decode(text),
@@ -184,5 +196,6 @@ KNOWN: dict[str, Callable[..., Any]] = {  # functions whose result is known wher
     "range": lambda *args: list(itertools.islice(range(*args), 20)),
     "enumerate": lambda values, *_: [list(pair) for pair in enumerate(values)],
     "zip": lambda *values: [list(row) for row in zip(*values)],
-    **{kind.__name__: kind for kind in (str, list, tuple, dict, sorted)},
+    **{kind.__name__: kind for kind in (list, tuple, dict, sorted)},
+    "str": lambda value, *_: str(filled([value])[0]),
 }

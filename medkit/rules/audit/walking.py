@@ -8,90 +8,25 @@ known of its arguments. What is not known is left open: no call is made up.
 from __future__ import annotations
 
 import ast
-import builtins
-from dataclasses import dataclass, field, replace
 from typing import Any, Callable, Iterable, Mapping
 
 from medkit.rules.audit import values
+from medkit.rules.audit.expressions import Expressions
+from medkit.rules.audit.scopes import Call, Function, Own, Scope
 from medkit.rules.audit.sources import Cell, Source, parse
-from medkit.rules.audit.values import UNKNOWN, Method, Thing, combined, either, marks_of, options
+from medkit.rules.audit.values import UNKNOWN, Thing, combined, either, marks_of, options
 
 TURNS = 12  # values of a loop that are looked at
 STEPS = 100_000  # parts of the code after which functions are no longer entered
 DEEPEST = 12  # functions inside each other
 
 
-@dataclass(frozen=True, eq=False)
-class Call:
-    """One call that the code would make.
-
-    Attributes:
-        name: dotted, as far as it is known: "pandas.read_csv().sample", "?.fit".
-        marks: of the object and of all arguments.
-    """
-
-    name: str
-    args: tuple[Any, ...]
-    kwargs: Mapping[str, Any]
-    marks: frozenset[str]
-    cell: Cell
-    line: int
-
-    def argument(self, place: int | None, *names: str) -> Any:
-        """An argument by one of its names or by its place; None where it is left out."""
-        for name in names:
-            if name in self.kwargs:
-                return self.kwargs[name]
-        return None if place is None or place >= len(self.args) else self.args[place]
-
-    @property
-    def last(self) -> str:
-        return self.name.rpartition(".")[2]
-
-    @property
-    def where(self) -> str:
-        return self.cell.where(self.line)
-
-
-@dataclass(frozen=True, eq=False)
-class Function:
-    """A function of the notebook's own; `owner` is the first argument of a method."""
-
-    node: Any
-    scope: Scope
-    cell: Cell
-    owner: Any = None
-
-
-@dataclass(eq=False)
-class Own:
-    """A class, one of its objects (told from it by nothing), or a module of the notebook's own."""
-
-    members: dict[str, Any]
-    is_module: bool = False
-
-
-@dataclass(eq=False)
-class Scope:
-    names: dict[str, Any] = field(default_factory=dict)
-    outer: Scope | None = None
-    stars: list[str] = field(default_factory=list)  # modules of which all names are here
-
-    def find(self, name: str) -> Any:
-        if name in self.names:
-            return self.names[name]
-        if self.outer is not None:
-            return self.outer.find(name)
-        if hasattr(builtins, name) or name == "get_ipython":
-            return Thing(name)
-        return either(Thing(f"{module}.{name}") for module in self.stars)
-
-
-class Walker:
+class Walker(Expressions):
     """Goes through sources; what it meets is in its attributes.
 
     Attributes:
-        begins: where in `calls` those of each notebook begin, which run in kernels of their own.
+        begins: where in `calls` those of each source begin that has a kernel of its own, and
+            whether that is a notebook.
         named: (name, value, cell, line) of what gets a name: variables, arguments, keys.
         unread: {cell: {line: why}} of code that nobody can read without running it.
     """
@@ -99,7 +34,7 @@ class Walker:
     def __init__(self, call: Callable[..., Any], modules: Mapping[str, Source]):
         self._call, self.modules = call, modules
         self.calls: list[Call] = []
-        self.begins: list[int] = []
+        self.begins: dict[int, bool] = {}
         self.imports: list[tuple[str, Cell, int]] = []
         self.named: list[tuple[str, Any, Cell, int]] = []
         self.unread: dict[Cell, dict[int, str]] = {}
@@ -114,7 +49,7 @@ class Walker:
         scope, before = Scope(), (self.cell, self.line)
         self.scopes[source.path.stem] = scope
         if alone:
-            self.begins.append(len(self.calls))
+            self.begins[len(self.calls)] = source.is_notebook
         for self.cell in source.code:
             try:
                 if self.cell.tree is not None:
@@ -190,8 +125,10 @@ class Walker:
         return Own(self.scopes[short].names, is_module=True)
 
     def _FunctionDef(self, node: Any, scope: Scope) -> None:
-        for part in [*node.decorator_list, *node.args.defaults]:
+        for part in node.decorator_list:
             self.value(part, scope)
+        for taken, usual in zip(node.args.args[::-1], node.args.defaults[::-1]):
+            self.name(taken.arg, self.value(usual, scope))
         self.functions.append(Function(node, scope, self.cell))
         scope.names[node.name] = self.functions[-1]
 
@@ -281,129 +218,19 @@ class Walker:
 
     def mark(self, node: ast.expr, value: Any, scope: Scope) -> None:
         """Something was put into what a name holds: its marks are the name's from now on."""
+        while isinstance(node, (ast.Attribute, ast.Subscript)):  # of `cases.loc[...]`, the cases
+            node = node.value
         if isinstance(node, ast.Name) and marks_of(value):
             old = scope.find(node.id)
             scope.names[node.id] = Thing(getattr(old, "name", "?"), marks_of(old, value))
-
-    # expressions
-
-    def value(self, node: Any, scope: Scope) -> Any:
-        """What an expression is known to be."""
-        self.steps += 1
-        rule = getattr(self, f"_{type(node).__name__}", None)
-        if rule is not None:
-            return rule(node, scope)
-        inner = [
-            self.value(p, scope) for p in ast.iter_child_nodes(node) if isinstance(p, ast.expr)
-        ]
-        is_number = isinstance(getattr(node, "op", None), ast.USub) and isinstance(inner[0], int)
-        return -inner[0] if is_number else Thing("?", marks_of(*inner))
-
-    def _Constant(self, node: ast.Constant, scope: Scope) -> Any:
-        return node.value
-
-    def _Name(self, node: ast.Name, scope: Scope) -> Any:
-        return scope.find(node.id)
-
-    def _Attribute(self, node: ast.Attribute, scope: Scope) -> Any:
-        return either(self.attribute(v, node.attr) for v in options(self.value(node.value, scope)))
-
-    def attribute(self, owner: Any, name: str) -> Any:
-        if isinstance(owner, Own):
-            found = owner.members.get(name, UNKNOWN)
-            is_method = isinstance(found, Function) and not owner.is_module
-            return replace(found, owner=owner) if is_method else found
-        if isinstance(owner, Thing):
-            return owner.then(f".{name}")
-        return (
-            UNKNOWN if isinstance(owner, (Function, Method)) else values.attribute_of(owner, name)
-        )
-
-    def _BinOp(self, node: ast.BinOp, scope: Scope) -> Any:
-        sides = self.value(node.left, scope), self.value(node.right, scope)
-        return combined(lambda *s: values.operated(type(node.op).__name__, *s), *sides)
-
-    def _BoolOp(self, node: ast.BoolOp, scope: Scope) -> Any:
-        return either([self.value(part, scope) for part in node.values])
-
-    def _IfExp(self, node: ast.IfExp, scope: Scope) -> Any:
-        self.value(node.test, scope)
-        return either([self.value(node.body, scope), self.value(node.orelse, scope)])
-
-    def _JoinedStr(self, node: ast.JoinedStr, scope: Scope) -> Any:
-        inner = [p.value if isinstance(p, ast.FormattedValue) else p for p in node.values]
-        parts = [self.value(part, scope) for part in inner]
-        return combined(lambda *p: "".join(map(str, values.filled(p))), *parts)
-
-    def _List(self, node: Any, scope: Scope) -> list[Any]:
-        return [self.value(part, scope) for part in node.elts]
-
-    def _Tuple(self, node: ast.Tuple, scope: Scope) -> tuple[Any, ...]:
-        return tuple(self._List(node, scope))
-
-    def _Dict(self, node: ast.Dict, scope: Scope) -> dict[Any, Any]:
-        found: dict[Any, Any] = {}
-        for name, part in zip(node.keys, node.values):
-            key = None if name is None else self.value(name, scope)
-            value = self.value(part, scope)
-            if isinstance(key, str):
-                self.named.append((key, value, self.cell, part.lineno))
-            if isinstance(key, (str, int)):
-                found[key] = value
-            elif name is None and isinstance(value, dict):
-                found.update(value)
-        return found
-
-    def key(self, node: ast.Subscript, scope: Scope) -> Any:
-        inner: Any = node.slice
-        if isinstance(inner, ast.Slice):
-            ends = [e and self.value(e, scope) for e in (inner.lower, inner.upper, inner.step)]
-            return slice(*ends)
-        is_index = type(inner).__name__ == "Index"  # of Python 3.8
-        return self.value(inner.value if is_index else inner, scope)
-
-    def _Subscript(self, node: ast.Subscript, scope: Scope) -> Any:
-        owner, key = self.value(node.value, scope), self.key(node, scope)
-        if not isinstance(owner, Thing):
-            return combined(values.subscripted, owner, key)
-        if isinstance(key, str) and owner.name in ("globals()", "locals()", "vars()"):
-            return scope.find(key)
-        if isinstance(key, str) and owner.name.endswith(".__dict__"):
-            return owner.then(f".{key}")
-        return owner.then(f"[{key!r}]") if isinstance(key, str) else Thing("?", owner.marks)
-
-    def _NamedExpr(self, node: Any, scope: Scope) -> Any:
-        self.bind(node.target, self.value(node.value, scope), scope)
-        return self.value(node.target, scope)
-
-    def _Lambda(self, node: ast.Lambda, scope: Scope) -> Function:
-        self.functions.append(Function(node, scope, self.cell))
-        return self.functions[-1]
-
-    def _ListComp(self, node: Any, scope: Scope) -> list[Any]:
-        return self._turned(node, node.generators, Scope(outer=scope))
-
-    _SetComp = _GeneratorExp = _DictComp = _ListComp
-
-    def _turned(self, node: Any, generators: list[ast.comprehension], scope: Scope) -> list[Any]:
-        """The values of a comprehension."""
-        if not generators:
-            return [self.value(getattr(node, "elt", None) or node.value, scope)]
-        found: list[Any] = []
-        for each in self.each_of(self.value(generators[0].iter, scope)):
-            self.bind(generators[0].target, each, scope)
-            self.run(generators[0].ifs, scope)
-            found += self._turned(node, generators[1:], scope)
-        return found
-
-    def _Call(self, node: ast.Call, scope: Scope) -> Any:
-        return self._call(self, node, scope)
 
     def enter(self, function: Function, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """What a function of the notebook's own returns for such arguments."""
         node, inner, before = function.node, Scope(outer=function.scope), (self.cell, self.line)
         self.entered.add(node)
-        if self.depth >= DEEPEST or (self.steps > STEPS and args):
+        if self.steps > STEPS:
+            self.cannot_read("more code than is gone through")
+        if self.depth >= DEEPEST or self.steps > STEPS:
             return UNKNOWN
         args = args if function.owner is None else (function.owner, *args)
         takes = [*getattr(node.args, "posonlyargs", []), *node.args.args]
