@@ -13,6 +13,7 @@ from typing import Any, Sequence
 from matplotlib.backends.backend_pdf import PdfPages
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
+from matplotlib.text import Text
 
 from medkit.errors import ConfigError
 from medkit.rules.lettering import INK, SOFT, Cell, broken, cut, font, widths_of, wrapped
@@ -24,7 +25,7 @@ LEFT, RIGHT, TOP, BOTTOM = 57.0, WIDTH - 57.0, 54.0, HEIGHT - 62.0
 ROOM = RIGHT - LEFT
 MOST = 10  # sheets, as the contest's rules have it
 RULE, ACCENT, BAND = "#D5DAE1", "#0B4F8A", "#F1F5F9"
-BODY, SMALL = 9.2, 7.8  # sizes of text
+BODY, SMALL, FOOT = 9.2, 7.8, 7.2  # sizes of text
 LINE, TIGHT = 1.5, 1.42  # of a line of text and of a table, in sizes of their text
 HEADING, ABOVE = 25.0, 13.0  # of a section's name, and above it
 WHOLE, SIDE = 8, 20  # rows of a table that is never broken, and of one with a figure beside it
@@ -100,13 +101,28 @@ class Sheets:
         """A line of text whose upper end is at y.
 
         Args:
-            how: `colour`, `bold`, and `ha` ("left", "center" or "right" of x).
+            how: `colour`, `bold`, and `ha` ("left" or "right" of x).
         """
-        colour, bold = how.get("colour", INK), how.get("bold", False)
-        self.pages[-1].text(
-            x / WIDTH, 1 - (y + 1.12 * size) / HEIGHT, text, color=colour, ha=how.get("ha", "left"),
-            va="baseline", fontproperties=font(size, bold), parse_math=False,
+        self._write(self.pages[-1], x, y + 1.12 * size, text, size, **how)
+
+    def _write(
+        self,
+        page: Figure,
+        x: float,
+        base: float,
+        text: str,
+        size: float,
+        *,
+        colour: str = INK,
+        bold: bool = False,
+        ha: str = "left",
+    ) -> None:
+        """All that a sheet holds has one zorder: it is drawn, and read, as it was added."""
+        line = Text(
+            x / WIDTH, 1 - base / HEIGHT, text, color=colour, ha=ha, va="baseline", zorder=0,
+            fontproperties=font(size, bold), parse_math=False,
         )  # fmt: skip
+        page.add_artist(line)
 
     def box(self, x: float, y: float, width: float, height: float, colour: str) -> None:
         """A filled rectangle; a thin one is a line."""
@@ -140,7 +156,7 @@ class Sheets:
             inner = width - 18
             self.write(x + 9, top + 6.5, cut(name, SMALL, inner), SMALL, colour=SOFT)
             self.write(x + 9, top + 17.5, cut(number, 15, inner), 15, bold=True, colour=ACCENT)
-            self.write(x + 9, top + 37, cut(word, 7.2, inner), 7.2, colour=SOFT)
+            self.write(x + 9, top + 37, cut(word, FOOT, inner), FOOT, colour=SOFT)
 
     def heading(self, text: str) -> None:
         """A section's name, above what is added next."""
@@ -301,15 +317,10 @@ class Sheets:
             facts: of the file, such as `Title`.
         """
         buffer, count = io.BytesIO(), len(self.pages)
+        base = HEIGHT - 34
         for number, page in enumerate(self.pages, 1):
-            for x, text, ha in (
-                (LEFT, self.footer, "left"),
-                (RIGHT, f"{number} / {count}", "right"),
-            ):
-                page.text(
-                    x / WIDTH, 34 / HEIGHT, text, ha=ha, color=SOFT, fontproperties=font(7.2),
-                    parse_math=False,
-                )  # fmt: skip
+            self._write(page, LEFT, base, self.footer, FOOT, colour=SOFT)
+            self._write(page, RIGHT, base, f"{number} / {count}", FOOT, colour=SOFT, ha="right")
         logging.getLogger("fontTools.subset").setLevel(logging.ERROR)  # it tells of odd tables
         with look(**FONTS), PdfPages(buffer, metadata={**facts, "CreationDate": None}) as pdf:
             for page in self.pages:
