@@ -31,7 +31,7 @@ HEADING, ABOVE = 25.0, 13.0  # of a section's name, and above it
 WHOLE, SIDE = 8, 20  # rows of a table that is never broken, and of one with a figure beside it
 NARROW = 0.5  # the share of a sheet's width beyond which a table has no figure at its side
 SCALE = 0.68  # of a figure, at most: its text is then a little smaller than that of tables
-LEAST = 0.7  # to which share of that a figure is made smaller before it takes the next sheet
+LEAST = 0.85  # to which share of that a figure is made smaller before it takes the next sheet
 DPI = 105  # of pixels in figures; on the sheet, after SCALE, some 150
 FONTS = {"pdf.fonttype": 42}  # by default Hangul could not be copied
 
@@ -86,6 +86,12 @@ class Sheets:
     def fits(self, height: float) -> bool:
         """Whether there is room for a stretch of this height before the last sheet ends."""
         return height <= self.left or len(self.pages) < MOST
+
+    def wasted(self, figure: Figure) -> float:
+        """Which share of the sheet stays empty when a figure is added now."""
+        width, height = 72 * figure.get_size_inches()
+        least = LEAST * min(SCALE, ROOM / width, (BOTTOM - TOP - 90) / height)
+        return 0.0 if least * height + 60 <= self.left else self.left / (BOTTOM - TOP)
 
     def keep(self, height: float) -> None:
         """Begin the next sheet where less than this height is left."""
@@ -217,6 +223,7 @@ class Sheets:
         right: Sequence[int] = (),
         beside: Figure | None = None,
         caption: str = "",
+        keep: float = 0.0,
     ) -> None:
         """A table; a row that does not fit begins the next sheet, below the names again.
 
@@ -225,6 +232,7 @@ class Sheets:
             right: the columns that end at the right, as numbers do.
             beside: a figure, at the right of the table where that leaves room, else below it.
             caption: of this figure.
+            keep: how much of what follows must stand on the same sheet.
         """
         rows = [[c if isinstance(c, Cell) else Cell(str(c)) for c in row] for row in rows]
         head = [Cell(name, SOFT, True) for name in names]
@@ -236,7 +244,7 @@ class Sheets:
             size = (72 * beside.get_size_inches()[1]) * SCALE + 24
             self.keep(max(sum(heights), size))
         else:
-            self.keep(sum(heights if len(rows) <= WHOLE else heights[:4]))
+            self.keep(sum(heights if len(rows) <= WHOLE else heights[:4]) + keep)
         top = self.y
         for k, row in enumerate([head, *rows]):
             if k and self.left < heights[k]:
@@ -269,10 +277,13 @@ class Sheets:
                 self.write(at, top + 1 + n * SMALL * TIGHT, line, SMALL, **how)
             x += width
 
-    def figures(self, *figures: Figure, caption: str = "", scale: float = SCALE) -> None:
+    def figures(
+        self, *figures: Figure, caption: str = "", scale: float = SCALE, least: float = LEAST
+    ) -> None:
         """Figures side by side, all by one scale, and words below them.
 
-        They are made smaller where they would leave much of a sheet empty.
+        Args:
+            least: to which share of the scale they are made smaller, for what is left of a sheet.
         """
         gap = 12.0
         sizes = [72 * figure.get_size_inches() for figure in figures]
@@ -283,7 +294,7 @@ class Sheets:
         above = HEADING + ABOVE if self._heading else 0.0
         scale = min(scale, room / wide, (BOTTOM - TOP - words - above) / tall)
         fitting = (self.left - words - above - 0.1) / tall
-        if LEAST * scale <= fitting < scale:
+        if least * scale <= fitting < scale:
             scale = fitting
         top = self.take(scale * tall + words)
         x = LEFT + (room - scale * wide) / 2
