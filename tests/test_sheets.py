@@ -116,7 +116,7 @@ def test_what_stands_above_is_read_first(sheets):
 def test_a_figure_is_made_smaller_before_it_takes_the_next_sheet(sheets):
     picture = drawn(5.0)
     full = 5.0 * 72 * laid.SCALE
-    sheets.y = BOTTOM - 0.8 * full - 20
+    sheets.y = BOTTOM - 0.9 * full - 20
     sheets.figures(picture)
     assert len(sheets.pages) == 1
     sheets.y = BOTTOM - 0.5 * full
