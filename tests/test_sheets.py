@@ -104,10 +104,19 @@ def test_what_a_figure_says_stays_text_and_its_own_size_too(sheets):
     assert (picture.dpi, tuple(picture.get_size_inches())) == before
 
 
+def test_what_stands_above_is_read_first(sheets):
+    sheets.paragraph("above")
+    sheets.figures(drawn())
+    sheets.paragraph("below")
+    (text,) = read(sheets)
+    places = [text.index(part) for part in ("above", "curve of", "Figure 1.", "below", "foot")]
+    assert places == sorted(places)
+
+
 def test_a_figure_is_made_smaller_before_it_takes_the_next_sheet(sheets):
     picture = drawn(5.0)
     full = 5.0 * 72 * laid.SCALE
-    sheets.y = BOTTOM - 0.8 * full - 20
+    sheets.y = BOTTOM - 0.9 * full - 20
     sheets.figures(picture)
     assert len(sheets.pages) == 1
     sheets.y = BOTTOM - 0.5 * full

@@ -118,7 +118,7 @@ def _notes(given: Reported, facts: dict[str, Any]) -> list[str]:
     return notes
 
 
-def rules(sheets: Sheets, given: Reported, audit: pd.DataFrame | None) -> None:
+def rules(sheets: Sheets, given: Reported, *, audit: pd.DataFrame | None) -> None:
     """The audit's table, a rule a row."""
     if audit is None or audit.empty:
         return

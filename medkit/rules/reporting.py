@@ -7,7 +7,7 @@ draws is in `sections`, `results` and `provenance`, in the words of `words`, on 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, Sequence
 
@@ -29,8 +29,10 @@ from medkit.runs.config import Config
 from medkit.runs.folder import Run
 from medkit.runs.pictures import gone
 from medkit.show.fonts import hangul_font, lacking
+from medkit.show.mistakes import show_mistakes
 
 AUDIT = ("rule", "verdict", "found", "where")
+QUARTER = 0.25  # of a sheet, that may stay empty
 LONGEST = 60  # characters of a team's name
 ADVICE = (
     "Leave out some of figures=[...], show fewer mistakes (n=4) or none (pictures=False), or "
@@ -92,10 +94,13 @@ def report(
     sheets = Sheets(f"{team}  ·  {given.title}", words("figure"), ADVICE)
     for section in (sections.first, sections.model, sections.data, sections.folds):
         section(sheets, given)
-    for section in (results.curves, results.scores, provenance.environment):
+    results.curves(sheets, given)
+    results.scores(sheets, given)
+    last = [results.mistakes, provenance.environment, partial(provenance.rules, audit=audit)]
+    if given.mistakes is not None and sheets.wasted(given.mistakes) > QUARTER:
+        last.append(last.pop(0))  # what can be broken fills the sheet first
+    for section in last:
         section(sheets, given)
-    provenance.rules(sheets, given, audit)
-    results.mistakes(sheets, given)
     results.own_figures(sheets, given, figures)
     path = runs[0].path.parent / "report.pdf" if path is None else Path(path)
     facts = {"Title": f"{words('title')}: {given.title}", "Author": team}
@@ -141,6 +146,14 @@ class Reported:
         """Scores with their intervals; these take a while."""
         options = {"threshold": self.threshold}
         return score_table(self.task, self.held_out, self.predictions, **options)
+
+    @cached_property
+    def mistakes(self) -> Figure | None:
+        """Pictures of mistakes, if any are to be shown."""
+        if not self.pictures or self.n < 1:
+            return None
+        options = {"threshold": self.threshold, "n": self.n}
+        return show_mistakes(self.task, self.held_out, self.predictions, **options)
 
     @property
     def judged(self) -> int:

@@ -17,13 +17,13 @@ from medkit.runs.config import Config
 from medkit.runs.folder import Run
 from medkit.show.answers import show_answers, show_reliability
 from medkit.show.grid import answer_table
-from medkit.show.mistakes import show_mistakes
 from medkit.show.scores import show_history, show_intervals
 
 if TYPE_CHECKING:
     from medkit.rules.reporting import Reported
 
 CURVES = 5  # runs whose curves are drawn
+CURVE = 185  # points: the height of the first one, below the table
 FEW = 6  # classes of which a small confusion matrix tells
 HALF = 315  # points: the height of half a sheet, for a figure of the team's own
 
@@ -35,7 +35,7 @@ def curves(sheets: Sheets, given: Reported) -> None:
     own = given.scores["metric"].iloc[0]
     names = ["fold", "epochs", "best epoch", "train loss", "valid loss"]
     rows = [_best(run, config, own) for run, config in zip(given.runs, given.configs)]
-    sheets.table([*map(words, names), words.score(own)], rows, right=range(1, 6))
+    sheets.table([*map(words, names), words.score(own)], rows, right=range(1, 6), keep=CURVE)
     if len(shown) < len(given.runs):
         sheets.paragraph(words("curves left out", shown=CURVES, count=len(given.runs)))
     for run in shown:
@@ -95,7 +95,8 @@ def _answers(sheets: Sheets, given: Reported) -> None:
     words, task = given.words, given.task
     beside = show_answers(task, given.units, threshold=given.threshold)
     if task.scored.answer.lies_in == "files":
-        sheets.figures(beside, caption=words("dice"), scale=0.6)
+        flatten(beside, 0.1 * len(task.scored.classes))  # whose lines have room to spare
+        sheets.figures(beside, caption=words("dice"), scale=0.62)
         return
     told = answer_table(task, given.held_out, given.predictions, threshold=given.threshold)
     rows = [[_cell(value) for value in row] for row in told.itertuples(index=False)]
@@ -126,12 +127,11 @@ def mistakes(sheets: Sheets, given: Reported) -> None:
     """Pictures of mistakes, or why there are none."""
     words = given.words
     sheets.heading(words("mistakes"))
-    if not given.pictures or given.n < 1:
+    if given.mistakes is None:
         sheets.paragraph(words("no pictures"))
-        return
-    options = {"threshold": given.threshold, "n": given.n}
-    figure = show_mistakes(given.task, given.held_out, given.predictions, **options)
-    sheets.figures(figure, caption=words("mistakes caption", noun=given.noun))
+    else:
+        caption = words("mistakes caption", noun=given.noun)
+        sheets.figures(given.mistakes, caption=caption)
 
 
 def own_figures(sheets: Sheets, given: Reported, figures: Sequence[Figure]) -> None:

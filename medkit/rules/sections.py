@@ -153,7 +153,7 @@ def data(sheets: Sheets, given: Reported) -> None:
         sheets.table(names, rows, right=(1, 2, 3), beside=beside, caption=caption)
     _quarantine(sheets, given)
     if not is_beside:
-        sheets.figures(figure, caption=caption, scale=0.6)
+        sheets.figures(figure, caption=caption, scale=0.6, least=0.75)
 
 
 def _labels(given: Reported) -> list[tuple[str, ...]]:
@@ -211,8 +211,10 @@ def folds(sheets: Sheets, given: Reported) -> None:
     count = cases["fold"].nunique()
     figure = show_folds(given.task, cases)
     flatten(figure, 0.8)
-    sheets.paragraph(words("folds in short", count=count, held=", ".join(held)), keep=105)
-    sheets.figures(figure, caption=words("folds caption"), scale=0.64)
+    how = {"scale": 0.64, "least": 0.7}
+    room = 72 * figure.get_size_inches()[1] * how["scale"] * how["least"] + 30
+    sheets.paragraph(words("folds in short", count=count, held=", ".join(held)), keep=room)
+    sheets.figures(figure, caption=words("folds caption"), **how)
 
 
 def flatten(figure: Figure, inches: float) -> None:

@@ -13,6 +13,7 @@ from typing import Any, Sequence
 from matplotlib.backends.backend_pdf import PdfPages
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
+from matplotlib.text import Text
 
 from medkit.errors import ConfigError
 from medkit.rules.lettering import INK, SOFT, Cell, broken, cut, font, widths_of, wrapped
@@ -24,13 +25,13 @@ LEFT, RIGHT, TOP, BOTTOM = 57.0, WIDTH - 57.0, 54.0, HEIGHT - 62.0
 ROOM = RIGHT - LEFT
 MOST = 10  # sheets, as the contest's rules have it
 RULE, ACCENT, BAND = "#D5DAE1", "#0B4F8A", "#F1F5F9"
-BODY, SMALL = 9.2, 7.8  # sizes of text
+BODY, SMALL, FOOT = 9.2, 7.8, 7.2  # sizes of text
 LINE, TIGHT = 1.5, 1.42  # of a line of text and of a table, in sizes of their text
 HEADING, ABOVE = 25.0, 13.0  # of a section's name, and above it
 WHOLE, SIDE = 8, 20  # rows of a table that is never broken, and of one with a figure beside it
 NARROW = 0.5  # the share of a sheet's width beyond which a table has no figure at its side
 SCALE = 0.68  # of a figure, at most: its text is then a little smaller than that of tables
-LEAST = 0.7  # to which share of that a figure is made smaller before it takes the next sheet
+LEAST = 0.85  # to which share of that a figure is made smaller before it takes the next sheet
 DPI = 105  # of pixels in figures; on the sheet, after SCALE, some 150
 FONTS = {"pdf.fonttype": 42}  # by default Hangul could not be copied
 
@@ -86,6 +87,12 @@ class Sheets:
         """Whether there is room for a stretch of this height before the last sheet ends."""
         return height <= self.left or len(self.pages) < MOST
 
+    def wasted(self, figure: Figure) -> float:
+        """Which share of the sheet stays empty when a figure is added now."""
+        width, height = 72 * figure.get_size_inches()
+        least = LEAST * min(SCALE, ROOM / width, (BOTTOM - TOP - 90) / height)
+        return 0.0 if least * height + 60 <= self.left else self.left / (BOTTOM - TOP)
+
     def keep(self, height: float) -> None:
         """Begin the next sheet where less than this height is left."""
         self.take(height)
@@ -100,13 +107,28 @@ class Sheets:
         """A line of text whose upper end is at y.
 
         Args:
-            how: `colour`, `bold`, and `ha` ("left", "center" or "right" of x).
+            how: `colour`, `bold`, and `ha` ("left" or "right" of x).
         """
-        colour, bold = how.get("colour", INK), how.get("bold", False)
-        self.pages[-1].text(
-            x / WIDTH, 1 - (y + 1.12 * size) / HEIGHT, text, color=colour, ha=how.get("ha", "left"),
-            va="baseline", fontproperties=font(size, bold), parse_math=False,
+        self._write(self.pages[-1], x, y + 1.12 * size, text, size, **how)
+
+    def _write(
+        self,
+        page: Figure,
+        x: float,
+        base: float,
+        text: str,
+        size: float,
+        *,
+        colour: str = INK,
+        bold: bool = False,
+        ha: str = "left",
+    ) -> None:
+        """All that a sheet holds has one zorder: it is drawn, and read, as it was added."""
+        line = Text(
+            x / WIDTH, 1 - base / HEIGHT, text, color=colour, ha=ha, va="baseline", zorder=0,
+            fontproperties=font(size, bold), parse_math=False,
         )  # fmt: skip
+        page.add_artist(line)
 
     def box(self, x: float, y: float, width: float, height: float, colour: str) -> None:
         """A filled rectangle; a thin one is a line."""
@@ -140,7 +162,7 @@ class Sheets:
             inner = width - 18
             self.write(x + 9, top + 6.5, cut(name, SMALL, inner), SMALL, colour=SOFT)
             self.write(x + 9, top + 17.5, cut(number, 15, inner), 15, bold=True, colour=ACCENT)
-            self.write(x + 9, top + 37, cut(word, 7.2, inner), 7.2, colour=SOFT)
+            self.write(x + 9, top + 37, cut(word, FOOT, inner), FOOT, colour=SOFT)
 
     def heading(self, text: str) -> None:
         """A section's name, above what is added next."""
@@ -201,6 +223,7 @@ class Sheets:
         right: Sequence[int] = (),
         beside: Figure | None = None,
         caption: str = "",
+        keep: float = 0.0,
     ) -> None:
         """A table; a row that does not fit begins the next sheet, below the names again.
 
@@ -209,6 +232,7 @@ class Sheets:
             right: the columns that end at the right, as numbers do.
             beside: a figure, at the right of the table where that leaves room, else below it.
             caption: of this figure.
+            keep: how much of what follows must stand on the same sheet.
         """
         rows = [[c if isinstance(c, Cell) else Cell(str(c)) for c in row] for row in rows]
         head = [Cell(name, SOFT, True) for name in names]
@@ -220,7 +244,7 @@ class Sheets:
             size = (72 * beside.get_size_inches()[1]) * SCALE + 24
             self.keep(max(sum(heights), size))
         else:
-            self.keep(sum(heights if len(rows) <= WHOLE else heights[:4]))
+            self.keep(sum(heights if len(rows) <= WHOLE else heights[:4]) + keep)
         top = self.y
         for k, row in enumerate([head, *rows]):
             if k and self.left < heights[k]:
@@ -253,10 +277,13 @@ class Sheets:
                 self.write(at, top + 1 + n * SMALL * TIGHT, line, SMALL, **how)
             x += width
 
-    def figures(self, *figures: Figure, caption: str = "", scale: float = SCALE) -> None:
+    def figures(
+        self, *figures: Figure, caption: str = "", scale: float = SCALE, least: float = LEAST
+    ) -> None:
         """Figures side by side, all by one scale, and words below them.
 
-        They are made smaller where they would leave much of a sheet empty.
+        Args:
+            least: to which share of the scale they are made smaller, for what is left of a sheet.
         """
         gap = 12.0
         sizes = [72 * figure.get_size_inches() for figure in figures]
@@ -267,7 +294,7 @@ class Sheets:
         above = HEADING + ABOVE if self._heading else 0.0
         scale = min(scale, room / wide, (BOTTOM - TOP - words - above) / tall)
         fitting = (self.left - words - above - 0.1) / tall
-        if LEAST * scale <= fitting < scale:
+        if least * scale <= fitting < scale:
             scale = fitting
         top = self.take(scale * tall + words)
         x = LEFT + (room - scale * wide) / 2
@@ -301,15 +328,10 @@ class Sheets:
             facts: of the file, such as `Title`.
         """
         buffer, count = io.BytesIO(), len(self.pages)
+        base = HEIGHT - 34
         for number, page in enumerate(self.pages, 1):
-            for x, text, ha in (
-                (LEFT, self.footer, "left"),
-                (RIGHT, f"{number} / {count}", "right"),
-            ):
-                page.text(
-                    x / WIDTH, 34 / HEIGHT, text, ha=ha, color=SOFT, fontproperties=font(7.2),
-                    parse_math=False,
-                )  # fmt: skip
+            self._write(page, LEFT, base, self.footer, FOOT, colour=SOFT)
+            self._write(page, RIGHT, base, f"{number} / {count}", FOOT, colour=SOFT, ha="right")
         logging.getLogger("fontTools.subset").setLevel(logging.ERROR)  # it tells of odd tables
         with look(**FONTS), PdfPages(buffer, metadata={**facts, "CreationDate": None}) as pdf:
             for page in self.pages:
