@@ -1,7 +1,8 @@
-"""A process without network, in which `retraining` works: `-m medkit.rules.replay.secluding FOLDER`.
+"""A process without network, in which `retraining` works.
 
-It is in a namespace of its own where the system lets it, and in any case a hook refuses each
-address. What it is to do lies in a JSON file of the folder, and so does what comes of it.
+`python -m medkit.rules.replay.secluding FOLDER` is in a namespace of its own where the system lets
+it, and in any case a hook refuses each address. What it is to do lies in a JSON file of the folder,
+and so does what comes of it.
 """
 
 from __future__ import annotations
