@@ -8,6 +8,8 @@ import pytest
 from handed_in import PLANTED, caught, edit, edit_run, edit_table, make, name_files, other, planted
 
 import medkit as mk
+from medkit.rules import replaying
+from medkit.rules.replay import retraining
 
 FAST = {"progress": False, "device": "cpu"}
 
@@ -16,6 +18,16 @@ FAST = {"progress": False, "device": "cpu"}
 def honest(tmp_path_factory):
     """A hand-in of a contest of teeth, and its data folder; read-only for tests."""
     return make(tmp_path_factory.mktemp("회사"), 0)
+
+
+@pytest.fixture
+def here(monkeypatch):
+    """Train in this process: what a test asks is told by the same code, seconds earlier."""
+
+    def train(place, job, tell):
+        return (retraining.first_steps if job["steps"] else retraining.whole)(place, job)
+
+    monkeypatch.setattr(replaying, "train_again", train)
 
 
 @pytest.fixture
@@ -36,7 +48,7 @@ def test_an_honest_hand_in_is_the_same_to_the_byte(honest):
     assert len(found.losses) > 2 and (found.losses["here"] == found.losses["handed_in"]).all()
 
 
-def test_the_first_steps_alone_say_at_which_one_it_departs(own):
+def test_the_first_steps_alone_say_at_which_one_it_departs(own, here):
     folder, data = own
     found = mk.replay(folder, data, quick=True, steps=3, **FAST)
     assert found.is_same and "first steps are the same" in repr(found)
@@ -50,7 +62,7 @@ def test_the_first_steps_alone_say_at_which_one_it_departs(own):
     ]
 
 
-def test_a_hand_in_of_a_version_that_kept_no_losses_says_so(own):
+def test_a_hand_in_of_a_version_that_kept_no_losses_says_so(own, here):
     folder, data = own
     (folder / "replay_dir/run0/first_losses.csv").unlink()
     found = mk.replay(folder, data, quick=True, steps=1, **FAST)
@@ -58,7 +70,7 @@ def test_a_hand_in_of_a_version_that_kept_no_losses_says_so(own):
     assert "files: missing: replay_dir/run0/first_losses.csv" in found.differences
 
 
-def test_all_that_differs_is_told_at_once(own):
+def test_all_that_differs_is_told_at_once(own, here):
     """Of what needs no training: versions, shape, seed, files, weights of others."""
     folder, data = own
     handed_in.packages(folder, torch="1.9.0")
@@ -79,7 +91,7 @@ def test_all_that_differs_is_told_at_once(own):
     assert "shape: CPU SSE9 handed in" in told and "processes 2 handed in, 1 here" in told
 
 
-def test_another_data_folder_is_told(honest, tmp_path):
+def test_another_data_folder_is_told(honest, tmp_path, here):
     folder, data = honest
     with pytest.raises(mk.MissingError, match="does not hold the pictures that were in"):
         mk.replay(folder, tmp_path, **FAST)
@@ -145,7 +157,7 @@ def test_no_picture_of_another_place_is_opened(own, name, path):
         ("manifest.json", {"views": [3]}),
     ],
 )
-def test_whatever_stands_in_a_file_is_told_as_its_fault(own, name, changed):
+def test_whatever_stands_in_a_file_is_told_as_its_fault(own, name, changed, here):
     folder, data = own
     edit(folder, name, **changed)
     with pytest.raises(mk.MedkitError):
@@ -153,7 +165,7 @@ def test_whatever_stands_in_a_file_is_told_as_its_fault(own, name, changed):
         mk.replay(folder, data, **FAST)
 
 
-def test_a_table_without_its_columns_is_told(own):
+def test_a_table_without_its_columns_is_told(own, here):
     folder, data = own
     (folder / "replay_dir/run0/first_losses.csv").write_text("a,b\n1,2\n")
     with pytest.raises(mk.DataError, match="do not hold what a hand-in does .KeyError: 'loss'"):
@@ -221,7 +233,7 @@ def test_a_task_of_ones_own_replays(tmp_path, monkeypatch):
     assert "ward" not in mk.datasets.TASKS
 
 
-def test_nothing_of_the_hand_in_is_changed_by_it(honest):
+def test_nothing_of_the_hand_in_is_changed_by_it(honest, here):
     folder, data = honest
     before = {path: path.stat().st_mtime_ns for path in folder.rglob("*")}
     mk.replay(folder, data, quick=True, steps=1, **FAST)
