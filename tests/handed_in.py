@@ -111,14 +111,12 @@ def other(column, value):
     return change
 
 
-def flipped(column):
-    def change(table):
-        values = table[column].unique()
-        odd = {values[0]: values[-1], values[-1]: values[0]}
-        table.loc[0, column] = odd[table.loc[0, column]]
-        return table
+OPPOSITE = {"0": "1", "1": "0", "sound": "decayed", "decayed": "sound"}
 
-    return change
+
+def flipped(column):
+    """A table in which the second row says the opposite."""
+    return lambda table: other(column, OPPOSITE[table.loc[1, column]])(table)
 
 
 def packages(folder, **versions):
@@ -151,7 +149,7 @@ PLANTED = {
     "a foreign torch": (lambda f: packages(f, torch="1.9.0"), "run0: versions: torch 1.9.0"),
     "a cell of the CSV": (
         lambda f: edit_table(f, "submission.csv", flipped("decayed")),
-        r"submission.csv: line 2 \(.*\), decayed: '\d' handed in, '\d' here",
+        r"submission.csv: line 3 \(.*\), decayed: '\d' handed in, '\d' here",
     ),
     "foreign weights": (foreign_weights, "run0: weights: best.safetensors holds other weights"),
     "an extra file": (
@@ -225,7 +223,7 @@ PLANTED = {
         "run0: cases: cases.csv is not the table",
     ),
     "another threshold": (
-        lambda f: edit(f, "manifest.json", threshold=0.999),
+        lambda f: edit(f, "manifest.json", threshold=1e-6),
         "submission.csv: line",
     ),
     "other views": (

@@ -129,13 +129,103 @@ CODE = [  # (rule, code)
         "from sklearn.linear_model import LogisticRegression\n"
         'y = pd.read_csv("dataset/test/labels.csv")["y"]\nLogisticRegression().fit(y, y)',
     ),
-    ("task", 'task = mk.get_task("x")\nTASK = "pathology"\nconfig = mk.Config("pathology")'),
+]
+
+SLY = [  # thought of after the rules were written, to get around them
+    ("network", "import sys, requests\nsys.modules['requests'].post('https://example.org')"),
+    ("files", "import builtins as b\nb.open('/srv/x')"),
+    ("files", "(lambda p: open(p))('/srv/x')"),
+    ("files", "for f in (open,):\n    f('/srv/' + 'x')"),
+    (
+        "network",
+        "import base64, urllib.request as q\n"
+        "q.urlopen(base64.b64decode('aHR0cHM6Ly9leGFtcGxlLm9yZw==').decode())",
+    ),
+    ("secrets", "password = '!2retnuh'[::-1]"),
+    ("secrets", "pw = bytes.fromhex('68756e7465723221').decode()"),
+    (
+        "test labels",
+        "more = pd.concat([cases, task.read(DATA, split='test')])\n"
+        "mk.start(mk.Config(TASK), more, 'runs/x')",
+    ),
+    (
+        "test labels",
+        "cases = cases.merge(task.inspect(DATA, 'test')[0], how='outer')\n"
+        "mk.tune(mk.Config(TASK), cases, 'runs/x', space={})",
+    ),
+    (
+        "test labels",
+        "truth = pd.read_csv(Path(DATA) / 'test' / 'labels.csv')\n"
+        "from xgboost import XGBClassifier\nXGBClassifier().fit(truth[['a']], truth['y'])",
+    ),
+    ("network", "import requests\ndoors = {'a': requests.get}\ndoors['a']('example.org')"),
+    (
+        "network",
+        "import requests\nclass A:\n    url = 'example.org'\n\n    def go(self):\n"
+        "        return requests.get(self.url)\n\nA().go()",
+    ),
+    ("network", "from requests import *\nget('https://example.org')"),
+    ("seeds", "if False:\n    mk.seed_everything(0)\nx = np.random.rand(3)"),
+    ("seeds", "x = np.random.__dict__['rand'](3)"),
+    ("seeds", "def seed():\n    np.random.seed(0)\n\nx = np.random.rand(3)"),
+    ("network", "get_ipython().magic('pip install timm')"),
+    ("network", "os.execvp('curl', ['curl', 'example.org'])"),
+    ("network", "__import__('os').__dict__['system']('curl example.org')"),
+    (
+        "network",
+        "from concurrent.futures import ThreadPoolExecutor as E\nimport requests\n"
+        "E().submit(requests.get, 'example.org')",
+    ),
+    ("files", "open('/pro' + 'c/self/root/srv/x')"),
+    ("files", "os.chdir('..')\nos.chdir('..')\nopen('answers.csv')"),
+    ("code looked at", "import ctypes\nctypes.CDLL('libc.so.6').connect(3, 0, 0)"),
+    ("code looked at", "mk.seeding.seed_globals = lambda seed: None"),
+    ("code looked at", "exec(open('more.txt').read())"),
+]
+
+SLIER = [  # a second list, after the first was answered
+    ("network", "import urllib.request as q\nq.build_opener().open('https://example.org')"),
+    (
+        "network",
+        "from torchvision.models import resnet18, ResNet18_Weights as W\n"
+        "m = resnet18(weights=W.DEFAULT)",
+    ),
+    ("network", "import subprocess\nsubprocess.check_output('pip install timm'.split())"),
+    (
+        "network",
+        "from http import client as c\nc.HTTPSConnection('example.org').request('GET', '/')",
+    ),
+    ("code looked at", "!{'cu' + 'rl'} example.org"),
+    ("code looked at", "!python hidden/other.py"),
+    ("code looked at", "%%javascript\nfetch('https://example.org')"),
+    ("files", "open(os.sep + 'srv' + os.sep + 'x')"),
+    ("files", "Path(os.environ['HOME'], 'answers.csv').read_text()"),
+    ("files", "with Path(DATA).parent.parent.joinpath('answers.csv').open() as f:\n    f.read()"),
+    ("secrets", "def login(team, password='hunter2!'):\n    return team"),
+    ("secrets", "PASSWORD: str = 'hunter2!'"),
+    ("secrets", "body = 'password=hunter2!&team=7'"),
+    ("secrets", "import sys\nsys.argv = ['x', '--password', 'hunter2!']"),
+    ("seeds", "x = torch.empty(3).normal_()"),
+    ("seeds", "import scipy.stats as st\nx = st.norm.rvs(size=3)"),
+    ("seeds", "g = np.random.Generator(np.random.PCG64())"),
+    ("seeds", "from numpy import random as nr\nnr.seed(nr.randint(9))"),
+    (
+        "test labels",
+        "for case in task.read(DATA, 'test').itertuples():\n    cases.loc[len(cases)] = case\n"
+        "mk.fit(mk.Config(TASK), cases, 'runs/x')",
+    ),
+    (
+        "test labels",
+        "x, y = np.load('dataset/test_x.npy'), np.load('dataset/test_y.npy')\n"
+        "from sklearn.svm import SVC\nSVC().fit(x, y)",
+    ),
 ]
 
 HONEST = [
     "token_count, tokens, tokenizer = 7, [], 'bert-base-uncased'",
     "password_field = 'password'\nlabels = {'token': 'class token', 'key': 'id'}",
     "from getpass import getpass\npassword = getpass('password: ')",
+    "from getpass import getpass\nmk.save_credentials and dict(team=1, password=getpass())",
     "password = os.environ.get('BOARD_PASSWORD', '')",
     "open('notes.txt', 'w').write('x')\npd.read_csv('runs/leaks.csv')",
     "sample = pd.read_csv(Path(DATA) / 'sample_submission.csv')",
@@ -146,7 +236,7 @@ HONEST = [
     "rng = np.random.default_rng(SEED)\nx = rng.normal(size=3)\nr = random.Random(7)",
     "from sklearn.model_selection import train_test_split\n"
     "a, b = train_test_split(cases, random_state=SEED)",
-    "from sklearn.ensemble import RandomForestClassifier as F\nm = F(n_estimators=9, random_state=0)",
+    "from sklearn.ensemble import ExtraTreesClassifier as F\nm = F(9, random_state=0)",
     "some = cases.sample(n=3, random_state=SEED)",
     "np.random.seed(SEED)\nsome = cases.sample(frac=0.1)",
     "torch.manual_seed(SEED)\nlayer = torch.nn.Linear(3, 2)",

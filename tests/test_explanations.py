@@ -8,17 +8,21 @@ from textwrap import dedent
 
 import pytest
 from running_pages import DOCS, blocks, names_that_are_not, run_page, working_folder
+from small_runs import draw_few
 from test_package import SOURCES, imported, package
 
 PAGES = (
     "explanation/house.md",
     "how-to/another_machine.md",
+    "how-to/audit.md",
     "how-to/handing_in.md",
+    "how-to/report.md",
 )  # others have tests of their own
 
 
 @pytest.mark.parametrize("page", PAGES)
-def test_the_code_of_a_page_runs(page, tmp_path, capsys):
+def test_the_code_of_a_page_runs(page, tmp_path, capsys, monkeypatch):
+    draw_few(monkeypatch)
     with working_folder(tmp_path), warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # so few photos, not all of each fold
         run_page(page, tmp_path)

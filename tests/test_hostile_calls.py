@@ -110,6 +110,12 @@ class Right:
         path = self.new() / "submission.csv"
         return mk.write_submission(self.task, self.cases, self.predictions, path)
 
+    def notebooks(self):
+        path = self.new()
+        path.mkdir(parents=True)
+        (path / "mine.ipynb").write_text('{"cells": []}')
+        return path
+
     def handin(self):
         made = self.new()
         return mk.handin(self.task, self.cases, self.predictions, made, run=self.run)
@@ -171,6 +177,7 @@ class Right:
             "csv": self.csv,
             "answers": self.csv,
             "handin": self.handin,
+            "notebooks": self.notebooks,
             "leaks": self.leaks,
             "table": self.table,
             "threshold": 0.5,
@@ -196,6 +203,7 @@ class Right:
             "source": "nobody",
             "heads": (mk.Head("label", ("no", "yes")),),
             "values": ("11", "21"),
+            "team": "Team 7",
         }
         value = special.get((name, word), of_kind.get((word, kind), known.get(word)))
         assert value is not None, f"{name}: give {word!r}, a new word, a right value in `Right`"

@@ -125,7 +125,7 @@ def test_each_public_name_stands_once_in_the_table():
 def test_help_is_a_table_of_contents():
     lines = pydoc.render_doc(mk, renderer=pydoc.plaintext).splitlines()
     table = lines[lines.index("DESCRIPTION") : lines.index("PACKAGE CONTENTS")]
-    assert len(table) <= 94 and len(lines) <= 134 and max(map(len, table)) <= 80
+    assert len(table) <= 95 and len(lines) <= 135 and max(map(len, table)) <= 80
     for name in set(dir(mk)) - {"__version__"}:
         assert sum(bool(re.search(rf"^ +(.* )?{name}  ", line)) for line in table) == 1, name
 
@@ -227,6 +227,10 @@ def test_every_module_has_its_tests():
     told |= {"missed", "cuts", "shown"}  # test_masks_shown, test_kinds
     told |= {"recording"}  # test_handing_in
     told |= {"retraining", "repeating"}  # test_replaying
+    told |= {"sources", "values", "scopes", "expressions", "walking", "calling"}  # test_auditing,
+    told |= {"seeds", "network", "passwords", "record", "twins"}  # as all of rules/audit
+    told |= {"sections", "results", "provenance"}  # test_reporting
+    told |= {"lettering", "placing"}  # test_sheets
     told |= {"saying", "refusals", "checks"}  # test_korean_sentences
     told |= {"__init__"}  # this file
     here = {path.stem for path in Path(__file__).parent.glob("test_*.py")}

@@ -105,6 +105,61 @@ def test_a_student_of_a_teacher_is_refused(own):
         mk.replay(folder, data, **FAST)
 
 
+@pytest.mark.parametrize(
+    ("name", "changed"),
+    [
+        ("run0/config.json", {"weights": "../../other.safetensors"}),
+        ("run0/config.json", {"weights": "/etc/passwd"}),
+        ("run0/run.json", {"data": "../../../etc"}),
+        ("manifest.json", {"test": {"data": "/etc", "text": [], "cases": ""}}),
+    ],
+)
+def test_no_file_of_another_place_is_opened(own, name, changed):
+    folder, data = own
+    edit(folder, name, **changed)
+    with pytest.raises(mk.DataError, match="it names .*expected what lies in|does not hold the"):
+        mk.replay(folder, data, **FAST)
+
+
+@pytest.mark.parametrize("name", ["run0/cases.csv", "test.csv"])
+@pytest.mark.parametrize("path", ["/etc/passwd", "../../../../../etc/passwd"])
+def test_no_picture_of_another_place_is_opened(own, name, path):
+    folder, data = own
+    edit_table(folder, name, other("path", path))
+    with pytest.raises(mk.DataError, match=r"it names '/etc/passwd|it names '.*/\.\./etc/passwd"):
+        mk.replay(folder, data, **FAST)
+
+
+@pytest.mark.parametrize(
+    ("name", "changed"),
+    [
+        ("run0/machine.json", {"packages": []}),
+        ("run0/run.json", {"text": None}),
+        ("run0/run.json", {"fold": "none"}),
+        ("run0/run.json", {"data": 3}),
+        ("run0/config.json", {"image_size": "large"}),
+        ("run0/config.json", {"epochs": float("nan")}),
+        ("run0/task.json", {"heads": 3}),
+        ("manifest.json", {"pictures": {"sample": []}}),
+        ("manifest.json", {"test": {"data": [], "text": 3, "cases": None}}),
+        ("manifest.json", {"views": [3]}),
+    ],
+)
+def test_whatever_stands_in_a_file_is_told_as_its_fault(own, name, changed):
+    folder, data = own
+    edit(folder, name, **changed)
+    with pytest.raises(mk.MedkitError):
+        mk.replay(folder, data, quick=True, steps=1, **FAST)
+        mk.replay(folder, data, **FAST)
+
+
+def test_a_table_without_its_columns_is_told(own):
+    folder, data = own
+    (folder / "replay_dir/run0/first_losses.csv").write_text("a,b\n1,2\n")
+    with pytest.raises(mk.DataError, match="do not hold what a hand-in does .KeyError: 'loss'"):
+        mk.replay(folder, data, quick=True, steps=1, **FAST)
+
+
 def test_a_training_that_fails_says_its_last_words(own):
     folder, data = own
     edit(folder, "run0/config.json", model="no_such_model")

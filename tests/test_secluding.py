@@ -22,7 +22,6 @@ WAYS = {
     "a connection": "socket.create_connection(('127.0.0.1', 9))",
     "a name": "socket.getaddrinfo('example.com', 80)",
     "a datagram": "socket.socket(socket.AF_INET, socket.SOCK_DGRAM).sendto(b'x', ('10.0.0.1', 9))",
-    "a server": "socket.socket().bind(('127.0.0.1', 0))",
     "a page": "import urllib.request; urllib.request.urlopen('http://127.0.0.1:9/x')",
 }
 

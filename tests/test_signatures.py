@@ -58,6 +58,7 @@ EXCEPTIONS = {  # why a word differs
     ("show_history", "run"): "a history is enough, without its run",
     ("handin", "run"): "one or several, or none where only scores are asked for",
     ("write_submission", "run"): "one or several, and to submit no torch is loaded",
+    ("report", "run"): "one, or those of all folds; where it is read alone, the folder is enough",
     ("estimate", "cases"): "without them there are no times",
     ("blend", "predictions"): "several tables",
     ("choose_weights", "predictions"): "several tables",

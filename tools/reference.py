@@ -22,7 +22,7 @@ import medkit as mk
 
 FOLDER = Path(__file__).resolve().parent.parent / "docs" / "reference"
 PAGES = (  # a file for each stage of `help(mk)`, in that order
-    *("data", "training", "predicting", "ensembling", "figures", "submitting"),
+    *("data", "training", "predicting", "ensembling", "figures", "submitting", "organisers"),
     *("own_contests", "modules", "errors"),
 )
 DEEPER = ("datasets.sleep",)  # modules that are no public name, but hold something public

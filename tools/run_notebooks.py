@@ -167,7 +167,8 @@ def override(notebook: Any, values: dict[str, Any]) -> None:
         i for i, cell in enumerate(notebook.cells) if "parameters" in cell.metadata.get("tags", ())
     ]
     source = "\n".join(f"{name} = {value!r}" for name, value in values.items())
-    notebook.cells.insert(at + 1, nbformat.v4.new_code_cell(source))
+    cell = nbformat.v4.new_code_cell(source, metadata={"tags": ["injected-parameters"]})
+    notebook.cells.insert(at + 1, cell)
 
 
 def run_notebook(

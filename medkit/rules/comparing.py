@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Iterable, Mapping, Sequence, Tuple
 
+import pandas as pd
+
 from medkit import machine, tables
 from medkit.errors import DataError
 from medkit.rules.manifest import FOLDER, Manifest, files_in, run_folders
@@ -59,16 +61,14 @@ def environment(folder: Path, manifest: Manifest) -> list[Row]:
     return rows
 
 
-def pictures(paths: Iterable[str], manifest: Manifest) -> Row:
+def pictures(folder: Path, manifest: Manifest, test: pd.DataFrame, data: Path) -> Row:
     """Whether the data folder holds the pictures that were trained on."""
-    now, was = fingerprint(list(paths)), manifest.pictures
-    other = [
-        name for name in was.get("sample", {}) if now["sample"].get(name) != was["sample"][name]
-    ]
-    words = [_names("other bytes", other)]
-    if not other:
-        words = [_changed({n: (was.get(n), now[n]) for n in ("count", "bytes")})]
-    return "pictures", words[0]
+    runs = [Run(place) for place in run_folders(folder, manifest)]
+    now, was = fingerprint(runs, test, data), manifest.pictures
+    sample = was.get("sample", {})
+    other = [name for name, digest in sample.items() if now["sample"].get(name) != digest]
+    counts = {name: (was.get(name), now[name]) for name in ("count", "bytes")}
+    return "pictures", _names("other bytes", other) or _changed(counts)
 
 
 def results(folder: Path, place: Path, manifest: Manifest, hashes: Sequence[str]) -> list[Row]:

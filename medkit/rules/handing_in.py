@@ -17,7 +17,7 @@ from medkit.datasets.kinds import Threshold
 from medkit.datasets.task import Task
 from medkit.errors import ConfigError, DataError, MissingError
 from medkit.rules.manifest import FOLDER
-from medkit.rules.recording import check_predictions, finished, record
+from medkit.rules.recording import check_predictions, fingerprint, finished, record
 from medkit.submission.csv_files import submission_text
 from medkit.submission.held_out import runs_of
 
@@ -41,6 +41,7 @@ def handin(
     how: str = "soft",
     weights: bool = False,
     csv: Path | str | None = None,
+    data: Path | str | None = None,
 ) -> Path:
     """Write the folders that are handed in, ready to be copied.
 
@@ -55,6 +56,7 @@ def handin(
         views, how: as `mk.predict` and `mk.blend` were given them.
         weights: whether `replay_dir` holds the weights, too. Their hash is there in any case.
         csv: the table that was sent, which must be what these predictions give.
+        data: where the data folder is now, when it has moved since the run began.
 
     Raises:
         ConfigError: for weights among the sources, which the rules keep out, for two sources of
@@ -79,6 +81,7 @@ def handin(
         _check_csv(Path(csv), text)
     if runs:
         check_predictions(task, cases, predictions, runs, views, how)
+    shown = fingerprint(runs, cases, data) if runs else {}
     _clear(folder)
     for name, content in contents.items():
         files.write_whole(folder / "source_dir" / name, content)
@@ -88,7 +91,7 @@ def handin(
         files.write_whole(folder / FOLDERS[1] / _name(scores), _told(scores))
     if runs:
         asked = {"views": views, "how": how, "threshold": threshold, "weights": weights}
-        record(folder, task, cases, predictions, runs, text=text, **asked)
+        record(folder, task, cases, predictions, runs, text=text, pictures=shown, **asked)
     return folder
 
 

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import re
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pandas as pd
 
 from medkit import __version__, machine
-from medkit.errors import MedkitError
-from medkit.rules.sheets import INK, Cell, Sheets
+from medkit.errors import MedkitError, MissingError
+from medkit.rules.lettering import INK, Cell
+from medkit.rules.sheets import Sheets
 from medkit.runs.folder import Run
 from medkit.runs.holding import read_status
 from medkit.runs.tensor_files import load_state, weights_hash
@@ -28,17 +29,18 @@ VERDICTS = {  # their colours, by the word that a verdict begins with
 }
 BUFFERS = ("running_mean", "running_var", "num_batches_tracked")  # no parameters
 COMPARED = ("medkit", "code", "python", "packages", "device", "gpus", "cuda")
+LONGEST = 240  # characters of a line of a log
 SHORT = 16  # characters of a hash
 
 
-def environment(sheets: Sheets, about: Reported) -> None:
+def environment(sheets: Sheets, given: Reported) -> None:
     """Machine, versions, seeds, hashes, and what does not repeat."""
-    words, run = about.words, about.runs[0]
+    words, run = given.words, given.runs[0]
     facts = _machine(run)
     sheets.heading(words("environment"))
-    for text in _notes(about, facts):
-        sheets.paragraph(text)
-    sheets.facts(_facts(about, facts))
+    for text in _notes(given, facts):
+        sheets.paragraph(text, keep=60)
+    sheets.facts(_facts(given, facts))
     versions = [(name, v) for name, v in facts.get("packages", {}).items() if v]
     half = -(-len(versions) // 3)
     columns = [versions[k : k + half] for k in range(0, len(versions), half)] if half else []
@@ -58,8 +60,8 @@ def _machine(run: Run) -> dict[str, Any]:
         return {}
 
 
-def _facts(about: Reported, facts: dict[str, Any]) -> list[tuple[str, str]]:
-    words, config = about.words, about.configs[0]
+def _facts(given: Reported, facts: dict[str, Any]) -> list[tuple[str, str]]:
+    words, config = given.words, given.configs[0]
     gpus = ", ".join(gpu["name"] for gpu in facts.get("gpus") or ())
     is_gpu = facts.get("device") == "cuda"
     device = gpus if is_gpu else f"CPU ({facts.get('cpu_capability') or '?'})"
@@ -69,13 +71,13 @@ def _facts(about: Reported, facts: dict[str, Any]) -> list[tuple[str, str]]:
         "exact always" if not is_gpu else "exact chosen" if config.deterministic else "exact not"
     )
     cuda = f"{facts.get('cuda')}, driver {facts.get('driver')}" if is_gpu else ""
-    seeds = {str(c.seed) for c in about.configs}
+    seeds = {str(c.seed) for c in given.configs}
     first, best = [], []
-    for run in about.runs:
-        digest = _best_hash(run)
-        for hashes, text in ((first, _machine(run).get("initial_weights")), (best, digest)):
+    for run, weights in zip(given.runs, given.weights):
+        initial = _machine(run).get("initial_weights")
+        for hashes, text in ((first, initial), (best, weights.digest)):
             text = text[:SHORT] if text else words("gone")
-            many = len(about.runs) > 1
+            many = len(given.runs) > 1
             hashes.append(words("of fold", fold=run.fold, text=text) if many else text)
     pairs = [
         ("medkit", f"{facts.get('medkit', '?')} ({str(facts.get('code', '?'))[:12]})"),
@@ -92,35 +94,35 @@ def _facts(about: Reported, facts: dict[str, Any]) -> list[tuple[str, str]]:
     return [(words(name), text) for name, text in pairs if text]
 
 
-def _notes(about: Reported, facts: dict[str, Any]) -> list[str]:
+def _notes(given: Reported, facts: dict[str, Any]) -> list[str]:
     """What a reader should know of versions, and of how the runs went."""
-    words, notes = about.words, []
+    words, notes = given.words, []
     then, code, now = facts.get("medkit", "?"), str(facts.get("code", "?")), machine.code_hash()
     if then != __version__:
         notes.append(words("other version", then=then, code=code[:12], now=__version__))
     elif code != now:
         notes.append(words("other code", code=code[:12], now=now[:12]))
-    others = [_machine(run) for run in about.runs[1:]]
+    others = [_machine(run) for run in given.runs[1:]]
     odd = [name for name in COMPARED if any(o.get(name) != facts.get(name) for o in others)]
     if odd:
         notes.append(words("differing", names=", ".join(odd)))
-    for run in about.runs:
+    for run in given.runs:
         log = run.path / "log.txt"
         lines = log.read_text(encoding="utf-8").splitlines() if log.is_file() else []
         texts = [line[19:].strip() for line in lines]
-        told = [text for text in texts if text.lower().startswith("not bit-exact")]
-        told = [re.sub(r"\S*[/\\]\S*", "…", text) for text in dict.fromkeys(told)]
+        told = dict.fromkeys(text for text in texts if "not bit-exact" in text.lower())
+        told = [re.sub(r"\S*[/\\]\S*", "…", text)[:LONGEST] for text in told]
         notes += [words("inexact", fold=run.fold, text=text) for text in told[:3]]
         again = sum(text.startswith("going on from") for text in texts)
         notes += [words("resumed", fold=run.fold, count=again)] if again else []
     return notes
 
 
-def rules(sheets: Sheets, about: Reported, audit: pd.DataFrame | None) -> None:
+def rules(sheets: Sheets, given: Reported, *, audit: pd.DataFrame | None) -> None:
     """The audit's table, a rule a row."""
     if audit is None or audit.empty:
         return
-    words = about.words
+    words = given.words
     sheets.heading(words("audit"))
     rows = []
     for rule, verdict, found, where in audit[["rule", "verdict", "found", "where"]].to_numpy():
@@ -136,21 +138,21 @@ def _told(value: Any) -> str:
     return re.sub(r"(?:[A-Za-z]:|~)?[/\\](?:[^\s/\\]+[/\\])+", "", text)
 
 
-def millions(run: Run) -> str:
-    """How many parameters a model has, in millions."""
+class Weights(NamedTuple):
+    """Of a run's best epoch: how many parameters in millions, and the hash of all that is kept."""
+
+    millions: str
+    digest: str | None
+
+
+def weights_of(run: Run) -> Weights:
+    """What a report tells of a run's weights; they may be gone from its folder."""
     try:
         tensors = load_state(run.best)[0]
-    except MedkitError:
-        return "?"
+    except MissingError:
+        return Weights("?", None)
     count = sum(t.numel() for name, t in tensors.items() if not name.endswith(BUFFERS)) / 1e6
-    return f"{count:.1f}" if count >= 1 else f"{count:.2g}"
-
-
-def _best_hash(run: Run) -> str | None:
-    try:
-        return weights_hash(load_state(run.best)[0])
-    except MedkitError:
-        return None
+    return Weights(f"{count:.1f}" if count >= 1 else f"{count:.2g}", weights_hash(tensors))
 
 
 def ended(runs: list[Run]) -> tuple[str, str]:

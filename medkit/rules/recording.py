@@ -19,7 +19,7 @@ from medkit.inference.predicting import predict
 from medkit.inference.views import allowed_views
 from medkit.rules.manifest import FOLDER, Manifest, files_in
 from medkit.runs.folder import Run
-from medkit.runs.pictures import above, data_folder
+from medkit.runs.pictures import above, data_folder, gone
 from medkit.runs.tensor_files import load_state, weights_hash
 
 RECORDS = (  # of a run folder, what says how it was trained and what came of it
@@ -118,11 +118,13 @@ def record(
     how: str,
     threshold: Threshold,
     weights: bool,
+    pictures: dict[str, Any],
 ) -> None:
     """Write `replay_dir`; last the manifest, which names all files of the hand-in.
 
     Args:
         text: of the table that is handed in.
+        pictures: their `fingerprint`.
     """
     place = folder / FOLDER
     data = data_folder(cases)
@@ -130,7 +132,6 @@ def record(
     tables.write_csv(without_places(predictions), place / "answers.csv")
     files.write_whole(place / "submission.csv", text)
     told = [_record_run(run, place / f"run{k}", weights) for k, run in enumerate(runs)]
-    pictures = [path for run in runs for path in run.cases()["path"].dropna()]
     manifest = Manifest(
         medkit=__version__,
         task=task.name,
@@ -139,7 +140,7 @@ def record(
         how=how,
         threshold=threshold,
         test={**kept, "data": short(data)},
-        pictures=fingerprint([*pictures, *cases["path"].dropna()]),
+        pictures=pictures,
         files=files_in(folder),
     )
     manifest.write(folder)
@@ -160,14 +161,27 @@ def short(place: Path | str) -> str:
     return Path(*parts[-3:]).as_posix() if parts else "."
 
 
-def fingerprint(paths: Sequence[str]) -> dict[str, Any]:
-    """What tells whether pictures are the same: their bytes, and the hashes of a few."""
-    every = sorted(set(paths))
-    root = above(map(Path, every))
-    few = every[:: max(1, len(every) // SAMPLE)][:SAMPLE]
+def fingerprint(
+    runs: Sequence[Run], cases: pd.DataFrame, data: Path | str | None
+) -> dict[str, Any]:
+    """What tells whether pictures are the same: their bytes, and the hashes of a few.
+
+    Args:
+        cases: the test cases, beside those of the runs.
+        data: where the data folder is now, when it has moved.
+
+    Raises:
+        MissingError: one of them is gone.
+    """
+    every = [cases, *(run.cases(data) for run in runs)]
+    paths = sorted({path for table in every for path in table["path"].dropna()})
+    root, few = above(map(Path, paths)), paths[:: max(1, len(paths) // SAMPLE)][:SAMPLE]
+    lost = [path for path in paths if not Path(path).is_file()]
+    if lost:
+        raise gone(lost[0])
     sample = {Path(path).relative_to(root).as_posix(): files.sha256_file(path) for path in few}
-    size = sum(Path(path).stat().st_size for path in every)
-    return {"count": len(every), "bytes": size, "sample": sample}
+    size = sum(Path(path).stat().st_size for path in paths)
+    return {"count": len(paths), "bytes": size, "sample": sample}
 
 
 def _record_run(run: Run, place: Path, weights: bool) -> dict[str, Any]:

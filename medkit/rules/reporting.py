@@ -1,13 +1,13 @@
 """`mk.report`: what a team hands in about a model, as a PDF of 1 to 10 pages.
 
 Here: what it is made of, what is refused, and the order of its sections. What each of them says and
-draws is in `sections` and `provenance`, in the words of `words`, on the pages of `sheets`.
+draws is in `sections`, `results` and `provenance`, in the words of `words`, on the `sheets`.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, Sequence
 
@@ -20,17 +20,19 @@ from medkit.datasets.kinds import Threshold
 from medkit.datasets.task import Task
 from medkit.datasets.units import judged
 from medkit.errors import ConfigError, DataError, MissingError
-from medkit.inference.judging import concat_predictions
+from medkit.inference.judging import concat_predictions, score_table
 from medkit.naming import did_you_mean
-from medkit.rules import provenance, sections
+from medkit.rules import provenance, results, sections
 from medkit.rules.sheets import Sheets
 from medkit.rules.words import LANGUAGES, Words
 from medkit.runs.config import Config
 from medkit.runs.folder import Run
 from medkit.runs.pictures import gone
 from medkit.show.fonts import hangul_font, lacking
+from medkit.show.mistakes import show_mistakes
 
 AUDIT = ("rule", "verdict", "found", "where")
+QUARTER = 0.25  # of a sheet, that may stay empty
 LONGEST = 60  # characters of a team's name
 ADVICE = (
     "Leave out some of figures=[...], show fewer mistakes (n=4) or none (pictures=False), or "
@@ -45,7 +47,7 @@ def report(
     language: str = "ko",
     path: Path | str | None = None,
     about: str = "",
-    threshold: Threshold | None = None,
+    threshold: Threshold = 0.5,
     audit: pd.DataFrame | None = None,
     figures: Sequence[Figure] = (),
     n: int = 8,
@@ -62,7 +64,7 @@ def report(
         language: "ko" or "en"; figures are in English in both.
         path: of the PDF; by default report.pdf beside the run's folder.
         about: your own words on the model, which stand first.
-        threshold: as `mk.choose_threshold` returns it; None takes 0.5.
+        threshold: as `mk.choose_threshold` returns it.
         audit: `rule, verdict, found, where`, a row a rule that was checked.
         figures: more of your own, half a page each.
         n: how many mistakes are shown.
@@ -90,11 +92,16 @@ def report(
         _check_pictures(given)
     words = given.words
     sheets = Sheets(f"{team}  ·  {given.title}", words("figure"), ADVICE)
-    for section in (*sections.IN_ORDER, provenance.environment):
+    for section in (sections.first, sections.model, sections.data, sections.folds):
         section(sheets, given)
-    provenance.rules(sheets, given, audit)
-    sections.mistakes(sheets, given)
-    sections.own_figures(sheets, given, figures)
+    results.curves(sheets, given)
+    results.scores(sheets, given)
+    last = [results.mistakes, provenance.environment, partial(provenance.rules, audit=audit)]
+    if given.mistakes is not None and sheets.wasted(given.mistakes) > QUARTER:
+        last.append(last.pop(0))  # what can be broken fills the sheet first
+    for section in last:
+        section(sheets, given)
+    results.own_figures(sheets, given, figures)
     path = runs[0].path.parent / "report.pdf" if path is None else Path(path)
     facts = {"Title": f"{words('title')}: {given.title}", "Author": team}
     files.write_whole(path, sheets.pdf(**facts, Creator=f"medkit {__version__}"))
@@ -109,13 +116,14 @@ class Reported:
     team: str
     words: Words
     about: str
-    threshold: Threshold | None
+    threshold: Threshold
     n: int
     pictures: bool
     data: Path | str | None
 
     def __post_init__(self) -> None:
         self.configs = [_config(run) for run in self.runs]
+        self.weights = [provenance.weights_of(run) for run in self.runs]
         self.task: Task = self.runs[0].task
         self.predictions = _held_out(self.runs, self.task)
         self.cases = self.runs[0].cases(self.data)
@@ -127,12 +135,25 @@ class Reported:
                 f"report: {len(odd)} predicted ids are none of the first run's cases, e.g. "
                 f"{sorted(odd)[0]!r}. Pass the runs of one mk.fit_folds."
             )
-        self.threshold = 0.5 if self.threshold is None else self.threshold
 
     @cached_property
     def units(self) -> pd.DataFrame:
         """What is scored."""
         return judged(self.task, self.task.to_units(self.held_out, self.predictions))
+
+    @cached_property
+    def scores(self) -> pd.DataFrame:
+        """Scores with their intervals; these take a while."""
+        options = {"threshold": self.threshold}
+        return score_table(self.task, self.held_out, self.predictions, **options)
+
+    @cached_property
+    def mistakes(self) -> Figure | None:
+        """Pictures of mistakes, if any are to be shown."""
+        if not self.pictures or self.n < 1:
+            return None
+        options = {"threshold": self.threshold, "n": self.n}
+        return show_mistakes(self.task, self.held_out, self.predictions, **options)
 
     @property
     def judged(self) -> int:
@@ -148,10 +169,6 @@ class Reported:
     def noun(self) -> str:
         """What is scored, in words."""
         return self.words.noun(self.task.nouns[1])
-
-    def name(self, run: Run) -> str:
-        """By what a run is known here: its fold."""
-        return str(run.fold)
 
 
 def _check_words(team: str, language: str) -> None:
@@ -224,17 +241,17 @@ def _held_out(runs: list[Run], task: Task) -> pd.DataFrame:
     return found
 
 
-def _check_fonts(about: Reported, audit: pd.DataFrame | None) -> None:
+def _check_fonts(given: Reported, audit: pd.DataFrame | None) -> None:
     """Refuse what would show as empty boxes."""
-    if about.words.language == "ko" and hangul_font() is None:
+    if given.words.language == "ko" and hangul_font() is None:
         raise ConfigError(
             "report: no font with Hangul was found (expected one for language='ko'). Install one "
             "with %pip install koreanize-matplotlib and restart the kernel, or take language='en'."
         )
-    task = about.task
-    texts = [about.team, about.about, about.title, *task.nouns, *task.columns]
+    task = given.task
+    texts = [given.team, given.about, given.title, *task.nouns, *task.columns]
     texts += [head.name for head in task.heads]
-    texts += list(map(str, about.held_out["id"])) if about.pictures else []
+    texts += list(map(str, given.held_out["id"])) if given.pictures else []
     texts += [] if audit is None else [str(cell) for row in audit.to_numpy() for cell in row]
     lost = lacking("".join(texts))
     if lost:
@@ -245,8 +262,8 @@ def _check_fonts(about: Reported, audit: pd.DataFrame | None) -> None:
         )
 
 
-def _check_pictures(about: Reported) -> None:
-    paths = about.held_out["path"].dropna()
+def _check_pictures(given: Reported) -> None:
+    paths = given.held_out["path"].dropna()
     lost = [path for path in paths.iloc[:1] if not Path(path).is_file()]
     if lost:
         where = Path(lost[0]).name

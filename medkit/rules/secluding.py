@@ -20,7 +20,7 @@ from medkit.errors import RunError
 from medkit.training.launching import SECRETS
 
 NEW_USER, NEW_NET = 0x10000000, 0x40000000  # of Linux's unshare(2)
-ADDRESSED = ("socket.connect", "socket.bind", "socket.sendto", "socket.sendmsg")
+ADDRESSED = ("socket.connect", "socket.sendto", "socket.sendmsg")  # urllib3 binds, to see IPv6
 NAMED = ("socket.getaddrinfo", "socket.gethostbyname", "urllib.Request", "ftplib.connect")
 JOB, RESULT, NETWORK = "job.json", "result.json", "network.txt"
 

@@ -8,42 +8,32 @@ from __future__ import annotations
 
 import io
 import logging
-from functools import lru_cache
-from typing import Any, NamedTuple, Sequence
+from typing import Any, Sequence
 
-from matplotlib.artist import Artist
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.backends.backend_pdf import Op, PdfPages
+from matplotlib.backends.backend_pdf import PdfPages
 from matplotlib.figure import Figure
-from matplotlib.font_manager import FontProperties, fontManager
 from matplotlib.patches import Rectangle
+from matplotlib.text import Text
 
 from medkit.errors import ConfigError
+from medkit.rules.lettering import INK, SOFT, Cell, broken, cut, font, widths_of, wrapped
+from medkit.rules.placing import Placed
 from medkit.show.canvas import look
-from medkit.show.fonts import families, hangul_font
 
 WIDTH, HEIGHT = 595.28, 841.89  # A4
 LEFT, RIGHT, TOP, BOTTOM = 57.0, WIDTH - 57.0, 54.0, HEIGHT - 62.0
 ROOM = RIGHT - LEFT
 MOST = 10  # sheets, as the contest's rules have it
-INK, SOFT, RULE, ACCENT, BAND = "#222222", "#6B6B6B", "#D5DAE1", "#0B4F8A", "#F1F5F9"
-BODY, SMALL = 9.2, 7.8  # sizes of text
+RULE, ACCENT, BAND = "#D5DAE1", "#0B4F8A", "#F1F5F9"
+BODY, SMALL, FOOT = 9.2, 7.8, 7.2  # sizes of text
 LINE, TIGHT = 1.5, 1.42  # of a line of text and of a table, in sizes of their text
-HEADING = 25.0
+HEADING, ABOVE = 25.0, 13.0  # of a section's name, and above it
+WHOLE, SIDE = 8, 20  # rows of a table that is never broken, and of one with a figure beside it
 NARROW = 0.5  # the share of a sheet's width beyond which a table has no figure at its side
 SCALE = 0.68  # of a figure, at most: its text is then a little smaller than that of tables
-LEAST = 0.72  # to which share of that a figure is made smaller before it takes the next sheet
+LEAST = 0.85  # to which share of that a figure is made smaller before it takes the next sheet
 DPI = 105  # of pixels in figures; on the sheet, after SCALE, some 150
-FINE = 10  # times 72 dpi, at which text is measured
 FONTS = {"pdf.fonttype": 42}  # by default Hangul could not be copied
-
-
-class Cell(NamedTuple):
-    """A table's cell that is not plain."""
-
-    text: str
-    colour: str = INK
-    bold: bool = False
 
 
 class Sheets:
@@ -85,7 +75,7 @@ class Sheets:
 
         Below a heading, if one waits for it: none stands alone at the foot of a sheet.
         """
-        wanted = height + HEADING + 15 if self._heading else height
+        wanted = height + HEADING + ABOVE if self._heading else height
         if wanted > self.left and self.y > TOP:
             self.next_sheet()
         if self._heading:
@@ -96,6 +86,12 @@ class Sheets:
     def fits(self, height: float) -> bool:
         """Whether there is room for a stretch of this height before the last sheet ends."""
         return height <= self.left or len(self.pages) < MOST
+
+    def wasted(self, figure: Figure) -> float:
+        """Which share of the sheet stays empty when a figure is added now."""
+        width, height = 72 * figure.get_size_inches()
+        least = LEAST * min(SCALE, ROOM / width, (BOTTOM - TOP - 90) / height)
+        return 0.0 if least * height + 60 <= self.left else self.left / (BOTTOM - TOP)
 
     def keep(self, height: float) -> None:
         """Begin the next sheet where less than this height is left."""
@@ -111,13 +107,28 @@ class Sheets:
         """A line of text whose upper end is at y.
 
         Args:
-            how: `colour`, `bold`, and `ha` ("left", "center" or "right" of x).
+            how: `colour`, `bold`, and `ha` ("left" or "right" of x).
         """
-        colour, bold = how.get("colour", INK), how.get("bold", False)
-        self.pages[-1].text(
-            x / WIDTH, 1 - (y + 1.12 * size) / HEIGHT, text, color=colour, ha=how.get("ha", "left"),
-            va="baseline", fontproperties=_font(size, bold), parse_math=False,
+        self._write(self.pages[-1], x, y + 1.12 * size, text, size, **how)
+
+    def _write(
+        self,
+        page: Figure,
+        x: float,
+        base: float,
+        text: str,
+        size: float,
+        *,
+        colour: str = INK,
+        bold: bool = False,
+        ha: str = "left",
+    ) -> None:
+        """All that a sheet holds has one zorder: it is drawn, and read, as it was added."""
+        line = Text(
+            x / WIDTH, 1 - base / HEIGHT, text, color=colour, ha=ha, va="baseline", zorder=0,
+            fontproperties=font(size, bold), parse_math=False,
         )  # fmt: skip
+        page.add_artist(line)
 
     def box(self, x: float, y: float, width: float, height: float, colour: str) -> None:
         """A filled rectangle; a thin one is a line."""
@@ -149,9 +160,9 @@ class Sheets:
             x = LEFT + k * (width + gap)
             self.box(x, top, width, height, BAND)
             inner = width - 18
-            self.write(x + 9, top + 6.5, _cut(name, SMALL, inner), SMALL, colour=SOFT)
-            self.write(x + 9, top + 17.5, _cut(number, 15, inner), 15, bold=True, colour=ACCENT)
-            self.write(x + 9, top + 37, _cut(word, 7.2, inner), 7.2, colour=SOFT)
+            self.write(x + 9, top + 6.5, cut(name, SMALL, inner), SMALL, colour=SOFT)
+            self.write(x + 9, top + 17.5, cut(number, 15, inner), 15, bold=True, colour=ACCENT)
+            self.write(x + 9, top + 37, cut(word, FOOT, inner), FOOT, colour=SOFT)
 
     def heading(self, text: str) -> None:
         """A section's name, above what is added next."""
@@ -159,7 +170,7 @@ class Sheets:
 
     def _write_heading(self) -> None:
         text, self._heading = self._heading, ""
-        self.space(15)
+        self.space(ABOVE)
         self.write(LEFT, self.y, text, 12.5, bold=True, colour=ACCENT)
         self.box(LEFT, self.y + 19.5, ROOM, 0.7, RULE)
         self.y += HEADING
@@ -180,16 +191,15 @@ class Sheets:
         """Names and what they are, in two columns; what is long takes a row for itself."""
         label, half = 84.0, ROOM / 2
         room = half - label - 10
-        pairs, rows = list(pairs), []
-        while pairs:
-            first = pairs.pop(0)
-            long = len(wrapped(first[1], SMALL, room)) > 2
-            rows.append([first] if long else [first, *pairs[:1]])
-            if not long and pairs:
-                if len(wrapped(pairs[0][1], SMALL, room)) > 2:
-                    rows[-1] = [first]
-                else:
-                    pairs.pop(0)
+        rows: list[list[tuple[str, str]]] = []
+        is_open = False  # whether the last row has room for one more
+        for pair in pairs:
+            is_short = len(wrapped(pair[1], SMALL, room)) <= 2
+            if is_short and is_open:
+                rows[-1].append(pair)
+            else:
+                rows.append([pair])
+            is_open = is_short and not is_open
         for row in rows:
             inner = room if len(row) == 2 else ROOM - label - 10
             names = [wrapped(name, SMALL, label - 8) for name, _ in row]
@@ -213,6 +223,7 @@ class Sheets:
         right: Sequence[int] = (),
         beside: Figure | None = None,
         caption: str = "",
+        keep: float = 0.0,
     ) -> None:
         """A table; a row that does not fit begins the next sheet, below the names again.
 
@@ -221,24 +232,25 @@ class Sheets:
             right: the columns that end at the right, as numbers do.
             beside: a figure, at the right of the table where that leaves room, else below it.
             caption: of this figure.
+            keep: how much of what follows must stand on the same sheet.
         """
         rows = [[c if isinstance(c, Cell) else Cell(str(c)) for c in row] for row in rows]
         head = [Cell(name, SOFT, True) for name in names]
-        widths = _widths([head, *rows])
-        broken = [_broken(row, widths) for row in [head, *rows]]
-        heights = [max(map(len, lines)) * SMALL * TIGHT + 5.0 for lines in broken]
-        is_beside = beside is not None and sum(widths) < NARROW * ROOM and len(rows) < 12
+        widths = widths_of([head, *rows], SMALL, ROOM)
+        lines = [broken(row, widths, SMALL) for row in [head, *rows]]
+        heights = [max(map(len, own)) * SMALL * TIGHT + 5.0 for own in lines]
+        is_beside = beside is not None and sum(widths) < NARROW * ROOM and len(rows) <= SIDE
         if is_beside:
             size = (72 * beside.get_size_inches()[1]) * SCALE + 24
             self.keep(max(sum(heights), size))
         else:
-            self.keep(sum(heights[:4]))
+            self.keep(sum(heights if len(rows) <= WHOLE else heights[:4]) + keep)
         top = self.y
         for k, row in enumerate([head, *rows]):
             if k and self.left < heights[k]:
                 self.next_sheet()
-                self._row(head, broken[0], self.take(heights[0]), widths, right)
-            self._row(row, broken[k], self.take(heights[k]), widths, right)
+                self._row(head, lines[0], self.take(heights[0]), widths, right)
+            self._row(row, lines[k], self.take(heights[k]), widths, right)
         self.y += 6
         if is_beside:
             x = LEFT + sum(widths) + 16
@@ -265,10 +277,13 @@ class Sheets:
                 self.write(at, top + 1 + n * SMALL * TIGHT, line, SMALL, **how)
             x += width
 
-    def figures(self, *figures: Figure, caption: str = "", scale: float = SCALE) -> None:
+    def figures(
+        self, *figures: Figure, caption: str = "", scale: float = SCALE, least: float = LEAST
+    ) -> None:
         """Figures side by side, all by one scale, and words below them.
 
-        They are made smaller where they would leave much of a sheet empty.
+        Args:
+            least: to which share of the scale they are made smaller, for what is left of a sheet.
         """
         gap = 12.0
         sizes = [72 * figure.get_size_inches() for figure in figures]
@@ -276,16 +291,16 @@ class Sheets:
         lines = self._caption(caption, ROOM)
         words = len(lines) * SMALL * TIGHT + 9
         tall, wide = max(height for _, height in sizes), sum(width for width, _ in sizes)
-        above = HEADING + 15 if self._heading else 0.0
+        above = HEADING + ABOVE if self._heading else 0.0
         scale = min(scale, room / wide, (BOTTOM - TOP - words - above) / tall)
         fitting = (self.left - words - above - 0.1) / tall
-        if LEAST * scale <= fitting < scale:
+        if least * scale <= fitting < scale:
             scale = fitting
         top = self.take(scale * tall + words)
         x = LEFT + (room - scale * wide) / 2
         for figure, (width, height) in zip(figures, sizes):
             low = HEIGHT - top - scale * height
-            self.pages[-1].add_artist(_Placed(figure, x, low, scale))
+            self.pages[-1].add_artist(Placed(figure, x, low, scale))
             x += scale * width + gap
         for n, line in enumerate(lines):
             y = top + scale * tall + 2 + n * SMALL * TIGHT
@@ -296,7 +311,7 @@ class Sheets:
         height = figure.get_size_inches()[1]
         figure.set_size_inches(room / 72 / SCALE, height)
         low = top + 72 * height * SCALE
-        self.pages[-1].add_artist(_Placed(figure, x, HEIGHT - low, SCALE))
+        self.pages[-1].add_artist(Placed(figure, x, HEIGHT - low, SCALE))
         lines = self._caption(caption, room)
         for n, line in enumerate(lines):
             self.write(x, low + 2 + n * SMALL * TIGHT, line, SMALL, colour=SOFT)
@@ -313,110 +328,12 @@ class Sheets:
             facts: of the file, such as `Title`.
         """
         buffer, count = io.BytesIO(), len(self.pages)
+        base = HEIGHT - 34
         for number, page in enumerate(self.pages, 1):
-            for x, text, ha in (
-                (LEFT, self.footer, "left"),
-                (RIGHT, f"{number} / {count}", "right"),
-            ):
-                page.text(
-                    x / WIDTH, 34 / HEIGHT, text, ha=ha, color=SOFT, fontproperties=_font(7.2),
-                    parse_math=False,
-                )  # fmt: skip
+            self._write(page, LEFT, base, self.footer, FOOT, colour=SOFT)
+            self._write(page, RIGHT, base, f"{number} / {count}", FOOT, colour=SOFT, ha="right")
         logging.getLogger("fontTools.subset").setLevel(logging.ERROR)  # it tells of odd tables
         with look(**FONTS), PdfPages(buffer, metadata={**facts, "CreationDate": None}) as pdf:
             for page in self.pages:
                 pdf.savefig(page, dpi=DPI)
         return buffer.getvalue()
-
-
-class _Placed(Artist):
-    """A figure on a sheet, smaller than it is: x and y of its lower left corner."""
-
-    def __init__(self, figure: Figure, x: float, y: float, scale: float):
-        super().__init__()
-        self.picture, self.place = figure, (scale, 0, 0, scale, x, y)
-
-    def draw(self, renderer: Any) -> None:
-        file, state, picture = renderer.file, renderer.gc, self.picture
-        size, dpi = (file.width, file.height), picture.dpi
-        file.output(*state.finalize(), *state.push(), *self.place, Op.concat_matrix)
-        before, state.parent = state.parent, None  # the figure goes back to here, not behind it
-        file.width, file.height = picture.get_size_inches()  # beyond which lines are cut
-        picture.dpi = 72
-        try:
-            Figure.draw(picture, renderer)
-        finally:
-            picture.dpi = dpi
-            file.width, file.height = size
-            file.output(*state.finalize())
-            state.parent = before
-            file.output(*state.pop())
-
-
-def _font(size: float, bold: bool = False) -> FontProperties:
-    """Hangul's own font first: letters beside it then look like it.
-
-    Bold text is set in one family alone, by the weight that it has: matplotlib says a word of each
-    family in which there is no such weight.
-    """
-    names = list(dict.fromkeys(name for name in (hangul_font(), *families()) if name))
-    if not bold:
-        return FontProperties(family=names, size=size)
-    weights = [font.weight for font in fontManager.ttflist if font.name == names[0]]
-    weight = max((w for w in weights if isinstance(w, int) and w <= 700), default=400)
-    return FontProperties(family=names[:1], size=size, weight=weight)
-
-
-@lru_cache(maxsize=1)
-def _ruler() -> Any:
-    figure = Figure(figsize=(1, 1), dpi=72 * FINE)
-    return FigureCanvasAgg(figure).get_renderer()
-
-
-@lru_cache(maxsize=20_000)
-def width_of(text: str, size: float, bold: bool = False) -> float:
-    """How wide a line of text is."""
-    return _ruler().get_text_width_height_descent(text, _font(size, bold), False)[0] / FINE
-
-
-def wrapped(text: str, size: float, room: float, *, bold: bool = False) -> list[str]:
-    """Text as lines of at most this width, broken at spaces; a long word anywhere."""
-    lines, line = [], ""
-    for word in text.split():
-        longer = f"{line} {word}".strip()
-        if width_of(longer, size, bold) <= room:
-            line = longer
-            continue
-        lines += [line] if line else []
-        while width_of(word, size, bold) > room and len(word) > 1:
-            count = len(word) - 1
-            while count > 1 and width_of(word[:count], size, bold) > room:
-                count -= 1
-            lines.append(word[:count])
-            word = word[count:]
-        line = word
-    return [*lines, line] if line or not lines else lines
-
-
-def _cut(text: str, size: float, room: float) -> str:
-    """A line that fits, without its end where it is too long."""
-    while width_of(text, size) > room and len(text) > 2:
-        text = text[:-2].rstrip() + "…"
-    return text
-
-
-def _widths(rows: Sequence[Sequence[Cell]]) -> list[float]:
-    """Of a table's columns: as wide as their text, together as wide as the sheet at most."""
-    columns = list(zip(*rows))
-    natural = [max(width_of(c.text, SMALL, c.bold) for c in column) + 14 for column in columns]
-    over = sum(natural) - ROOM
-    if over <= 0:
-        return natural
-    least = ROOM / len(natural)
-    wide = [max(0.0, width - least) for width in natural]
-    return [width - over * w / sum(wide) for width, w in zip(natural, wide)]
-
-
-def _broken(row: Sequence[Cell], widths: Sequence[float]) -> list[list[str]]:
-    """The lines of each cell."""
-    return [wrapped(c.text, SMALL, w - 8, bold=c.bold) for c, w in zip(row, widths)]

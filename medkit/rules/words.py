@@ -24,7 +24,7 @@ WORDS: dict[str, tuple[str, str]] = {
     "model": ("Model", "모델 개요"),
     "model in short": (
         "{backbone} with {millions} million parameters, trained {start}. It is shown pictures of "
-        "{size} x {size} pixels and answers {heads}.",
+        "{size} x {size} pixels and asked for {heads}.",
         "{backbone}(파라미터 {millions}백만 개)를 {start} 학습하였습니다. 입력 영상은 "
         "{size} x {size} 픽셀이며, 모델의 출력은 {heads}입니다.",
     ),
@@ -99,9 +99,6 @@ WORDS: dict[str, tuple[str, str]] = {
         "폴드: {held}.",
     ),
     "fold": ("Fold", "폴드"),
-    "held out": ("Held out", "검증용"),
-    "yes": ("yes", "예"),
-    "no": ("", ""),
     "folds caption": ("What each fold holds.", "폴드별 구성."),
     # the curves
     "curves": ("Training", "학습 과정"),
@@ -134,7 +131,6 @@ WORDS: dict[str, tuple[str, str]] = {
     "reliability": ("how probable, and how often so", "예측 확률과 실제 비율의 일치도"),
     "agreement": ("Predicted over true numbers.", "실제 값과 예측 값."),
     "dice": ("Dice by class, with 95 % intervals.", "클래스별 Dice와 95 % 신뢰구간."),
-    "by class": ("By class", "항목별 결과"),
     # the mistakes
     "mistakes": ("Mistakes", "오답 사례"),
     "mistakes caption": (

@@ -1,55 +1,48 @@
-"""What a call does to a walk: own functions are entered, known ones worked out, all noted."""
+"""What a call does to a walk: own functions are entered, known ones worked out, all are noted."""
 
 from __future__ import annotations
 
 import ast
-from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any, Iterable, Mapping
 
 from medkit.rules.audit import values
+from medkit.rules.audit.scopes import Call, Function, Own, Scope
 from medkit.rules.audit.sources import Source
 from medkit.rules.audit.values import UNKNOWN, Method, Thing, combined, either, marks_of, options
-from medkit.rules.audit.walking import Call, Function, Scope, Thereof, Walker
+from medkit.rules.audit.walking import Walker
 
 CARRY = (  # functions and methods that hand rows on, from their arguments, too
     "concat concatenate vstack hstack stack append extend merge join update add insert assign "
     "combine_first list tuple dict set sorted copy deepcopy DataFrame Series Subset ConcatDataset "
-    "join_groups assign_folds visible from_dict chain zip reversed enumerate"
+    "join_groups assign_folds visible chain zip reversed enumerate int float abs round hash str"
 ).split()
-NUMBERS = "int float abs round hash str pow divmod".split()  # of what was the clock
-CLOCK = ("time.time", "time.perf_counter", "time.monotonic", "os.urandom", "os.getpid", "secrets.")
-CLOCK += ("uuid.uuid4", "uuid.uuid1", "datetime.datetime.now", "datetime.now", "id")
-CLOCK += ("random.SystemRandom", "torch.seed", "torch.initial_seed")
-AS_CODE = ("time", "timeit", "prun", "capture", "memit", "debug")  # magics whose text is Python
-SHELLS = ("bash", "sh", "script", "cmd", "system", "sx", "!")
-QUIET = (  # magics that decide no more than how things look
-    "matplotlib load_ext autoreload config precision who whos who_ls pinfo pinfo2 tb xmode "
-    "reload_ext pylab pprint env set_env pwd ls lsmagic html HTML markdown latex svg "
-    "SVG pip conda run cd pdb colors reset reset_selective"
+NONE_LEFT = "find_leaks score score_table isin len".split()  # what they return holds no rows
+READ = (  # what has read a path or split of test cases holds some
+    "read inspect read_csv read_table read_folders read_excel read_masks load loadtxt genfromtxt "
+    "imread open glob listdir"
 ).split()
-
-
-@dataclass(frozen=True, eq=False)
-class Partial:
-    function: Any
-    args: tuple[Any, ...]
-    kwargs: Mapping[str, Any]
+CLOCK = (  # what differs each time
+    "time.time time.time_ns time.perf_counter time.monotonic os.urandom os.getpid uuid.uuid4 id "
+    "uuid.uuid1 datetime.datetime.now datetime.now secrets.randbits secrets.randbelow torch.seed "
+    "secrets.token_bytes random.SystemRandom torch.initial_seed"
+).split()
+AS_CODE = "time timeit prun capture debug".split()  # magics whose text is Python
+SHELLS = "bash sh script cmd system sx !".split()
+QUIET = (  # magics that only decide how things look, or that a rule looks at
+    "matplotlib load_ext reload_ext autoreload config precision who whos pinfo pinfo2 tb xmode env "
+    "set_env pwd ls html markdown latex svg pip conda run cd"
+).split()
+OPAQUE = ("ctypes.", "cffi.", "pickle.", "marshal.", "dill.", "setattr")
 
 
 def walk_all(sources: Iterable[Source]) -> Walker:
     """All sources gone through: each notebook, then the modules that none of them imports."""
-    sources = list(sources)
-    modules = {source.path.stem: source for source in sources if not source.is_notebook}
-    walker = Walker(called, modules)
+    sources = sorted(sources, key=lambda source: not source.is_notebook)
+    walker = Walker(called, {s.path.stem: s for s in sources if not s.is_notebook})
     for source in sources:
-        if source.is_notebook:
-            walker.walk(source)
-    for name, source in modules.items():
-        if name not in walker.scopes:
-            walker.begins.append(len(walker.calls))
-            walker.walk(source)
-    walker.enter_the_rest()
+        if source.is_notebook or source.path.stem not in walker.scopes:
+            walker.walk(source, alone=True)
     return walker
 
 
@@ -58,22 +51,24 @@ def called(walker: Walker, node: ast.Call, scope: Scope) -> Any:
     function = walker.value(node.func, scope)
     args: list[Any] = []
     for part in node.args:
-        value = walker.value(part.value if isinstance(part, ast.Starred) else part, scope)
-        is_many = isinstance(part, ast.Starred) and isinstance(value, (list, tuple))
-        args += value if is_many else [value]
+        value = walker.value(getattr(part, "value", part) if _is_star(part) else part, scope)
+        args += value if _is_star(part) and isinstance(value, (list, tuple)) else [value]
     kwargs: dict[str, Any] = {}
     for keyword in node.keywords:
         value = walker.value(keyword.value, scope)
-        if keyword.arg is None:
-            kwargs.update(value if isinstance(value, dict) else {})
-        else:
-            kwargs[keyword.arg] = value
-            walker.named.append((keyword.arg, value, walker.cell, node.lineno))
+        named = {keyword.arg: value} if keyword.arg else value if isinstance(value, dict) else {}
+        kwargs.update({name: each for name, each in named.items() if isinstance(name, str)})
     walker.line = node.lineno
-    if isinstance(node.func, ast.Attribute) and node.func.attr in CARRY and marks_of(*args):
+    for name, value in kwargs.items():
+        walker.name(name, value)
+    if isinstance(node.func, ast.Attribute) and node.func.attr in CARRY:
         walker.mark(node.func.value, args, scope)
-    done = Site(walker, scope)
-    return either(done.outcome(way, tuple(args), kwargs) for way in options(function))
+    site = Site(walker, scope)
+    return either([site.outcome(way, tuple(args), kwargs) for way in options(function)])
+
+
+def _is_star(node: ast.expr) -> bool:
+    return isinstance(node, ast.Starred)
 
 
 class Site:
@@ -83,140 +78,98 @@ class Site:
         self.walker, self.scope = walker, scope
 
     def outcome(self, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        if isinstance(function, Partial):
-            return self.outcome(
-                function.function, (*function.args, *args), {**function.kwargs, **kwargs}
-            )
         if isinstance(function, Function):
             return self.walker.enter(function, args, kwargs)
-        if isinstance(function, Thereof):
-            return self._made(function, args, kwargs)
+        if isinstance(function, Own):  # a class is made, an object is called
+            for name in ("__init__", "__call__", "forward"):
+                method = self.walker.attribute(function, name)
+                if isinstance(method, Function):
+                    self.walker.enter(method, args, kwargs)
+            return function
         if isinstance(function, Method):
-            if isinstance(function.value, PurePosixPath):
-                self._note(f"pathlib.Path().{function.name}", (function.value, *args), kwargs)
-            known = combined(lambda *a: values.method_result(function, a, kwargs), *args)
-            return self._of_list(function, args) or known
-        if isinstance(function, Thing):
-            return self._of_thing(function, args, kwargs)
-        return UNKNOWN
+            return self._method(function, args, kwargs)
+        return self._thing(function, args, kwargs) if isinstance(function, Thing) else UNKNOWN
 
-    def _of_list(self, method: Method, args: tuple[Any, ...]) -> Any:
-        """A list that grows is known afterwards, too."""
-        if isinstance(method.value, list) and method.name in ("append", "extend") and args:
-            more = args[:1] if method.name == "append" else args[0]
-            method.value.extend(more if isinstance(more, (list, tuple)) else [UNKNOWN])
-            return UNKNOWN
-        return None
+    def _method(self, method: Method, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        value, name = method.value, method.name
+        if isinstance(value, PurePosixPath):
+            self._note(f"pathlib.Path().{name}", (value, *args), kwargs)
+        if isinstance(value, list) and name in ("append", "extend") and args:
+            many = args[0] if name == "extend" and isinstance(args[0], (list, tuple)) else args[:1]
+            value.extend(many)
+        return combined(lambda *way: values.method_result(method, way, kwargs), *args)
 
-    def _made(self, kind: Thereof, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        """An object of an own class; calling an object enters its `__call__` or `forward`."""
-        if kind.of is None:
-            made = Thereof({}, kind)
-            begin = self.walker.attribute(made, "__init__")
-            if isinstance(begin, Function):
-                self.walker.enter(begin, args, kwargs)
-            return made
-        for name in ("__call__", "forward"):
-            function = self.walker.attribute(kind, name)
-            if isinstance(function, Function):
-                return self.walker.enter(function, args, kwargs)
-        return UNKNOWN
-
-    def _of_thing(self, thing: Thing, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        special = getattr(self, f"_{thing.name.replace('.', '_').replace('()', '')}", None)
-        if special is not None and thing.name in SPECIAL:
-            return special(args, kwargs)
-        if thing.name == "map" or thing.name.endswith((".map", ".submit", ".apply")):
-            if args and not isinstance(args[0], (str, Thing)):
-                over = self.walker.each_of(args[1]) if len(args) > 1 else [UNKNOWN]
-                return [self.outcome(args[0], (each,), {}) for each in over]
-            if len(args) > 1 and isinstance(args[0], Thing):
-                return [self.outcome(args[0], (each,), {}) for each in self.walker.each_of(args[1])]
-        self._note(thing.name, args, {**kwargs}, thing.marks)
-        for callback in (*args, *kwargs.values()):  # who gets a function may call it
+    def _thing(self, thing: Thing, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        special = SPECIAL.get(thing.name)
+        if special is not None:
+            return special(self, args, kwargs)
+        last = thing.name.rpartition(".")[2]
+        if last in ("map", "submit", "apply", "partial") and args and not isinstance(args[0], str):
+            over = self.walker.each_of(args[1]) if len(args) > 1 else [UNKNOWN]
+            return [self.outcome(args[0], (each, *args[2:]), kwargs) for each in over]
+        self._note(thing.name, args, kwargs, thing.marks)
+        if thing.name.startswith(OPAQUE):
+            self.walker.cannot_read(f"what {thing.name[:40]} brings")
+        for callback in (*args, *kwargs.values()):  # who is given a function may call it
             if isinstance(callback, Function) and callback.node not in self.walker.entered:
                 self.walker.enter(callback, (), {})
-        if thing.name in ("medkit.remember", "medkit.recall"):
-            return tuple(value if value is not None else UNKNOWN for value in args) or UNKNOWN
+        if thing.name in ("medkit.remember", "medkit.recall") and args:
+            return tuple(UNKNOWN if value is None else value for value in args)
         known = values.KNOWN.get(thing.name)
         is_open = any(isinstance(arg, Thing) for arg in args) and known is not values.joined
         if known is not None and not is_open:
             return combined(known, *args)
-        name = f"{thing.name}()" if len(thing.name) < 200 else "?"
-        return Thing(name, self._marks(thing, args, kwargs))
+        return thing.then("()", self._marks(thing, last, (*args, *kwargs.values())))
 
     def _note(self, name: str, args: Any, kwargs: Mapping[str, Any], marks: Any = ()) -> None:
         every = frozenset(marks) | marks_of(*args, *kwargs.values())
         place = (self.walker.cell, self.walker.line)
         self.walker.calls.append(Call(name, tuple(args), kwargs, every, *place))
 
-    def _marks(self, thing: Thing, args: tuple[Any, ...], kwargs: dict[str, Any]) -> frozenset[str]:
-        """Of what comes back: the object's, of few functions the arguments', and new ones."""
-        last = thing.name.rpartition(".")[2]
-        marks = set(thing.marks)
-        if last == "find_leaks" or last in ("score", "score_table", "len", "isin"):
+    def _marks(self, thing: Thing, last: str, given: tuple[Any, ...]) -> frozenset[str]:
+        """Of what comes back: the object's, of some functions the arguments', and new ones."""
+        if last in NONE_LEFT:
             return frozenset()
-        if last in CARRY:
-            marks |= marks_of(*args, *kwargs.values())
-        if thing.name in NUMBERS:
-            marks |= marks_of(*args)
-        if any(thing.name == c or (c[-1] == "." and thing.name.startswith(c)) for c in CLOCK):
-            marks.add("clock")
-        if last in ("read", "inspect", "read_csv", "read_table", "read_folders", "read_excel"):
-            said = (*args, *kwargs.values())
-            marks |= {"test"} if any(is_test(way) for v in said for way in options(v)) else set()
+        marks = set(thing.marks) | (set(marks_of(*given)) if last in CARRY else set())
+        marks |= {"clock"} if thing.name in CLOCK else set()
+        if last in READ and any(_is_test(way) for value in given for way in options(value)):
+            marks.add("test")
         return frozenset(marks)
 
     # functions that bring code or names
 
     def _getattr(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        if len(args) > 1 and not isinstance(args[1], Thing):
-            ways = [(a, n) for a in options(args[0]) for n in options(args[1])]
-            return either(self.walker.attribute(a, str(n)) for a, n in ways)
-        self.walker.cannot_read("getattr with a name that is not known before it runs")
-        return UNKNOWN
+        if len(args) < 2 or isinstance(args[1], Thing):
+            self.walker.cannot_read("getattr with a name that is not known before it runs")
+            return UNKNOWN
+        ways = [(owner, name) for owner in options(args[0]) for name in options(args[1])]
+        return either([self.walker.attribute(owner, str(name)) for owner, name in ways])
 
-    def ___import__(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        found = []
-        for name in options(args[0] if args else UNKNOWN):
-            if isinstance(name, str) and values.GAP not in name:
-                found.append(self.walker.module(name) or Thing(name))
-            else:
-                self.walker.cannot_read("an import whose name is not known before it runs")
-        return either(found)
-
-    _importlib_import_module = ___import__
+    def _import(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        names = options(args[0] if args else UNKNOWN)
+        if not all(map(_is_whole, names)):
+            self.walker.cannot_read("an import whose name is not known before it runs")
+        return either([self.walker.module(name) for name in names if _is_whole(name)])
 
     def _exec(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Code in a text; that of one expression is worth what it is worth."""
         for text in options(args[0] if args else UNKNOWN):
-            if isinstance(text, bytes):
-                text = text.decode("utf-8", "replace")
-            if isinstance(text, str) and values.GAP not in text:
-                self.walker.text(text, self.scope)
-            else:
+            text = text.decode("utf-8", "replace") if isinstance(text, bytes) else text
+            if not _is_whole(text):
                 self.walker.cannot_read("code that is made only while it runs (exec, eval)")
-        return UNKNOWN
+                continue
+            is_value = _is_expression(text)
+            self.walker.text(f"_ = ({text.strip()}\n)" if is_value else text, self.scope)
+        return self.scope.names.get("_", UNKNOWN)
 
-    def _compile(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        return args[0] if args else UNKNOWN
-
-    def _eval(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        if len(args) == 1 and isinstance(args[0], str) and values.GAP not in args[0]:
-            try:
-                return self.walker.value(ast.parse(args[0].strip(), mode="eval").body, self.scope)
-            except (SyntaxError, ValueError):
-                return UNKNOWN
-        return self._exec(args, kwargs)
-
-    def _functools_partial(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        return Partial(args[0], args[1:], kwargs) if args else UNKNOWN
-
-    def _get_ipython_run_line_magic(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    def _magic(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """`%name text`, and with one more argument `%%name line` with a text below."""
-        known = all(isinstance(arg, str) for arg in args) and len(args) > 1
-        name, text = (args[0], args[-1]) if known else ("?", "")
-        self._note(f"%{name}", args[1:], {})
-        if name in AS_CODE or (name == "writefile" and args[1].strip().endswith(".py")):
+        words = [arg if isinstance(arg, str) else values.GAP for arg in args] or [values.GAP]
+        if len(words) == 1:
+            words = [*words[0].split(" ", 1), ""][:2]
+        name, text = words[0].lstrip("%"), words[-1]
+        self._note(f"%{name}", words[1:], {})
+        if name in AS_CODE or (name == "writefile" and words[1].strip().endswith(".py")):
             self.walker.text(text, self.scope)
         elif name in SHELLS:
             self._note("get_ipython().system", (text,), {})
@@ -224,15 +177,30 @@ class Site:
             self.walker.cannot_read(f"the magic %{name}")
         return UNKNOWN
 
-    _get_ipython_run_cell_magic = _get_ipython_run_line_magic
+
+SPECIAL = {
+    "getattr": Site._getattr,
+    **dict.fromkeys(("__import__", "importlib.import_module"), Site._import),
+    **dict.fromkeys(("exec", "eval"), Site._exec),
+    "compile": lambda site, args, kwargs: args[0] if args else UNKNOWN,
+}
+MAGICS = ("run_line_magic", "run_cell_magic", "magic", "line_magic", "cell_magic")
+SPECIAL.update({f"get_ipython().{name}": Site._magic for name in MAGICS})
 
 
-SPECIAL = ("getattr", "__import__", "importlib.import_module", "exec", "eval", "compile")
-SPECIAL += ("functools.partial", "get_ipython().run_line_magic", "get_ipython().run_cell_magic")
+def _is_whole(text: Any) -> bool:
+    return isinstance(text, str) and values.GAP not in text
 
 
-def is_test(value: Any) -> bool:
+def _is_expression(text: str) -> bool:
+    try:
+        ast.parse(text.strip(), mode="eval")
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return False
+    return True
+
+
+def _is_test(value: Any) -> bool:
     """Whether a split, or a path, is that of the test cases."""
-    if isinstance(value, (str, PurePosixPath)):
-        return any(part.lower().startswith("test") for part in str(value).split("/"))
-    return False
+    is_text = isinstance(value, (str, PurePosixPath))
+    return is_text and any(part.lower().startswith("test") for part in str(value).split("/"))

@@ -6,9 +6,10 @@ from __future__ import annotations
 import re
 from typing import Any, Iterator
 
+from medkit.rules.audit.scopes import Call
 from medkit.rules.audit.sources import Finding, Source
 from medkit.rules.audit.values import GAP, Thing, options
-from medkit.rules.audit.walking import Call, Walker
+from medkit.rules.audit.walking import Walker
 
 MODULES = (  # whose every call is for the network
     "requests httpx aiohttp urllib3 urllib.request http.client ftplib smtplib telnetlib imaplib "
@@ -133,7 +134,7 @@ def _downloads(call: Call) -> bool:
     name = call.name
 
     def told(*names: str, usual: Any = None) -> bool:
-        value = call.argument(-1, *names)
+        value = call.argument(None, *names)
         value = usual if value is None and not set(names) & set(call.kwargs) else value
         return any(way not in (None, False, "") for way in options(value))
 

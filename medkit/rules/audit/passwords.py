@@ -22,15 +22,16 @@ KINDS = {  # what it looks like, wherever it stands
     "an API key": r"\bsk-[A-Za-z0-9_-]{20,}",
     "a private key": r"-----BEGIN [A-Z ]*PRIVATE KEY-----",
     "a signed token": r"\beyJ[\w-]{10,}\.eyJ[\w-]{10,}\.[\w-]*",
-    "a bearer token": r"\b[Bb]earer\s+(?!\{)[A-Za-z0-9._~+/-]{16,}",
-    "a basic log-in": r"\bBasic\s+[A-Za-z0-9+/]{12,}={0,2}(?![\w/])",
+    "a bearer token": r"\b[Bb]earer\s+(?=\S*\d)[A-Za-z0-9._~+/-]{16,}",
+    "a basic log-in": r"\bBasic\s+(?=\S*\d)[A-Za-z0-9+/]{12,}={0,2}(?![\w/])",
     "an address with a password": r"\w+://[^\s/:@'\"{}]+:[^\s/@'\"{}]+@",
-    "an address with a secret": r"[?&](password|passwd|pwd|pw|token|api_?key|secret|access_token)="
-    r"(?!\{|%|<|\.\.\.|\*)[^&\s'\"<>{}]{4,}",
+    "an address with a secret": r"(?:[?&]|(?<=['\"]))(password|passwd|pwd|pw|token|api_?key|"
+    r"secret|access_token)=(?!\{|%|<|\.\.\.|\*)[^&\s'\"<>{}()]{4,}(?!\()",
 }
 SAID = re.compile(  # in words: comments, text cells, outputs
-    r"(?:password|passwd|\bpwd|\bpw|passphrase|api[ _-]?key|secret[ _-]?key|access[ _-]?token|"
-    r"비밀번호|암호|패스워드)['\"]?\s*(?:is\b|은|는|[:=])\s*['\"]?([^\s'\",]{5,})",
+    r"(?<![?&])(?:password|passwd|\bpwd|\bpw|passphrase|api[ _-]?key|secret[ _-]?key|"
+    r"access[ _-]?token|비밀번호|암호|패스워드)['\"]?"
+    r"\s*(?:is\b|은|는|[:=])\s*['\"]?([^\s'\",]{5,})",
     re.I,
 )
 EMPTY = re.compile(  # what stands where a secret would
@@ -55,8 +56,10 @@ def check_secrets(walker: Walker, sources: list[Source]) -> Iterator[Finding]:
         for kind in _kinds(json.dumps(source.metadata, ensure_ascii=False), is_said=True):
             yield Finding("broken", f"{kind} in the metadata", source.path.name)
     for name, value, cell, line in walker.named:
-        kind = _named(name, value)
-        if kind:
+        pairs = [(name, value)]
+        if isinstance(value, (list, tuple)) and all(isinstance(part, str) for part in value):
+            pairs += [(one, two) for one, two in zip(value, value[1:]) if one.startswith("--")]
+        for kind in filter(None, (_named(*pair) for pair in pairs)):
             yield Finding("broken", kind, cell.where(line))
     for call in walker.calls:
         if call.name == "%env" and call.args:
@@ -132,7 +135,7 @@ def _named(name: str, value: Any) -> str:
             ):
                 return "a password-like text"
         has_both = re.search(r"\d", text) and re.search(r"[A-Za-z]", text)
-        if is_weak and has_both and re.fullmatch(r"[\w.+/=-]{16,}", text):
+        if is_weak and has_both and re.fullmatch(r"[A-Za-z\d.+/=-]{16,}", text):
             return "a token-like text"
     return ""
 

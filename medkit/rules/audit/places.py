@@ -15,46 +15,34 @@ from pathlib import Path, PurePosixPath
 from typing import Any, Iterator
 
 from medkit.rules.audit.network import URL, shell_text
+from medkit.rules.audit.scopes import Call
 from medkit.rules.audit.sources import Cell, Finding, Source
 from medkit.rules.audit.values import GAP, options
-from medkit.rules.audit.walking import Call, Walker
+from medkit.rules.audit.walking import Walker
 from medkit.runs.folder import Run
 
-OPENS = {  # the end of a name: where its path stands, by place and names
-    r"open|io\.open|os\.open|codecs\.open|(gzip|bz2|lzma|tarfile|tifffile)\.open": (0, "file"),
-    r"zipfile\.ZipFile|h5py\.File|numpy\.memmap|sqlite3\.connect|PIL\.Image\.open": (0, "file"),
-    r"pandas\.read_\w+|pandas\.(ExcelFile|HDFStore)|polars\.(read|scan)_\w+": (0, "io"),
-    r"numpy\.(load|loadtxt|genfromtxt|fromfile)|joblib\.load|torch\.(load|jit\.load)": (0, "fname"),
-    r"(cv2\.(imread|VideoCapture)|.*\bimread|torchvision\.io\.\w+)": (0, "filename"),
-    r"safetensors(\.\w+)?\.(load_file|safe_open)|pydicom\.(dcmread|read_file)": (0, "filename"),
-    r"nibabel\.load|SimpleITK\.(ReadImage|ImageFileReader)|pyedflib\.\w+": (0, "filename"),
-    r"glob\.i?glob|os\.(listdir|scandir|walk|chdir|readlink)|os\.path\.getsize": (0, "path"),
-    r"shutil\.(copy\w*|move|unpack_archive)|os\.(symlink|link|rename)": (0, "src"),
-    r"pathlib\.Path\(\)\.(read_text|read_bytes|open|glob|rglob|iterdir|link_to|replace)": (0, ""),
-    r"pathlib\.Path\(\)\.(symlink_to|hardlink_to|samefile)": (1, "target"),
-    r"(torchvision\.datasets|.*\.ImageFolder|.*\.DatasetFolder)\b.*": (0, "root"),
-    r"(runpy\.run_path|imp\.load_source|.*spec_from_file_location)": (-1, "path"),
-    r"(sys\.path\.(append|insert)|site\.addsitedir)": (-1, "path"),
-    r".*(load_model|load_weights|InferenceSession|from_pretrained|load_from_checkpoint)": (
-        0,
-        "path",
-    ),
-    r"medkit\.(Run|read_table|read_folders|read_masks|list_runs)": (0, "folder"),
-    r"medkit\.tables\.read_\w+|medkit\.images\.decode\.\w+|medkit\.edf\.\w+": (0, "path"),
-    r"medkit(\.get_task|\.Task)?\(?\)?.*\.(read|inspect)": (0, "data"),
-    r"medkit(\.runs\.config)?\.Config": (-1, "weights"),
-    r"medkit\.(join_groups)": (1, "leaks"),
-    r"csv\.\w+|json\.load|pickle\.load": (0, ""),
-}
+OPENS = re.compile(  # what opens the path that it is given, whichever argument that is
+    r"((io|os|codecs|gzip|bz2|lzma|tarfile|tifffile|PIL\.Image|zarr)\.)?open|zipfile\.ZipFile|"
+    r"h5py\.File|sqlite3\.connect|pandas\.(read_\w+|ExcelFile|HDFStore)|polars\.(read|scan)_\w+|"
+    r"numpy\.(load|loadtxt|genfromtxt|fromfile|memmap)|joblib\.load|torch\.(jit\.)?load|"
+    r"cv2\.VideoCapture|.*\bimread|torchvision\.(io|datasets)\.\w+|safetensors(\.\w+)*\.\w+|"
+    r"pydicom\.\w+|nibabel\.load|SimpleITK\.\w+|pyedflib\.\w+|.*\.(Image|Dataset)Folder|"
+    r"glob\.i?glob|os\.(listdir|scandir|walk|chdir|readlink|symlink|link|rename|path\.getsize)|"
+    r"shutil\.(copy\w*|move|unpack_archive)|runpy\.run_path|.*(load_source|spec_from_file_location)|"
+    r"sys\.path\.(append|insert|extend)|site\.addsitedir|.*(load_model|load_weights|from_pretrained)|"
+    r"pathlib\.Path\(\)\.(read_text|read_bytes|open|glob|rglob|iterdir|link_to|replace|\w+link_to)|"
+    r".*(InferenceSession|load_from_checkpoint)|medkit\.(Run|list_runs|join_groups|Config|read_\w+)|"
+    r"medkit\.(tables\.read|images\.decode|edf|runs\.config)\.?\w+|medkit.*\.(read|inspect)"
+)
 HARMLESS = re.compile(  # of the system: what a machine has
     r"/proc/(meminfo|cpuinfo|version|loadavg|uptime|self/status)|/sys/fs/cgroup.*|/etc/os-release|"
     r"/dev/(null|shm.*|stdout|stderr|urandom)|.*\.(ttf|otf|ttc)|(/usr/share|~/\.local/share)/fonts.*"
 )
-TOPS = "home|root|Users|mnt|media|data\\d*|workspace|content|kaggle|tmp|var|opt|srv|scratch|storage"
-TOPS += "|nas|shared?|proj|projects?|disk\\d*|ssd\\d*|hdd\\d*|volumes?|nfs|lustre|work|export|etc"
-TOPS += "|usr|gpfs|dataset\\w*|net|proc|sys|Volumes|raid\\d*|autofs"
+REST = r"[^\s'\"<>|;,)\]]"  # of a path in a text
 ABSOLUTE = re.compile(
-    rf"(?<![\w.:/}}\\~<])(/(?:{TOPS})/[^\s'\"<>|;,)\]]*|~\w*/[^\s'\"<>|;,)\]]+|[A-Za-z]:[\\/]+\w[^\s'\"<>|;,)\]]*)"
+    r"(?<![\w.:/}\\~<])(/(?:home|root|Users|mnt|media|data\d*|dataset\w*|workspace|content|kaggle|"
+    r"tmp|var|opt|srv|scratch|storage|nas|nfs|shared?|projects?|(disk|ssd|hdd|raid)\d*|[Vv]olumes?|"
+    rf"work|export|etc|usr|net|proc|sys)/{REST}*|~\w*/{REST}+|[A-Za-z]:[\\/]+\w{REST}*)"
 )
 HOME = re.compile(
     r"(?<![\w.])(/home/|/Users/|[A-Za-z]:\\+Users\\+)(?!\.\.\.|x\b|user\b|jovyan\b)\w+"
@@ -84,7 +72,7 @@ class Places:
 
 def places_of(walker: Walker, sources: list[Source], run: Run, data: Any) -> Places:
     """The data folder as the run, its contest.json and the notebooks tell it, and as it is now."""
-    known = run._json("run.json")["data"]
+    known = run.facts["data"]
     roots = {known, *_above(known), *map(os.path.abspath, [] if data is None else [data])}
     for folder in [run.path, *run.path.parents][:4]:
         memory = folder / "contest.json"
@@ -130,45 +118,14 @@ def _opened(call: Call) -> Iterator[tuple[str, bool]]:
             is_program = path.startswith(("/usr/", "/bin/", "/opt/")) and text.startswith(path)
             if len(path) > 1 and not is_program and not path.startswith("//"):
                 yield path, bool(re.search(rf">+\s*{re.escape(path)}", text))
-    for pattern, (place, name) in OPENS.items():
-        if re.fullmatch(pattern, call.name):
-            mode = call.argument(0 if "Path()" in call.name else 1, "mode")
-            mode = call.args[1] if "Path()" in call.name and len(call.args) > 1 else mode
-            is_write = isinstance(mode, str) and bool(re.fullmatch(r"[waxbt+]*[wax][bt+]*", mode))
-            chosen = call.args if place == -1 else call.args[place : place + 1]
-            for value in (
-                *chosen,
-                *(call.kwargs[k] for k in call.kwargs if k in KEYS or k == name),
-            ):
-                for way in options(value):
-                    if isinstance(way, (str, PurePosixPath)) and not URL.match(str(way)):
-                        yield str(way), is_write and call.last == "open"
-            return
-
-
-KEYS = (
-    "path",
-    "filepath",
-    "filepath_or_buffer",
-    "file",
-    "filename",
-    "fname",
-    "src",
-    "root",
-    "data",
-)
-KEYS += (
-    "folder",
-    "io",
-    "pattern",
-    "f",
-    "pathname",
-    "top",
-    "weights",
-    "teacher",
-    "image_folder",
-    "fp",
-)
+    if OPENS.fullmatch(call.name):
+        place = 1 if len(call.args) > 1 else 0  # of the mode; of a path's own method, the path is 0
+        mode = call.argument(place, "mode")
+        is_write = call.last == "open" and bool(re.fullmatch(r"[bt+]*[wax][bt+]*", str(mode)))
+        for value in (*call.args, *call.kwargs.values()):
+            for way in options(value):
+                if isinstance(way, (str, PurePosixPath)) and not URL.match(str(way)):
+                    yield str(way), is_write
 
 
 def check_absolute(sources: list[Source], places: Places) -> Iterator[Finding]:
@@ -182,8 +139,11 @@ def check_absolute(sources: list[Source], places: Places) -> Iterator[Finding]:
 
 def _in_code(cell: Cell) -> Iterator[Finding]:
     seen: set[tuple[int, str]] = set()
-    for node in ast.walk(cell.tree) if cell.tree is not None else ():
-        text = getattr(node, "value", None) if isinstance(node, ast.Constant) else None
+    nodes = list(ast.walk(cell.tree)) if cell.tree is not None else []
+    in_words = {id(node.value) for node in nodes if isinstance(node, ast.Expr)}  # docstrings
+    for node in nodes:
+        is_value = isinstance(node, ast.Constant) and id(node) not in in_words
+        text = node.value if is_value else None
         text = text.decode("latin-1") if isinstance(text, bytes) else text
         found = ABSOLUTE.search(text) if isinstance(text, str) else None
         if found and not URL.search(text) and (node.lineno, found[0]) not in seen:

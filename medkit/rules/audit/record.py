@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import platform
+import re
 from typing import Any, Iterator
 
 from medkit import __version__, machine
 from medkit.errors import MedkitError
+from medkit.rules.audit.network import shell_text
 from medkit.rules.audit.sources import Finding, Source, sentence_of
 from medkit.rules.audit.values import options
 from medkit.rules.audit.walking import Walker
@@ -43,7 +44,7 @@ def check_order(sources: list[Source]) -> Iterator[Finding]:
 
 def check_task(walker: Walker, run: Run) -> Iterator[Finding]:
     """Whether the notebooks are about the run's contest."""
-    name = run._json("task.json")["name"]
+    name = run.config.task
     told = {}
     for call in walker.calls:
         if call.name in ("medkit.Config", "medkit.get_task", "medkit.remember"):
@@ -138,8 +139,19 @@ def check_versions(run: Run, sources: list[Source]) -> Iterator[Finding]:
             yield Finding("unclear", what, source.path.name)
 
 
+HARMLESS = re.compile(  # commands that bring no code
+    r"\s*(ls|nvidia-smi|pwd|free|df|du|head|tail|wc|mkdir|cat|date|which|lscpu|nproc|"
+    r"(pip3?|conda) (list|freeze|show|install|download)|(python3?|pip3?) --?[vV]ersion|wget|curl|"
+    r"git)\b[^;|&`$]*"
+)
+
+
 def check_share(walker: Walker, sources: list[Source]) -> Iterator[Finding]:
     """What of the code could not be looked at."""
+    for call in walker.calls:
+        text = shell_text(call)
+        if text is not None and not HARMLESS.fullmatch(text):
+            walker.unread.setdefault(call.cell, {})[call.line] = "what a command does"
     whole, unread = share(walker, sources)
     if unread or not whole:
         lines = "no code" if not whole else f"{1 - unread / whole:.0%} of {whole} lines were read"
@@ -155,14 +167,6 @@ def share(walker: Walker, sources: list[Source]) -> tuple[int, int]:
     whole = sum(len(cell.lines) for source in sources for cell in source.code)
     unread = sum(len(lines) for lines in walker.unread.values())
     return whole, min(unread, whole)
-
-
-def kept_words(run: Run) -> dict[str, str]:
-    """What is said of a rule that is kept, with the values that were looked at."""
-    return {
-        "versions": f"medkit {__version__}, Python {platform.python_version()}, all as here",
-        "initial weights": f"seed {run.config.seed} gives the same weights, to the bit",
-    }
 
 
 def _short(error: Exception) -> str:

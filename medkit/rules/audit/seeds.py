@@ -9,9 +9,10 @@ from __future__ import annotations
 import re
 from typing import Iterator
 
+from medkit.rules.audit.scopes import Call
 from medkit.rules.audit.sources import Finding
 from medkit.rules.audit.values import Thing, marks_of
-from medkit.rules.audit.walking import Call, Walker
+from medkit.rules.audit.walking import Walker
 
 EVERY = ("python", "numpy", "torch", "tensorflow")
 SEEDERS = {  # the end of a name: the generators that it seeds
@@ -34,6 +35,8 @@ DRAWS = {  # a pattern of names: the generator that they draw from
     r"numpy\.random\.(?!seed|default_rng|RandomState|Generator|SeedSequence|get_state|set_state|PCG|"
     r"MT19937|Philox|SFC)\w+": "numpy",
     r"torch\.(rand|randn|randint|randperm|normal|bernoulli|multinomial|poisson)(_like)?": "torch",
+    r"(torch|\?)\..*\.(normal|uniform|random|bernoulli|exponential|cauchy)_": "torch",
+    r"scipy\.stats\..*\brvs": "numpy",
     r"torch\.nn\.init\.\w+": "torch",
     r"torch\.nn\.(Linear|Conv\w+|Embedding|LSTM|GRU|RNN|Multihead\w+|Transformer\w*)": "torch",
     r"torchvision\.transforms\.(v2\.)?(Random\w+|ColorJitter|\w+Augment\w*)": "torch",
@@ -55,13 +58,14 @@ def check_seeds(walker: Walker, seed: int) -> Iterator[Finding]:
     """Draws before a seed, generators without one, seeds of the clock, and another seed than the
     run's."""
     seeded: set[str] = set()
+    verdict = "broken"
     told: set[int] = set()
     for number, call in enumerate(walker.calls):
-        if number in walker.begins:
-            seeded = set()
+        if number in walker.begins:  # what no notebook imports may never run
+            seeded, verdict = set(), "broken" if walker.begins[number] else "unclear"
         found = _generator(call) or _seeder(call, seeded) or _draw(call, seeded)
         if found:
-            yield Finding("broken", found, call.where)
+            yield Finding(verdict, found, call.where)
         if call.name in ("medkit.Config", "medkit.runs.config.Config"):
             given = call.argument(2, "seed")
             told.add(0 if given is None else given if isinstance(given, int) else seed)
@@ -98,7 +102,7 @@ def _seeder(call: Call, seeded: set[str]) -> str:
 
 def _draw(call: Call, seeded: set[str]) -> str:
     """A draw from a generator that nothing has seeded."""
-    own = call.argument(-1, "random_state", "generator", "seed", "rng", "random_seed")
+    own = call.argument(None, "random_state", "generator", "seed", "rng", "random_seed")
     if own is not None and (not isinstance(own, Thing) or "clock" not in own.marks):
         return ""
     from_ = _drawn_from(call)
@@ -111,9 +115,9 @@ def _drawn_from(call: Call) -> str:
     for pattern, generator in DRAWS.items():
         if re.fullmatch(pattern, call.name):
             return generator
-    is_shuffled = call.argument(-1, "shuffle") not in (None, False)
+    is_shuffled = call.argument(None, "shuffle") not in (None, False)
     if re.fullmatch(SKLEARN, call.name):
-        return "" if call.argument(-1, "shuffle") is False else "numpy"
+        return "" if call.argument(None, "shuffle") is False else "numpy"
     if re.fullmatch(FOLDS, call.name) and is_shuffled:
         return "numpy"
     if (

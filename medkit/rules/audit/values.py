@@ -12,12 +12,17 @@ import itertools
 import re
 from dataclasses import dataclass
 from pathlib import PurePosixPath
-from typing import Any, Callable, Iterable, Iterator
+from typing import Any, Callable, Iterable
 
 GAP = "{?}"
 MOST = 8  # values that one name may have, after branches
-WIDE = re.compile(r"\d{4}|\*")  # in a format: it could ask for any number of characters
 LONGEST = 100_000  # characters of a text that is put together
+WIDE = re.compile(r"\d{4}|\*")  # in a format: it could ask for any number of characters
+PURE = (  # methods of texts, paths, lists and dictionaries that change nothing
+    "capitalize casefold decode encode format get hex items join joinpath keys lower lstrip "
+    "partition relative_to removeprefix removesuffix replace rsplit rstrip split splitlines strip "
+    "swapcase title upper values with_name with_suffix"
+).split()
 
 
 @dataclass(frozen=True)
@@ -26,15 +31,19 @@ class Thing:
 
     Attributes:
         name: such as "numpy.random.rand" or "requests.Session()"; "?" is unknown.
-        marks: what it was made of: "test" (cases of the split), "clock" (time, chance).
+        marks: what it was made of: "test" (cases of that split), "clock" (time, chance).
     """
 
     name: str = "?"
     marks: frozenset[str] = frozenset()
 
-    def attribute(self, name: str) -> Thing:
-        whole = f"{self.name}.{name}" if len(self.name) < 200 else f"?.{name}"
-        return Thing(whole.replace("builtins.", ""), self.marks)
+    def then(self, more: str, marks: frozenset[str] | None = None) -> Any:
+        """What has the same name and some more; where that is known, its value."""
+        name = f"{self.name if len(self.name) < 200 else '?'}{more}"
+        name = re.sub(r"^builtins\.|\.__dict__(?=\.)", "", name)
+        if name in PLAIN:
+            return PLAIN[name]
+        return Thing(name, self.marks if marks is None else marks)
 
 
 @dataclass(frozen=True)
@@ -53,16 +62,13 @@ class Method:
 
 
 UNKNOWN = Thing()
-PURE = {  # methods of plain values that change nothing
-    str: "capitalize casefold decode encode format join lower lstrip partition replace rstrip "
-    "removeprefix removesuffix rsplit split splitlines strip swapcase title upper",
-    bytes: "decode hex join lower upper strip replace",
-    PurePosixPath: "joinpath with_name with_suffix relative_to as_posix",
-    dict: "get keys values items copy",
-    list: "copy index",
-    tuple: "index",
+PLAIN = {  # names that stand for a text
+    "os.sep": "/",
+    "os.path.sep": "/",
+    "os.pardir": "..",
+    "os.environ['HOME']": "~",
+    "os.environ['USERPROFILE']": "~",
 }
-SAME = "resolve absolute expanduser"  # of a path, which stays one
 
 
 def options(value: Any) -> tuple[Any, ...]:
@@ -84,12 +90,11 @@ def marks_of(*values: Any) -> frozenset[str]:
     """What values were made of, those inside lists included."""
     found: set[str] = set()
     for value in itertools.chain.from_iterable(map(options, values)):
+        inner = value.values() if isinstance(value, dict) else value
         if isinstance(value, Thing):
             found |= value.marks
-        elif isinstance(value, (list, tuple)):
-            found |= marks_of(*value)
-        elif isinstance(value, dict):
-            found |= marks_of(*value.values())
+        elif isinstance(value, (list, tuple, dict)):
+            found |= marks_of(*inner)
     return frozenset(found)
 
 
@@ -107,114 +112,90 @@ def combined(function: Callable[..., Any], *values: Any) -> Any:
     return either(results)
 
 
-def added(left: Any, right: Any) -> Any:
-    """left + right, where one side may be unknown in part."""
-    if isinstance(left, Thing) and isinstance(right, (str, PurePosixPath)):
-        left = GAP
-    if isinstance(right, Thing) and isinstance(left, (str, PurePosixPath)):
-        right = GAP
-    if any(isinstance(side, Thing) for side in (left, right)):
-        return UNKNOWN
-    return left + right
+def filled(values: Iterable[Any]) -> list[Any]:
+    """Values for a text, with a gap for each that is not plain."""
+    plain = (str, bytes, int, float, PurePosixPath, type(None))
+    return [value if isinstance(value, plain) else GAP for value in values]
 
 
 def joined(*parts: Any) -> Any:
-    """A path of parts, as `os.path.join` and `/` make it."""
-    if not parts or all(isinstance(part, Thing) for part in parts):
-        return UNKNOWN if parts else PurePosixPath(".")
-    names = [GAP if isinstance(part, Thing) else part for part in parts]
-    if any(str(name).startswith(("http://", "https://", "ftp://", "s3://")) for name in names):
+    """A path of parts, as `os.path.join` and `/` make it; an address stays one."""
+    if parts and all(isinstance(part, Thing) for part in parts):
+        return UNKNOWN
+    names = filled(parts)
+    if any(re.match(r"\w+://", str(name)) for name in names):
         return "/".join(map(str, names))
     return PurePosixPath(*names)
 
 
-def formatted(pieces: Iterable[Any]) -> Any:
-    return "".join(GAP if isinstance(piece, Thing) else str(piece) for piece in pieces)
-
-
 def operated(symbol: str, left: Any, right: Any) -> Any:
     """A binary operation of plain values; what could grow without bound is unknown."""
-    if symbol == "Add":
-        return added(left, right)
-    if symbol == "Div" and isinstance(left, (Thing, str, PurePosixPath)):
+    is_text = any(isinstance(side, (str, bytes, PurePosixPath)) for side in (left, right))
+    if symbol == "Add" and is_text:
+        left, right = filled((left, right))
+        return left + right
+    if symbol == "Div" and is_text:
         return joined(left, right)
-    if symbol == "Mod" and isinstance(left, str):
-        if WIDE.search(left):
-            return UNKNOWN
-        fill = right if isinstance(right, tuple) else (right,)
-        return left % tuple(GAP if isinstance(part, Thing) else part for part in fill)
-    if symbol in ("Sub", "BitXor", "Mult") and all(isinstance(v, int) for v in (left, right)):
-        if max(abs(left), abs(right)) < 2**31:
-            return {"Sub": left - right, "BitXor": left ^ right, "Mult": left * right}[symbol]
+    if symbol == "Mod" and is_text and not WIDE.search(left):
+        return left % tuple(filled(right if isinstance(right, tuple) else (right,)))
+    if symbol == "Add" and isinstance(left, (list, tuple)):
+        return left + right
+    if all(isinstance(side, int) and abs(side) < 2**31 for side in (left, right)):
+        known = {"Add": left + right, "Sub": left - right, "BitXor": left ^ right}
+        return known.get(symbol, UNKNOWN)
     return UNKNOWN
 
 
-def method_result(method: Method, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+def method_result(method: Method, args: Iterable[Any], kwargs: dict[str, Any]) -> Any:
     """What a method of a plain value returns, if it is known."""
-    kind = type(method.value)
-    if kind is PurePosixPath and method.name in SAME.split():
-        return method.value
-    if kind not in PURE or method.name not in PURE[kind].split():
+    value, name, args = method.value, method.name, list(args)
+    if isinstance(value, PurePosixPath) and name in ("resolve", "absolute", "expanduser"):
+        return value
+    if name not in PURE or (name == "format" and WIDE.search(value)):
         return UNKNOWN
-    if method.name == "format":
-        if WIDE.search(method.value):
-            return UNKNOWN
-        args = tuple(GAP if isinstance(part, Thing) else part for part in args)
-        kwargs = {k: GAP if isinstance(part, Thing) else part for k, part in kwargs.items()}
-    if method.name == "join" and args:
-        args = ([GAP if isinstance(part, Thing) else part for part in args[0]], *args[1:])
-    result = getattr(method.value, method.name)(*args, **kwargs)
-    return list(result) if kind is dict and method.name in ("keys", "values", "items") else result
+    if name == "join" and args:
+        args = [filled(args[0])]
+    kwargs = dict(zip(kwargs, filled(kwargs.values())))
+    result = getattr(value, name)(*filled(args), **kwargs)
+    return list(result) if isinstance(value, dict) and name != "get" else result
 
 
 def attribute_of(value: Any, name: str) -> Any:
     """`value.name` of a plain value: a part of a path, or a method."""
     if isinstance(value, PurePosixPath):
-        if name == "parent":
-            is_up = str(value) != "/" and (not value.name or value.name == "..")
-            return value / ".." if is_up else value.parent
-        if name == "parents":
-            ups = [attribute_of(value, "parent")]
-            for _ in range(4):
-                ups.append(attribute_of(ups[-1], "parent"))
-            return ups
-        if name in ("name", "stem", "suffix", "parts"):
+        if name == "parent" and str(value) != "/" and value.name in ("", ".."):
+            return value / ".."
+        if name in ("name", "stem", "suffix", "parent"):
             return getattr(value, name)
     return Method(value, name)
 
 
 def subscripted(value: Any, key: Any) -> Any:
-    if isinstance(value, (str, bytes, list, tuple, dict)) and not isinstance(key, Thing):
-        return value[key]
-    return UNKNOWN
+    return UNKNOWN if isinstance(key, Thing) else value[key]
 
 
-def known_calls() -> Iterator[tuple[str, Callable[..., Any]]]:
-    """Functions whose result is known where their arguments are."""
-    for name in ("os.path.join", "posixpath.join"):
-        yield name, joined
-    for name in ("Path", "PosixPath", "PurePath", "PurePosixPath"):
-        yield f"pathlib.{name}", joined
-    for name in ("os.path.abspath", "os.path.realpath", "os.path.normpath", "os.fspath"):
-        yield name, lambda path, *_: path
-    yield "os.path.expanduser", lambda path: path
-    yield "os.path.dirname", lambda path: str(attribute_of(PurePosixPath(path), "parent"))
-    yield "os.path.basename", lambda path: PurePosixPath(path).name
-    for name in ("os.getcwd", "pathlib.Path.cwd", "os.curdir"):
-        yield name, lambda: PurePosixPath(".")
-    yield "pathlib.Path.home", lambda: PurePosixPath("~")
-    for name in ("base64.b64decode", "base64.urlsafe_b64decode"):
-        yield name, lambda text, *_: base64.b64decode(text, altchars=b"-_")
-    yield "bytes.fromhex", bytes.fromhex
-    yield "bytes", lambda *args: bytes(*args) if isinstance(args[0], (str, list)) else UNKNOWN
-    yield "chr", chr
-    yield "ord", ord
-    yield "reversed", lambda values: list(reversed(values))
-    for kind in (str, list, tuple, dict, sorted):
-        yield kind.__name__, kind
-    yield "range", lambda *args: list(itertools.islice(range(*args), 20))
-    yield "enumerate", lambda values, *_: [list(pair) for pair in enumerate(values)]
-    yield "zip", lambda *values: [list(row) for row in zip(*values)]
-
-
-KNOWN = dict(known_calls())
+KNOWN: dict[str, Callable[..., Any]] = {  # functions whose result is known where arguments are
+    **dict.fromkeys(("os.path.join", "posixpath.join", "pathlib.Path", "pathlib.PurePath"), joined),
+    **{
+        f"os.path.{n}": lambda path, *_: path
+        for n in "abspath realpath normpath expanduser".split()
+    },
+    **dict.fromkeys(("os.getcwd", "pathlib.Path.cwd"), lambda: PurePosixPath(".")),
+    "os.path.dirname": lambda path: str(attribute_of(PurePosixPath(path), "parent")),
+    "os.path.basename": lambda path: PurePosixPath(path).name,
+    "os.getenv": lambda name, *_: PLAIN.get(f"os.environ[{name!r}]", UNKNOWN),
+    "os.environ.get": lambda name, *_: PLAIN.get(f"os.environ[{name!r}]", UNKNOWN),
+    "os.fspath": lambda path: str(path),
+    "pathlib.Path.home": lambda: PurePosixPath("~"),
+    "base64.b64decode": lambda text, *_: base64.b64decode(text),
+    "bytes.fromhex": bytes.fromhex,
+    "bytes": lambda values, *_: UNKNOWN if isinstance(values, int) else bytes(values),
+    "chr": chr,
+    "ord": ord,
+    "reversed": lambda values: list(reversed(values)),
+    "range": lambda *args: list(itertools.islice(range(*args), 20)),
+    "enumerate": lambda values, *_: [list(pair) for pair in enumerate(values)],
+    "zip": lambda *values: [list(row) for row in zip(*values)],
+    **{kind.__name__: kind for kind in (list, tuple, dict, sorted)},
+    "str": lambda value, *_: str(filled([value])[0]),
+}

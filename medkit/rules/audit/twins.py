@@ -21,7 +21,7 @@ SINKS = ("fit start fit_folds tune assign_folds choose_threshold calibrate choos
 SINKS += ["partial_fit", "fit_transform", "fit_generator", "train", "lr_find"]
 
 
-def check_leaks(
+def check_twins(
     walker: Walker, run: Run, data: Any, test: pd.DataFrame | None
 ) -> Iterator[Finding]:
     """Test cases that are trained on, or by which something is chosen."""
@@ -30,15 +30,17 @@ def check_leaks(
         if call.last in SINKS and is_own and "test" in call.marks:
             found = f"what was read of the test split goes into {call.last}"
             yield Finding("broken", found, call.where)
-    try:
-        cases = run.cases(data)
-    except MedkitError:
-        yield Finding("unclear", "the run's pictures are not there: pass data=...", run.path.name)
-        return
+    cases = run.cases(data)
     official: set[str] | None = None
     if data is not None:
-        official = set(_hashes(run.task.read(data, "train")))
-        test = run.task.read(data, "test") if test is None else test
+        try:
+            task = run.task
+        except MedkitError as error:  # its code is not trusted, or not here
+            why = str(error).partition(":")[2].strip()[:80]
+            yield Finding("unclear", f"the run's task cannot be opened: {why}", run.path.name)
+            return
+        official = set(_hashes(task.inspect(data, "train")[0]))
+        test = task.inspect(data, "test")[0] if test is None else test
     if test is None:
         yield Finding("unclear", "not compared with test cases: pass data= or test=", "")
         return
