@@ -2,9 +2,9 @@
 
     python benchmarks/audit.py
 
-Each is planted into an honest notebook (tests/planted.py) beside a run of a drawn contest. Two lists
-were thought of to get around the rules after these were written: at first 18 of 25 and 9 of 20 of
-them were found. Printed on 2 cores of a shared machine, Python 3.11:
+Each is planted into an honest notebook (tests/planted.py) beside a run of a drawn contest. Two
+lists were thought of to get around the rules after these were written: at first 18 of 25 and 9 of
+20 were found. Printed on 2 cores of a shared machine, Python 3.11:
 
     planted      81 of 81 found
     sly          25 of 25 found

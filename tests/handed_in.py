@@ -22,7 +22,7 @@ from PIL import Image, ImageEnhance
 from small_runs import QUIET, TINY
 
 import medkit as mk
-from medkit.rules.manifest import MARK, files_in
+from medkit.rules.replay.manifest import MARK, files_in
 
 DRAWN = {  # small ones
     "caries": {"n_train": 18, "n_test": 8, "widths": (240, 320), "decayed_share": 0.2},

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from medkit.rules.comparing import departs, tables_differ
+from medkit.rules.replay.comparing import departs, tables_differ
 
 
 def differ(tmp_path, was, now):

@@ -12,8 +12,8 @@ from safetensors.torch import save_file
 from small_runs import QUIET, TWO_EPOCHS
 
 import medkit as mk
-from medkit.rules.manifest import read_manifest
-from medkit.rules.recording import short
+from medkit.rules.replay.manifest import read_manifest
+from medkit.rules.replay.recording import short
 
 TASK = mk.get_task("caries")
 

@@ -5,7 +5,7 @@ import json
 import pytest
 
 import medkit as mk
-from medkit.rules.manifest import MARK, Manifest, files_in, read_manifest, run_folders
+from medkit.rules.replay.manifest import MARK, Manifest, files_in, read_manifest, run_folders
 
 FACTS = {
     "medkit": "0.1.0",

@@ -14,7 +14,7 @@ from pypdf import PdfReader
 from small_runs import QUIET, TWO_EPOCHS, draw_few, learn
 
 import medkit as mk
-from medkit.rules.words import WORDS, Words
+from medkit.rules.report.words import WORDS, Words
 from medkit.show import fonts
 
 TEAM = "튼튼한 이"

@@ -5,12 +5,12 @@ import sys
 
 import pytest
 
-from medkit.rules.secluding import network_tried
+from medkit.rules.replay.secluding import network_tried
 
 TRY = """
 import sys
 from pathlib import Path
-from medkit.rules.secluding import cut_off
+from medkit.rules.replay.secluding import cut_off
 cut_off(Path(sys.argv[1]) / "network.txt")
 import socket
 try:

@@ -9,9 +9,9 @@ from matplotlib.figure import Figure
 from pypdf import PdfReader
 
 import medkit as mk
-from medkit.rules import sheets as laid
-from medkit.rules.lettering import Cell, cut, width_of, widths_of, wrapped
-from medkit.rules.sheets import BOTTOM, MOST, ROOM, Sheets
+from medkit.rules.report import sheets as laid
+from medkit.rules.report.lettering import Cell, cut, width_of, widths_of, wrapped
+from medkit.rules.report.sheets import BOTTOM, MOST, ROOM, Sheets
 from medkit.show.canvas import new_picture, styled
 
 

@@ -8,7 +8,7 @@ import zipfile
 import pytest
 
 import medkit as mk
-from medkit.rules.unpacking import MOST_BYTES, opened
+from medkit.rules.replay.unpacking import MOST_BYTES, opened
 
 MARK = "replay_dir/manifest.json"
 

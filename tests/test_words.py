@@ -7,8 +7,8 @@ from string import Formatter
 import pytest
 
 from medkit.datasets import CONTESTS, TASKS
-from medkit.rules import words
-from medkit.rules.words import LANGUAGES, NOUNS, TITLES, WORDS, Words
+from medkit.rules.report import words
+from medkit.rules.report.words import LANGUAGES, NOUNS, TITLES, WORDS, Words
 from medkit.tables import PARTS
 
 HANGUL = re.compile("[가-힣]")
@@ -36,8 +36,8 @@ def test_each_contest_and_what_it_is_made_of_has_a_korean_name():
 
 
 def test_no_text_is_never_said():
-    folder = Path(words.__file__).parent
-    code = "".join(path.read_text("utf-8") for path in folder.glob("*.py") if path.stem != "words")
+    folder = Path(words.__file__).parents[1]
+    code = "".join(path.read_text("utf-8") for path in folder.rglob("*.py") if path.stem != "words")
     begun = ("state ", "head ", *PARTS)  # of which a run, a head or a table tells the rest
     said = set(re.findall(r"""["']([a-z ]+)["']""", code))
     assert not [n for n in WORDS if n not in said and not n.startswith(begun)]

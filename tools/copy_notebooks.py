@@ -115,7 +115,8 @@ def main(kit=KIT):
             "that, then run this cell again."
         )
         print(
-            "설치되지 않았습니다. 위의 pip 마지막 줄에 이유가 있으니, 해결한 뒤 이 셀을 다시 실행하세요"
+            "설치되지 않았습니다. 위의 pip 마지막 줄에 이유가 있으니, "
+            "해결한 뒤 이 셀을 다시 실행하세요"
         )
     else:
         print("Now restart the kernel (menu Kernel) and open work/01_eda.ipynb")

@@ -16,8 +16,8 @@ from medkit.arguments import check_arguments
 from medkit.datasets.kinds import Threshold
 from medkit.datasets.task import Task
 from medkit.errors import ConfigError, DataError, MissingError
-from medkit.rules.manifest import FOLDER
-from medkit.rules.recording import check_predictions, fingerprint, finished, record
+from medkit.rules.replay.manifest import FOLDER
+from medkit.rules.replay.recording import check_predictions, fingerprint, finished, record
 from medkit.submission.csv_files import submission_text
 from medkit.submission.held_out import runs_of
 

@@ -16,11 +16,11 @@ from medkit.arguments import check_arguments
 from medkit.errors import ConfigError, DataError, MedkitError, MissingError
 from medkit.files import listing
 from medkit.progress import Status, clock
-from medkit.rules import comparing
-from medkit.rules.manifest import MARK, Manifest, read_manifest, run_folders
-from medkit.rules.retraining import read_test
-from medkit.rules.secluding import network_tried, train_again
-from medkit.rules.unpacking import opened
+from medkit.rules.replay import comparing
+from medkit.rules.replay.manifest import MARK, Manifest, read_manifest, run_folders
+from medkit.rules.replay.retraining import read_test
+from medkit.rules.replay.secluding import network_tried, train_again
+from medkit.rules.replay.unpacking import opened
 from medkit.runs.folder import Run
 
 

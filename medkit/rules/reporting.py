@@ -22,9 +22,9 @@ from medkit.datasets.units import judged
 from medkit.errors import ConfigError, DataError, MissingError
 from medkit.inference.judging import concat_predictions, score_table
 from medkit.naming import did_you_mean
-from medkit.rules import provenance, results, sections
-from medkit.rules.sheets import Sheets
-from medkit.rules.words import LANGUAGES, Words
+from medkit.rules.report import provenance, results, sections
+from medkit.rules.report.sheets import Sheets
+from medkit.rules.report.words import LANGUAGES, Words
 from medkit.runs.config import Config
 from medkit.runs.folder import Run
 from medkit.runs.pictures import gone

@@ -154,7 +154,11 @@ def check_share(walker: Walker, sources: list[Source]) -> Iterator[Finding]:
             walker.unread.setdefault(call.cell, {})[call.line] = "what a command does"
     whole, unread = share(walker, sources)
     if unread or not whole:
-        lines = "no code" if not whole else f"{1 - unread / whole:.0%} of {whole} lines were read"
+        lines = (
+            "no code"
+            if not whole
+            else f"{100 * (whole - unread) // whole}% of {whole} lines were read"
+        )
         yield Finding("unclear", lines)
     for cell, lines in walker.unread.items():
         for line, why in list(lines.items())[:1]:

@@ -13,8 +13,8 @@ import pandas as pd
 
 from medkit import __version__, machine
 from medkit.errors import MedkitError, MissingError
-from medkit.rules.lettering import INK, Cell
-from medkit.rules.sheets import Sheets
+from medkit.rules.report.lettering import INK, Cell
+from medkit.rules.report.sheets import Sheets
 from medkit.runs.folder import Run
 from medkit.runs.holding import read_status
 from medkit.runs.tensor_files import load_state, weights_hash

@@ -1,7 +1,8 @@
-"""A process without network, in which `retraining` works: `-m medkit.rules.secluding FOLDER`.
+"""A process without network, in which `retraining` works.
 
-It is in a namespace of its own where the system lets it, and in any case a hook refuses each
-address. What it is to do lies in a JSON file of the folder, and so does what comes of it.
+`python -m medkit.rules.replay.secluding FOLDER` is in a namespace of its own where the system lets
+it, and in any case a hook refuses each address. What it is to do lies in a JSON file of the folder,
+and so does what comes of it.
 """
 
 from __future__ import annotations
@@ -33,9 +34,9 @@ def train_again(place: Path, job: dict[str, Any], tell: Callable[[str], None]) -
     """
     files.write_json(place / JOB, job)
     environment = {k: v for k, v in os.environ.items() if k not in SECRETS}
-    environment["PYTHONPATH"] = str(Path(__file__).resolve().parents[2])  # this medkit, and no more
+    environment["PYTHONPATH"] = str(Path(__file__).resolve().parents[3])  # this medkit, and no more
     process = subprocess.Popen(
-        [sys.executable, "-m", "medkit.rules.secluding", str(place)],
+        [sys.executable, "-m", "medkit.rules.replay.secluding", str(place)],
         cwd=place,
         env=environment,
         stdin=subprocess.DEVNULL,
@@ -112,7 +113,7 @@ def _leave_network() -> None:
 def main(place: Path) -> None:
     """Train, predict and write; or the first steps, twice."""
     cut_off(place / NETWORK)
-    from medkit.rules import retraining  # torch, when the network is gone
+    from medkit.rules.replay import retraining  # torch, when the network is gone
 
     job = json.loads((place / JOB).read_text(encoding="utf-8"))
     do = retraining.first_steps if job["steps"] else retraining.whole

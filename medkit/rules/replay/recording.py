@@ -17,7 +17,7 @@ from medkit.errors import ConfigError
 from medkit.inference.ensembling import blend
 from medkit.inference.predicting import predict
 from medkit.inference.views import allowed_views
-from medkit.rules.manifest import FOLDER, Manifest, files_in
+from medkit.rules.replay.manifest import FOLDER, Manifest, files_in
 from medkit.runs.folder import Run
 from medkit.runs.pictures import above, data_folder, gone
 from medkit.runs.tensor_files import load_state, weights_hash

@@ -15,8 +15,8 @@ from matplotlib.figure import Figure
 
 from medkit.datasets.task import Head
 from medkit.errors import MedkitError
-from medkit.rules.provenance import ended
-from medkit.rules.sheets import Sheets
+from medkit.rules.report.provenance import ended
+from medkit.rules.report.sheets import Sheets
 from medkit.runs.config import Config
 from medkit.runs.pictures import data_folder
 from medkit.show.figures import show_balance, show_folds

@@ -10,8 +10,8 @@ import torch
 
 from medkit import files, tables
 from medkit.datasets import TASKS, add_task
-from medkit.rules.manifest import FOLDER, Manifest, read_manifest, run_folders
-from medkit.rules.recording import BEGUN_FROM, answers, without_places
+from medkit.rules.replay.manifest import FOLDER, Manifest, read_manifest, run_folders
+from medkit.rules.replay.recording import BEGUN_FROM, answers, without_places
 from medkit.runs.config import Config
 from medkit.runs.folder import Run
 from medkit.runs.pictures import place_now

@@ -11,8 +11,8 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from medkit.errors import ConfigError
-from medkit.rules.sections import flatten
-from medkit.rules.sheets import MOST, ROOM, Sheets
+from medkit.rules.report.sections import flatten
+from medkit.rules.report.sheets import MOST, ROOM, Sheets
 from medkit.runs.config import Config
 from medkit.runs.folder import Run
 from medkit.show.answers import show_answers, show_reliability

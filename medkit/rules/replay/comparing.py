@@ -9,8 +9,8 @@ import pandas as pd
 
 from medkit import machine, tables
 from medkit.errors import DataError
-from medkit.rules.manifest import FOLDER, Manifest, files_in, run_folders
-from medkit.rules.recording import fingerprint
+from medkit.rules.replay.manifest import FOLDER, Manifest, files_in, run_folders
+from medkit.rules.replay.recording import fingerprint
 from medkit.runs.folder import Run
 from medkit.runs.tensor_files import load_state, weights_hash
 

@@ -16,8 +16,8 @@ from matplotlib.patches import Rectangle
 from matplotlib.text import Text
 
 from medkit.errors import ConfigError
-from medkit.rules.lettering import INK, SOFT, Cell, broken, cut, font, widths_of, wrapped
-from medkit.rules.placing import Placed
+from medkit.rules.report.lettering import INK, SOFT, Cell, broken, cut, font, widths_of, wrapped
+from medkit.rules.report.placing import Placed
 from medkit.show.canvas import look
 
 WIDTH, HEIGHT = 595.28, 841.89  # A4
