@@ -109,6 +109,8 @@ def test_what_is_missing_is_said_and_nothing_sent(folder):
     words = "Type url, team, email, password, contest password first; nothing was sent."
     said, korean = form.result.value.split("<br>")
     assert said == words and korean.startswith("먼저 입력하세요: url, team, email, ")
+    assert "no address or no team." in form.about.value and "서버 주소나 팀" in form.about.value
+    assert form.button.description == "Submit 제출" and form.boxes["team"].placeholder == "팀 번호"
     assert not ledger_path().exists()
 
 

@@ -194,7 +194,7 @@ def test_each_table_error_is_told_whole():
         "this contest, e.g. ['c']. It has 49 rows (expected 50). Somebody is here."
     )
     assert mk.DataError(words).korean == (
-        "out.csv: 보내면 거절당할 파일입니다. id 50개 중 3개가 빠졌습니다(예: ['a. It', 'b']). "
+        "out.csv: 이대로 보내면 거절됩니다. id 50개 중 3개가 빠졌습니다(예: ['a. It', 'b']). "
         "이 대회에 없는 id가 2개 있습니다(예: ['c']). "
         "It has 49 rows (expected 50). Somebody is here."
     )

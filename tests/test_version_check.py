@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import json
 import os
+import re
 import subprocess
 import sys
 import threading
@@ -66,7 +67,10 @@ def test_it_runs_from_top_to_bottom_and_looks_at_this_machine(tmp_path):
     assert ran.returncode == 0
     assert "folder dataset" in text and "no such file or directory; set DATA above" in text
     assert f"lane fits Python {sys.version.split()[0]}" in text
-    assert text.splitlines()[-1] == "What was found is saved as medkit_check.json."
+    assert text.splitlines()[-2:] == [
+        "What was found is saved as medkit_check.json.",
+        "결과를 저장했습니다: medkit_check.json",
+    ]
     facts = json.loads((tmp_path / "medkit_check.json").read_text(encoding="utf-8"))
     assert facts["python"] == sys.version.split()[0] and facts["kit"]["error"] == "not uploaded yet"
     assert sorted(os.listdir(tmp_path)) == ["check.py", "medkit_check.json"]  # and nothing else
@@ -439,6 +443,34 @@ def test_packages_outside_their_range_are_pinned_to_the_lane(check):
     found = marks(check, facts)
     assert found["pandas"] == ("!", "1.5.3 (older than tested)")
     assert found["timm"] == ("!", "1.1.0 (newer than tested)")
+
+
+def test_every_line_of_the_verdict_is_followed_by_the_same_in_korean(check, tmp_path):
+    old, none = {"folder": None, "error": "not uploaded yet"}, gpu("390.48", "9.1", "K80", "3.7")
+    servers = [
+        {"python": "3.7.16", "packages": None},
+        {"python": "3.11.7", "gpu": gpu("470.82.01", "11.4")},
+        {"gpu": gpu(name="NVIDIA H100", capability="9.0"), "torch": NO_TORCH},
+        {"gpu": none, "torch": NO_TORCH, "kit": old},
+        {"gpu": NO_GPU, "network": True, "kit": old},
+        {"network": True},
+    ]
+    verdicts = [check.verdict(server(check, **changes)) for changes in servers]
+    saved = check.save({}, str(tmp_path / "x.json")), check.save({}, str(tmp_path / "no" / "x"))
+    lines = [line for lines in [*verdicts, saved] for line in lines]
+    told = [line for line in lines if not line.startswith(("import zipfile", "python -m"))]
+    for line in told:
+        korean = check.in_korean(line)
+        marks = [text[0] for text in (line, korean) if text[0] in "✓!✗"]
+        assert re.search("[가-힣]", korean) and len(marks) != 1 and len(set(marks)) < 2, korean
+        numbers = [re.findall(r"\d+(?:\.\d+)*", text) for text in (line, korean)]
+        assert sorted(numbers[0]) == sorted(numbers[1]), (line, korean)
+        assert not re.search("[{}]| (?:lane|the|is|to|and) ", korean), korean
+    for english in check.KOREAN:  # no row is left from an older wording
+        pattern = re.escape(english).replace(r"\{\}", ".+?")
+        assert any(re.search(pattern, line) for line in told), english
+    assert check.in_both(verdicts[1])[1].startswith("✓ Python 3.11.7에는 current 레인이")
+    assert all(check.in_korean(line) == "" for line in lines if line not in told)
 
 
 def test_report_shows_as_text_and_as_html(check):

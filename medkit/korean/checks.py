@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 REFUSED_TABLES = {
-    "{csv} would be refused: {problems}": "{csv}: 보내면 거절당할 파일입니다. {problems}",
+    "{csv} would be refused: {problems}": "{csv}: 이대로 보내면 거절됩니다. {problems}",
     "{csv} changed while it was checked. Wait until it is written.": (
         "{csv}: 검사하는 동안 바뀌었습니다. 다 쓰일 때까지 기다리세요."
     ),

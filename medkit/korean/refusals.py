@@ -21,7 +21,7 @@ REFUSALS = {  # each SubmitError
     ),
     "submit: the connection to {host} broke after sending ({kind}), so the server may have the "
     "file. {settle}": (
-        "파일을 보낸 뒤 {host} 연결이 끊어졌습니다({kind}). "
+        "파일을 보낸 뒤 {host} 서버와 연결이 끊어졌습니다({kind}). "
         "서버가 파일을 받았을 수도 있습니다. {settle}"
     ),
     "submit: {host} could not be reached ({kind}). Nothing was sent and no slot spent; {advice}": (
