@@ -92,9 +92,13 @@ def describe_shape() -> dict[str, Any]:
     return {**shape, "cpu_capability": _cpu_capability(torch), "medkit": code_hash()[:12]}
 
 
-def code_hash() -> str:
-    """SHA-256 over medkit's own source files: their names in order, and their bytes."""
-    folder, digest = Path(__file__).resolve().parent, hashlib.sha256()
+def code_hash(copy: Path | None = None) -> str:
+    """SHA-256 over medkit's own source files: their names in order, and their bytes.
+
+    Args:
+        copy: another folder that holds them.
+    """
+    folder, digest = copy or Path(__file__).resolve().parent, hashlib.sha256()
     for path in sorted(folder.rglob("*.py"), key=lambda path: path.relative_to(folder).as_posix()):
         content = path.read_bytes()
         # the length keeps a file's end and the next one's name apart

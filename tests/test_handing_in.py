@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
+from pathlib import Path
 
 import handed_in
 import numpy as np
@@ -12,7 +14,8 @@ from safetensors.torch import save_file
 from small_runs import QUIET, TWO_EPOCHS
 
 import medkit as mk
-from medkit.rules.replay.manifest import read_manifest
+from medkit.rules import handing_in
+from medkit.rules.replay.manifest import files_in, read_manifest
 from medkit.rules.replay.recording import short
 
 TASK = mk.get_task("caries")
@@ -137,15 +140,13 @@ def test_with_a_run_all_is_there_that_a_replay_needs(sent, tmp_path):
     assert {"source_dir/versions.txt", "replay_dir/test.csv"} <= set(manifest.files)
 
 
-def test_nothing_in_it_names_a_user_or_a_place(sent, drawn, tmp_path, monkeypatch):
+def test_nothing_in_it_names_a_user_or_a_place(sent, drawn, tmp_path):
     run, test, answers, _ = sent
     folder = mk.handin(TASK, test, answers, tmp_path / "h", run=run, views="all")
     written = [path for path in folder.rglob("*") if path.suffix in (".json", ".csv", ".txt")]
     texts = "".join(path.read_text(encoding="utf-8") for path in written)
-    assert str(drawn.parent.parent) not in texts and str(run.path.parent.parent) not in texts
-    monkeypatch.setenv("HOME", "/home/kim")
-    assert short("/home/kim/dataset/train/image") == "dataset/train/image"
-    assert short("/mnt/a/b/c/d") == "b/c/d" and short("/") == "."
+    assert drawn.parent.name not in texts and str(run.path.parent.parent) not in texts
+    assert short("/home/kim/dataset/train/image", "/home/kim/dataset") == "train/image"
 
 
 def test_weights_come_where_they_are_asked_for(sent, tmp_path):
@@ -162,6 +163,8 @@ def test_a_run_that_began_with_weights_of_others_keeps_their_name(sent, cases, t
     config = replace(TWO_EPOCHS, weights=str(begun_from), epochs=1)
     other = mk.fit(config, cases, tmp_path / "run", **QUIET)
     answers = mk.predict(other, test, device="cpu", progress=False)
+    with pytest.raises(mk.ConfigError, match="began with 'resnet.safetensors', without which"):
+        mk.handin(TASK, test, answers, tmp_path / "h", run=other)
     folder = mk.handin(TASK, test, answers, tmp_path / "h", run=other, weights=True)
     kept = json.loads((folder / "replay_dir/run0/config.json").read_text())
     assert kept["weights"] == "resnet.safetensors"
@@ -174,6 +177,50 @@ def test_other_views_than_were_predicted_with_are_refused(sent, tmp_path):
     with pytest.raises(mk.ConfigError, match=words):
         mk.handin(TASK, test, answers, tmp_path / "h", run=run)
     assert not (tmp_path / "h").exists()
+
+
+def test_data_that_has_moved_and_relative_paths_are_taken(sent, drawn, tmp_path, monkeypatch):
+    run, test, answers, _ = sent
+    shutil.copytree(drawn, tmp_path / "새 곳" / "dataset")
+    gone = test.assign(path=[path.replace(str(drawn), "/gone") for path in test["path"]])
+    with pytest.raises(mk.MissingError, match="the picture is gone"):
+        mk.handin(TASK, gone, answers, tmp_path / "h", run=run, views="all")
+    data = tmp_path / "새 곳" / "dataset"
+    mk.handin(TASK, gone, answers, tmp_path / "h", run=run, views="all", data=data)
+    monkeypatch.chdir(drawn.parent)
+    near = test.assign(path=[str(Path(path).relative_to(drawn.parent)) for path in test["path"]])
+    mk.handin(TASK, near, answers, tmp_path / "h", run=run, views="all")
+
+
+def test_what_fails_leaves_the_earlier_folders(sent, tmp_path, monkeypatch):
+    run, test, answers, _ = sent
+    folder = mk.handin(TASK, test, answers, tmp_path / "h", run=run, views="all")
+    before = files_in(folder)
+
+    def fail(*args, **options):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(handing_in, "record", fail)
+    with pytest.raises(KeyboardInterrupt):
+        mk.handin(TASK, test, answers, tmp_path / "h", run=run, views="all")
+    assert files_in(folder) == before and len(list(folder.iterdir())) == 3
+
+
+@pytest.mark.parametrize(
+    ("changed", "words"),
+    [
+        ({"run": []}, r"run=\[\] .expected a run"),
+        ({"how": "loud"}, "how='loud' .expected one of soft, hard, rank"),
+        ({"sources": ["versions.txt"]}, "'versions.txt' is a name of the kit's own files"),
+        ({"sources": ["medkit"]}, "'medkit' is a name of the kit's own files"),
+    ],
+)
+def test_what_cannot_be_meant_is_refused(sent, tmp_path, changed, words):
+    run, test, answers, _ = sent
+    with pytest.raises(mk.ConfigError, match=words):
+        mk.handin(TASK, test, answers, tmp_path / "h", **{"run": run, "views": "all", **changed})
+    with pytest.raises(mk.ConfigError, match="a run stands twice"):
+        mk.handin(TASK, test, answers, tmp_path / "h", run=[run, run], views="all")
 
 
 def test_a_csv_of_something_else_is_refused(sent, tmp_path):

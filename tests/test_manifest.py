@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 
 import pytest
 
@@ -36,8 +37,17 @@ def test_what_is_written_is_read(tmp_path):
 
 def test_files_are_named_by_their_place_without_the_manifest_itself(tmp_path):
     written(tmp_path)
-    (tmp_path / "소스.py").write_text("x = 1")
-    assert set(files_in(tmp_path)) == {"소스.py"}
+    (tmp_path / "source_dir").mkdir()
+    for name in ("source_dir/소스.py", "source_dir/.DS_Store", "beside.txt"):
+        (tmp_path / name).write_text("x = 1")
+    assert set(files_in(tmp_path)) == {"source_dir/소스.py"}
+
+
+def test_a_pipe_is_refused_and_not_waited_for(tmp_path):
+    written(tmp_path)
+    os.mkfifo(tmp_path / "replay_dir/pipe")
+    with pytest.raises(mk.DataError, match=r"'replay_dir/pipe' is no file \(expected files alone"):
+        files_in(tmp_path)
 
 
 @pytest.mark.parametrize(

@@ -24,8 +24,11 @@ def honest(tmp_path_factory):
 def here(monkeypatch):
     """Train in this process: what a test asks is told by the same code, seconds earlier."""
 
-    def train(place, job, tell):
-        return (retraining.first_steps if job["steps"] else retraining.whole)(place, job)
+    def train(place, job, tell, trusted=()):
+        try:
+            return (retraining.first_steps if job["steps"] else retraining.whole)(place, job)
+        except TypeError as error:  # of which the other process would die
+            raise mk.RunError(str(error)) from error
 
     monkeypatch.setattr(replaying, "train_again", train)
 
@@ -76,11 +79,11 @@ def test_all_that_differs_is_told_at_once(own, here):
     handed_in.packages(folder, torch="1.9.0")
     edit(folder, "run0/machine.json", cpu_capability="SSE9", world_size=2)
     edit_run(folder, seed=7, bit_exact=False)
-    (folder / "extra.bin").write_bytes(b"x")
+    (folder / "source_dir/extra.txt").write_bytes(b"x")
     found = mk.replay(folder, data, quick=True, steps=1, **FAST)
     assert repr(found).startswith(f"{len(found.differences)} of {len(found.table)} things differ")
     for words in (
-        "files: not of the hand-in: extra.bin; changed: replay_dir/run0/machine.json",
+        "files: not of the hand-in: source_dir/extra.txt; changed: replay_dir/run0/machine.json",
         "run0: settings: seed 7 handed in, 0 here",
         "run0: history: it was stopped and went on in another shape, or ran out of memory (its "
         "history says bit_exact False), so its bits cannot come again",
@@ -165,6 +168,123 @@ def test_whatever_stands_in_a_file_is_told_as_its_fault(own, name, changed, here
         mk.replay(folder, data, **FAST)
 
 
+@pytest.mark.parametrize(
+    ("changed", "words"),
+    [
+        ({"views": ["sideways"]}, r"views \['sideways'\] .expected some of as is"),
+        ({"how": "loud"}, "how='loud' .expected one of soft, hard, rank"),
+        ({"threshold": "x"}, "threshold 'x' .expected a number"),
+        ({"runs": [{"seed": 0, "weights": ""}] * 1000}, "1,000 runs are named, and are not there"),
+    ],
+)
+def test_what_would_fail_after_hours_is_told_before_the_first_step(own, changed, words):
+    folder, data = own
+    edit(folder, "manifest.json", **changed)
+    with pytest.raises(mk.DataError, match=words):
+        mk.replay(folder, data, **FAST)
+
+
+@pytest.mark.parametrize("name", ["run0/machine.json", "run0/cases.csv", "run0/history.csv"])
+def test_a_record_that_is_missing_is_named(own, name):
+    folder, data = own
+    (folder / "replay_dir" / name).unlink()
+    with pytest.raises(mk.DataError, match=f"run0: no {name[5:]}, without which"):
+        mk.replay(folder, data, **FAST)
+
+
+@pytest.mark.parametrize("region", ["[[", "[" * 100_000])
+def test_a_region_that_is_none_is_the_hand_ins_fault(own, region):
+    folder, data = own
+    edit_table(folder, "run0/cases.csv", other("region", region))
+    with pytest.raises(mk.DataError, match="do not hold what a hand-in does"):
+        mk.replay(folder, data, **FAST)
+
+
+def test_masks_of_another_place_are_not_opened(own):
+    folder, data = own
+    edit_table(folder, "run0/cases.csv", lambda table: table.assign(masks="/etc/passwd"))
+    with pytest.raises(mk.DataError, match="it names '/etc/passwd'"):
+        mk.replay(folder, data, **FAST)
+
+
+def better_score(folder):
+    path = folder / "performance_metric_dir/f1_score.txt"
+    path.write_text(path.read_text().replace("f1_macro 0", "f1_macro 1", 1))
+
+
+def other_sources(folder):
+    (folder / "source_dir/medkit/training/loop.py").write_text("x = 1")
+
+
+UNSEEN = {  # what a team could change with all hashes of its manifest, and what is told of it
+    "a better score": (better_score, "f1_score.txt: line 1 "),
+    "a label of the test": (
+        lambda f: edit_table(f, "test.csv", handed_in.flipped("decayed")),
+        "test cases: 1 labels of 'decayed' are others",
+    ),
+    "other sources": (other_sources, "sources: not the code that trained: run0"),
+    "no sources": (
+        lambda f: shutil.rmtree(f / "source_dir"),
+        "sources: source_dir holds no medkit and its versions",
+    ),
+    "weights among sources": (
+        lambda f: (f / "source_dir/model.bin").write_bytes(b"x"),
+        "sources: they hold weights: model.bin",
+    ),
+    "no versions": (
+        lambda f: edit(f, "run0/machine.json", packages={}),
+        "run0: versions: torch None handed in",
+    ),
+    "no losses": (
+        lambda f: (f / "replay_dir/run0/first_losses.csv").unlink(),
+        "run0: losses: none were handed in",
+    ),
+    "no held-out predictions": (
+        lambda f: (f / "replay_dir/run0/predictions.csv").unlink(),
+        "run0: predictions.csv: it was not handed in",
+    ),
+}
+
+
+@pytest.fixture(scope="module")
+def once(honest, tmp_path_factory):
+    """What training the honest hand-in again has left, to be compared with changed ones."""
+    place = tmp_path_factory.mktemp("again")
+    job = {"handin": str(honest[0]), "data": str(honest[1]), "device": "cpu", "steps": 0}
+    return place, retraining.whole(place, job)
+
+
+@pytest.mark.parametrize("name", UNSEEN)
+def test_what_the_manifest_cannot_prove_is_found(name, own, once, monkeypatch):
+    """A team writes its manifest itself."""
+    folder, data = own
+    change, said = UNSEEN[name]
+    change(folder)
+    edit(folder, "manifest.json", files=handed_in.files_in(folder))
+
+    def train(place, job, tell, trusted=()):
+        shutil.copytree(once[0], place, dirs_exist_ok=True)
+        test = retraining.read_test(folder, retraining.read_manifest(folder), data)
+        found = retraining.test_of(mk.get_task("caries"), data, test, [])
+        return {**once[1], "test": found}
+
+    monkeypatch.setattr(replaying, "train_again", train)
+    found = mk.replay(folder, data, **FAST)
+    assert [words for words in found.differences if words.startswith(said)], found
+
+
+def test_who_trains_on_the_test_is_found(honest):
+    """However consistent all of it is."""
+    folder, data = honest
+    task = mk.get_task("caries")
+    test = task.read(data, "test")
+    train = task.read(data, "train")
+    assert retraining.test_of(task, data, test, [train]) == ""
+    leaked = retraining.test_of(task, data, test, [train, test.iloc[:30]])
+    assert "of its pictures are among those that were trained on" in leaked
+    assert "pictures handed in" in retraining.test_of(task, data, test.iloc[:20], [train])
+
+
 def test_a_table_without_its_columns_is_told(own, here):
     folder, data = own
     (folder / "replay_dir/run0/first_losses.csv").write_text("a,b\n1,2\n")
@@ -175,7 +295,7 @@ def test_a_table_without_its_columns_is_told(own, here):
 def test_a_training_that_fails_says_its_last_words(own):
     folder, data = own
     edit(folder, "run0/config.json", model="no_such_model")
-    with pytest.raises(mk.RunError, match=r"replay: training again failed \(.*no_such_model"):
+    with pytest.raises(mk.RunError, match="replay: training again failed: .*no_such_model"):
         mk.replay(folder, data, **FAST)
 
 
@@ -221,16 +341,18 @@ def test_code_of_others_is_run_when_it_is_trusted_and_reaches_nobody(tmp_path, m
     call = "socket.create_connection(('10.0.0.1', 9))"
     deed = f"import sys, socket\n    'pytest' in sys.modules or {call}"
     folder, data = foreign(tmp_path, monkeypatch, deed)
-    with pytest.raises(mk.NotTrusted, match="not on your list of trusted code"):
+    with pytest.raises(mk.NotTrusted, match="this hand-in brings code .*pass trust=True"):
         mk.replay(folder, data, **FAST)
     with pytest.raises(mk.RunError, match=r"It tried to reach the network .socket.\w+ 10.0"):
         mk.replay(folder, data, trust=True, **FAST)
 
 
 def test_a_task_of_ones_own_replays(tmp_path, monkeypatch):
-    folder, data = foreign(tmp_path, monkeypatch)
+    folder, data = foreign(tmp_path, monkeypatch, "open('ran', 'w').close()")
+    monkeypatch.chdir(tmp_path)
     assert mk.replay(folder, data, trust=True, **FAST).is_same
-    assert "ward" not in mk.datasets.TASKS
+    assert not (tmp_path / "ran").exists()  # by the other process alone
+    assert not (tmp_path / "home/.config/medkit/trusted.txt").exists()
 
 
 def test_nothing_of_the_hand_in_is_changed_by_it(honest, here):

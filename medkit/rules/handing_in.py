@@ -16,16 +16,22 @@ from medkit.arguments import check_arguments
 from medkit.datasets.kinds import Threshold
 from medkit.datasets.task import Task
 from medkit.errors import ConfigError, DataError, MissingError
-from medkit.rules.replay.manifest import FOLDER
-from medkit.rules.replay.recording import check_predictions, fingerprint, finished, record
+from medkit.rules.replay.manifest import FOLDERS, WEIGHTS
+from medkit.rules.replay.recording import (
+    VOTES,
+    check_predictions,
+    fingerprint,
+    finished,
+    record,
+)
+from medkit.rules.replay.scoring import ASKED, file_of, scores_of, told
+from medkit.runs.pictures import absolute, moved
 from medkit.submission.csv_files import submission_text
 from medkit.submission.held_out import runs_of
 
-WEIGHTS = (".safetensors", ".pth", ".pt", ".ckpt", ".bin", ".onnx", ".h5")
-FOLDERS = ("source_dir", "performance_metric_dir", FOLDER)
 MARKS = ("versions.txt", "scores.txt", "manifest.json")  # what shows that a folder is ours
 EARLIER = "f1_score.txt"  # the second mark, of the oral contest
-ASKED = "f1_macro"  # the average that the teams quoted; the other three follow
+OURS = ("medkit", "versions.txt")  # names in source_dir
 
 
 def handin(
@@ -73,26 +79,42 @@ def handin(
         ['performance_metric_dir', 'replay_dir', 'source_dir']
     """
     check_arguments(handin, locals())
-    folder, runs = Path(folder), finished(runs_of(run, task, where="handin"))
+    folder, runs = Path(folder), _runs(run, task, how)
+    if runs:
+        cases = absolute(cases if data is None else moved(cases, data))
     contents = _sources(sources)
     scores = _scores(task, cases, predictions, threshold, is_needed=not runs)
     text = submission_text(task, cases, predictions, threshold)[1]
     if csv is not None:
         _check_csv(Path(csv), text)
+    shown = fingerprint(runs, cases, data) if runs else {}
     if runs:
         check_predictions(task, cases, predictions, runs, views, how)
-    shown = fingerprint(runs, cases, data) if runs else {}
-    _clear(folder)
-    for name, content in contents.items():
-        files.write_whole(folder / "source_dir" / name, content)
-    for name, content in _kit().items():
-        files.write_whole(folder / "source_dir" / name, content)
-    if scores:
-        files.write_whole(folder / FOLDERS[1] / _name(scores), _told(scores))
-    if runs:
-        asked = {"views": views, "how": how, "threshold": threshold, "weights": weights}
-        record(folder, task, cases, predictions, runs, text=text, pictures=shown, **asked)
+    _check_folder(folder)
+    half = files.beside(folder / "half")
+    try:
+        for name, content in {**contents, **_kit()}.items():
+            files.write_whole(half / FOLDERS[0] / name, content)
+        if scores:
+            files.write_whole(half / FOLDERS[1] / file_of(scores), told(scores))
+        if runs:
+            asked = {"views": views, "how": how, "threshold": threshold, "weights": weights}
+            asked.update(text=text, pictures=shown, moved_to=data)
+            record(half, task, cases, predictions, runs, **asked)
+        _put(half, folder)
+    finally:
+        shutil.rmtree(half, ignore_errors=True)
     return folder
+
+
+def _runs(run: Any, task: Task, how: str) -> list[Any]:
+    """The runs that are handed in, none where only scores are asked for."""
+    runs = finished(runs_of(run, task, where="handin"))
+    if run is not None and not runs:
+        raise ConfigError("handin: run=[] (expected a run, or some). Leave it out for the scores.")
+    if how not in VOTES:
+        raise ConfigError(f"handin: how={how!r} (expected one of {', '.join(VOTES)}).")
+    return runs
 
 
 def _sources(sources: Iterable[Path | str]) -> dict[str, bytes]:
@@ -103,6 +125,9 @@ def _sources(sources: Iterable[Path | str]) -> dict[str, bytes]:
         raise ConfigError(
             f"handin: {weights[0]!r} holds weights, and source_dir must not. Leave it out."
         )
+    ours = [path.name for path in paths if path.name in OURS]
+    if ours:
+        raise ConfigError(f"handin: {ours[0]!r} is a name of the kit's own files. Rename yours.")
     lost = [path for path in paths if not path.is_file()]
     if lost:
         raise MissingError(f"handin: no such source {lost[0]}. Correct sources=[...].")
@@ -134,24 +159,16 @@ def _scores(
     is_needed: bool,
 ) -> dict[str, float]:
     """The scores of labelled cases, those that are asked for first; none without labels."""
-    if not is_needed and not task.to_units(cases)["y_true"].notna().any():
-        return {}
+    if not is_needed:
+        return scores_of(task, cases, predictions, threshold)
     scores = task.score(cases, predictions, threshold=threshold)
-    if is_needed and ASKED not in scores:
+    if ASKED not in scores:
         raise ConfigError(
             f"handin: {task.name} has no {ASKED} (found {', '.join(scores)}), which the oral "
             "contest asks for. Hand in the table of mk.write_submission instead, or pass run=... "
             "for what mk.replay needs."
         )
-    return {**{name: scores[name] for name in [ASKED] if name in scores}, **scores}
-
-
-def _name(scores: dict[str, float]) -> str:
-    return EARLIER if ASKED in scores else MARKS[1]
-
-
-def _told(scores: dict[str, float]) -> str:
-    return "".join(f"{name} {value:.16f}\n" for name, value in scores.items())
+    return scores_of(task, cases, predictions, threshold)
 
 
 def _check_csv(csv: Path, text: str) -> None:
@@ -165,15 +182,21 @@ def _check_csv(csv: Path, text: str) -> None:
         )
 
 
-def _clear(folder: Path) -> None:
-    """Remove what an earlier call wrote, and nothing that a person did."""
-    marks = dict(zip(FOLDERS, MARKS))
-    old = [(folder / name, mark) for name, mark in marks.items() if (folder / name).exists()]
-    for path, mark in old:
-        if not any((path / name).is_file() for name in (mark, EARLIER)):
+def _check_folder(folder: Path) -> None:
+    """Refuse a place where folders of these names are a person's."""
+    for name, mark in zip(FOLDERS, MARKS):
+        path = folder / name
+        if path.exists() and not any((path / each).is_file() for each in (mark, EARLIER)):
             raise ConfigError(
                 f"handin: {path} is there and not of an earlier handin (found "
                 f"{files.listing(path)}). Choose another folder."
             )
-    for path, _ in old:
-        shutil.rmtree(path)
+
+
+def _put(half: Path, folder: Path) -> None:
+    """Put what was made beside it into its place, and take away what an earlier call wrote."""
+    for name in FOLDERS:
+        if (folder / name).exists():
+            shutil.rmtree(folder / name)
+        if (half / name).exists():
+            (half / name).rename(folder / name)

@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-import os
 import tempfile
 import time
-from contextlib import contextmanager
+from contextlib import ExitStack
 from pathlib import Path
-from typing import Any, Iterator
+from typing import Any
 
 import pandas as pd
 
-from medkit import tables
 from medkit.arguments import check_arguments
-from medkit.errors import ConfigError, DataError, MedkitError, MissingError
+from medkit.errors import ConfigError, MissingError
 from medkit.files import listing
 from medkit.progress import Status, clock
 from medkit.rules.replay import comparing
+from medkit.rules.replay.admitting import admit, readable
 from medkit.rules.replay.manifest import MARK, Manifest, read_manifest, run_folders
-from medkit.rules.replay.retraining import read_test
+from medkit.rules.replay.recording import read_test
 from medkit.rules.replay.secluding import network_tried, train_again
 from medkit.rules.replay.unpacking import opened
 from medkit.runs.folder import Run
@@ -102,74 +101,31 @@ def replay(
     if steps < 1:
         raise ConfigError(f"replay: steps={steps} (expected 1 or more).")
     status = Status(enabled=progress)
-    with opened(Path(handin), MARK) as folder, tempfile.TemporaryDirectory() as scratch:
-        place = Path(scratch)
-        with _readable(handin):
+    with ExitStack() as places:
+        place = Path(places.enter_context(tempfile.TemporaryDirectory(prefix="medkit-replay-")))
+        with readable(handin):
+            folder = places.enter_context(opened(Path(handin), MARK))
             manifest = read_manifest(folder)
-            _check(folder, manifest, data, trust)
+            codes = admit(folder, manifest, data, trust)
             rows = comparing.hand_in_itself(folder, manifest)
             rows += comparing.environment(folder, manifest)
             test = read_test(folder, manifest, data)
             rows.append(comparing.pictures(folder, manifest, test, data))
         job = {"handin": str(folder.resolve()), "data": str(data), "device": device}
-        done = train_again(place, {**job, "steps": steps if quick else 0}, status.update)
-        with _readable(handin):
+        job["steps"] = steps if quick else 0
+        done = train_again(place, job, status.update, trusted=codes)
+        with readable(handin):
             if quick:
                 losses = _twice(folder, manifest, done["losses"])
                 rows += _repeats(losses)
             else:
                 losses = _once(folder, manifest, place)
                 rows += comparing.results(folder, place, manifest, done["weights"])
+                rows.append(("test cases", done["test"]))
         rows.append(("network", "; ".join(network_tried(place)[:3])))
     found = Replay(rows, losses, time.monotonic() - began)
     status.line(str(found).splitlines()[0])
     return found
-
-
-@contextmanager
-def _readable(handin: Path | str) -> Iterator[None]:
-    """What lies in a hand-in may be anything: what cannot be understood is the hand-in's fault."""
-    try:
-        yield
-    except (KeyError, IndexError, TypeError, AttributeError, OverflowError) as error:
-        if isinstance(error, MedkitError):
-            raise
-        raise DataError(
-            f"{handin}: its files do not hold what a hand-in does ({type(error).__name__}: "
-            f"{str(error)[:100]}). Get it anew from whoever made it."
-        ) from error
-
-
-def _check(folder: Path, manifest: Manifest, data: Path, trust: bool) -> None:
-    """Refuse what cannot be trained here, and what names files of other places."""
-    every = [read_test(folder, manifest, data)]
-    for place, told in zip(run_folders(folder, manifest), manifest.runs):
-        run = Run(place, trust=trust)
-        task, config = run.task, run.config  # refuses code that is not trusted
-        if task.name != manifest.task:
-            raise DataError(
-                f"{place}: a run of {task.name!r} in a hand-in of {manifest.task!r}. Get it anew."
-            )
-        if told.get("teacher") or config.teacher is not None:
-            raise ConfigError(
-                f"{place}: a teacher's answers were learned from, and they are not handed in. Have "
-                "the teacher's run handed in, and train both with mk.fit."
-            )
-        if config.weights and Path(config.weights).name != config.weights:
-            raise _leads_out(place, config.weights)
-        every.append(run.cases(data))
-    for table in every:
-        for name in tables.places_of(table):
-            for path in table[name].dropna():
-                if data not in Path(os.path.abspath(path)).parents:
-                    raise _leads_out(folder, path)
-
-
-def _leads_out(place: Path, name: str) -> DataError:
-    return DataError(
-        f"{place}: it names {name!r} (expected what lies in the hand-in or in the data folder). "
-        "Nothing was opened; have it made anew by mk.handin."
-    )
 
 
 def _once(folder: Path, manifest: Manifest, place: Path) -> pd.DataFrame:
@@ -209,5 +165,5 @@ def _repeats(losses: pd.DataFrame) -> list[tuple[str, str]]:
         twice = comparing.departs(here, list(run["again"]), "two trainings here")
         rows.append((f"{name}: two trainings", twice))
         words = comparing.departs(known, here, "the hand-in and here")
-        rows.append((f"{name}: losses", words if known else "none were handed in"))
+        rows.append((f"{name}: losses", words if known else comparing.NONE_KEPT))
     return rows

@@ -56,7 +56,7 @@ class Run:
                     f"{files.listing(self.path)}). Train one with mk.fit(config, cases, folder)."
                 )
         if trust:
-            trust_code(self.path, self._json("task.json"))
+            trust_code(self.path, self.task_facts)
 
     def __repr__(self) -> str:
         return f"Run({str(self.path)!r})"
@@ -92,7 +92,12 @@ class Run:
 
     @property
     def task(self) -> Task:
-        return load_task(self._json("task.json"), self.path)
+        return load_task(self.task_facts, self.path)
+
+    @property
+    def task_facts(self) -> dict[str, Any]:
+        """What task.json says of it: data, and where its own functions stand. None is run."""
+        return self._json("task.json")
 
     @property
     def facts(self) -> dict[str, Any]:

@@ -72,9 +72,14 @@ def trust_own(task: Task) -> None:
 
 def trust_code(folder: Path, facts: Mapping[str, Any]) -> None:
     """Put the files with a task's functions on this user's list of trusted code."""
+    trust(code_of(folder, facts).values())
+
+
+def code_of(folder: Path, facts: Mapping[str, Any]) -> dict[Path, str]:
+    """The files with a task's functions, and their hashes; none of them is run."""
     homes = {_place(place, folder)[0] for place in _functions(facts, folder).values() if place}
     paths = [_inside(home, folder) for home in sorted(homes) if home.endswith(".py")]
-    trust([files.sha256_file(path) for path in paths])
+    return {path: files.sha256_file(path) for path in paths}
 
 
 def trust(hashes: Iterable[str]) -> None:

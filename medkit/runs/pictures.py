@@ -76,6 +76,17 @@ def moved(cases: pd.DataFrame, data: Path | str) -> pd.DataFrame:
     )
 
 
+def absolute(cases: pd.DataFrame) -> pd.DataFrame:
+    """Cases whose files are named from the root, wherever they were read."""
+    changed = {
+        name: [path and os.path.abspath(path) for path in _plain(cases[name])]
+        for name in tables.places_of(cases)
+    }
+    return cases.assign(
+        **{name: pd.Series(v, cases.index, dtype=object) for name, v in changed.items()}
+    )
+
+
 def place_now(data: Path | str, saved: Path | str, first: str) -> Path:
     """Where a folder lies now, of which a folder above it has moved to `data`.
 

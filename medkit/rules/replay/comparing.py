@@ -9,7 +9,7 @@ import pandas as pd
 
 from medkit import machine, tables
 from medkit.errors import DataError
-from medkit.rules.replay.manifest import FOLDER, Manifest, files_in, run_folders
+from medkit.rules.replay.manifest import FOLDER, FOLDERS, WEIGHTS, Manifest, files_in, run_folders
 from medkit.rules.replay.recording import fingerprint
 from medkit.runs.folder import Run
 from medkit.runs.tensor_files import load_state, weights_hash
@@ -28,13 +28,16 @@ def hand_in_itself(folder: Path, manifest: Manifest) -> list[Row]:
         _names("changed", {name for name in shared if found[name] != manifest.files[name]}),
     ]
     rows = [("files", "; ".join(filter(None, words)))]
+    rows.append(("sources", _sources(folder, manifest)))
     for name, run, told in _runs(folder, manifest):
+        rows.append((f"{name}: begun from", _begun_from(run)))
         rows.append((f"{name}: settings", _settings(run, told)))
         rows.append((f"{name}: cases", _cases(run)))
         rows.append((f"{name}: history", "" if told.get("bit_exact", True) else NOT_EXACT))
     return rows
 
 
+NONE_KEPT = "none were handed in"
 NOT_EXACT = (
     "it was stopped and went on in another shape, or ran out of memory (its history says "
     "bit_exact False), so its bits cannot come again"
@@ -47,9 +50,8 @@ def environment(folder: Path, manifest: Manifest) -> list[Row]:
     for name, run, _ in _runs(folder, manifest):
         was = run.machine
         versions = {
-            package: (version, now["packages"].get(package))
-            for package, version in was.get("packages", {}).items()
-            if package in machine.ARITHMETIC
+            package: (was.get("packages", {}).get(package), now["packages"].get(package))
+            for package in machine.ARITHMETIC
         }
         versions["Python"] = (was.get("python"), now["python"])
         rows.append((f"{name}: versions", _changed(versions)))
@@ -87,6 +89,9 @@ def results(folder: Path, place: Path, manifest: Manifest, hashes: Sequence[str]
         rows.append((f"{name}: weights", _weights(run, told, hashes[number])))
     for table in ("answers.csv", "submission.csv"):
         rows.append((table, tables_differ(folder / FOLDER / table, place / table)))
+    for scores in ("f1_score.txt", "scores.txt"):
+        files = (root / FOLDERS[1] / scores for root in (folder, place))
+        rows.append((scores, tables_differ(*files)))
     return rows
 
 
@@ -105,7 +110,9 @@ def losses_of(run: Run) -> list[float]:
 
 
 def tables_differ(was: Path, now: Path) -> str:
-    """Which cells of two CSVs differ, if their bytes do."""
+    """Which cells of two CSVs differ, if their bytes do; nothing where neither is there."""
+    if not was.exists() and not now.exists():
+        return ""
     if not was.is_file() or not now.is_file():
         return f"{'it was not handed in' if now.is_file() else 'none came of it here'}"
     if was.read_bytes() == now.read_bytes():
@@ -141,6 +148,24 @@ def _runs(folder: Path, manifest: Manifest) -> list[tuple[str, Run, Mapping[str,
     return [(place.name, Run(place), told) for place, told in zip(places, manifest.runs)]
 
 
+def _sources(folder: Path, manifest: Manifest) -> str:
+    """Whether medkit's own are there, are those of the training, and no weights beside them."""
+    home = folder / FOLDERS[0]
+    held = [path.name for path in home.rglob("*") if path.suffix.lower() in WEIGHTS]
+    if held:
+        return _names("they hold weights", held)
+    if not (home / "medkit" / "__init__.py").is_file() or not (home / "versions.txt").is_file():
+        return f"{FOLDERS[0]} holds no medkit and its versions"
+    code = machine.code_hash(home / "medkit")
+    odd = [name for name, run, _ in _runs(folder, manifest) if run.machine.get("code") != code]
+    return _names("not the code that trained", odd)
+
+
+def _begun_from(run: Run) -> str:
+    weights = run.config.weights
+    return f"the weights {weights!r}, which are of no training here" if weights else ""
+
+
 def _settings(run: Run, told: Mapping[str, Any]) -> str:
     return _changed({"seed": (told["seed"], run.config.seed)})
 
@@ -161,7 +186,8 @@ def _begun(was: Any, now: str, run: Run) -> str:
 
 
 def _losses(run: Run, again: Run) -> str:
-    return departs(losses_of(run), losses_of(again), "the hand-in and here")
+    known = losses_of(run)
+    return departs(known, losses_of(again), "the hand-in and here") if known else NONE_KEPT
 
 
 def _weights(run: Run, told: Mapping[str, Any], now: str) -> str:

@@ -11,6 +11,15 @@ from medkit import files
 from medkit.errors import DataError
 
 FOLDER = "replay_dir"
+FOLDERS = (
+    "source_dir",
+    "performance_metric_dir",
+    FOLDER,
+)  # of a hand-in; beside them lies what may
+WEIGHTS = (  # endings of files that sources must not hold
+    *(".safetensors", ".pth", ".pt", ".ckpt", ".bin", ".onnx", ".h5", ".pkl"),
+)
+LEFT = (".DS_Store", "Thumbs.db")  # what file browsers leave
 MARK = f"{FOLDER}/manifest.json"
 
 
@@ -73,6 +82,16 @@ def run_folders(folder: Path, manifest: Manifest) -> list[Path]:
 
 
 def files_in(folder: Path) -> dict[str, str]:
-    """The hash of each file below a folder by its path, but for the manifest, which names them."""
-    every = {path.relative_to(folder).as_posix(): path for path in files.walk(folder)}
-    return {name: files.sha256_file(path) for name, path in every.items() if name != MARK}
+    """The hash of each file of a hand-in's folders by its path, but for the manifest itself.
+
+    Raises:
+        DataError: for what is neither a file nor a folder.
+    """
+    found: dict[str, str] = {}
+    for path in [path for name in FOLDERS for path in files.walk(folder / name)]:
+        name = path.relative_to(folder).as_posix()
+        if not path.is_file():  # a pipe would be waited for
+            raise DataError(f"{folder}: {name!r} is no file (expected files alone). Remove it.")
+        if name != MARK and path.name not in LEFT:
+            found[name] = files.sha256_file(path)
+    return found

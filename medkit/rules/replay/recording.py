@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import tempfile
 from pathlib import Path
 from typing import Any, Sequence
@@ -13,19 +14,20 @@ import pandas as pd
 from medkit import __version__, files, tables
 from medkit.datasets.kinds import Threshold
 from medkit.datasets.task import Task
-from medkit.errors import ConfigError
+from medkit.errors import ConfigError, MissingError
 from medkit.inference.ensembling import blend
 from medkit.inference.predicting import predict
 from medkit.inference.views import allowed_views
 from medkit.rules.replay.manifest import FOLDER, Manifest, files_in
 from medkit.runs.folder import Run
-from medkit.runs.pictures import above, data_folder, gone
+from medkit.runs.pictures import above, data_folder, gone, place_now
 from medkit.runs.tensor_files import load_state, weights_hash
 
 RECORDS = (  # of a run folder, what says how it was trained and what came of it
     *("run.json", "config.json", "task.json", "cases.csv", "pictures.csv", "machine.json"),
     *("history.csv", "first_losses.csv", "predictions.csv"),
 )
+VOTES = ("soft", "hard", "rank")  # of `mk.blend`, as far as they need no more settings
 BEGUN_FROM = "begun_from"  # weights of others, where a run began with some
 FEW = 8  # cases that are predicted once more, before a mistake is handed in
 CLOSE = 1e-3  # between probabilities of a case in another batch
@@ -38,7 +40,15 @@ def finished(runs: Sequence[Run]) -> list[Run]:
     Raises:
         ConfigError: naming the one that has not.
     """
+    places = [run.path.resolve() for run in runs]
+    if len(set(places)) < len(places):
+        raise ConfigError(f"handin: a run stands twice in run=[...] (found {runs}). Take it once.")
     for run in runs:
+        if run.state == "finished" and not run.best.is_file():
+            raise MissingError(
+                f"handin: {run.best} is gone (found {files.listing(run.path)}). Copy the run's "
+                "folder anew, or train it again."
+            )
         if run.state != "finished":
             raise ConfigError(
                 f"handin: {run.path} is not finished (found {run.state!r}), and trained again it "
@@ -83,7 +93,7 @@ def check_predictions(
     Raises:
         ConfigError: naming the first case, what was found and what is expected.
     """
-    few = tables.visible(cases).iloc[:FEW]
+    few = tables.by_turns(tables.visible(cases)).iloc[:FEW]
     if how == "rank":  # a rank is among all cases
         return
     with tempfile.TemporaryDirectory() as place:
@@ -92,16 +102,21 @@ def check_predictions(
         for column in [name for name in again if name not in ("id", "file")]:
             here, there = known.get(column), again[column].to_numpy()
             if here is None or not _alike(here.to_numpy(), there):
+                found = "nothing" if here is None else _plain(here.iloc[0])
                 raise ConfigError(
                     f"handin: the predictions are not what {runs[0].path} says with "
                     f"views={views!r} (column {column!r} of case {again['id'].iloc[0]!r}: found "
-                    f"{'nothing' if here is None else here.iloc[0]!r}, expected {there[0]!r}). "
-                    "Pass views=... (and how=...) as mk.predict (and mk.blend) were given them."
+                    f"{found}, expected {_plain(there[0])}). Pass views=... (and how=...) as "
+                    "mk.predict (and mk.blend) were given them."
                 )
 
 
+def _plain(value: Any) -> str:
+    return value[:12] if isinstance(value, str) else f"{float(value):.6f}"
+
+
 def _alike(here: np.ndarray, there: np.ndarray) -> bool:
-    if there.dtype == object:  # hashes of masks
+    if there.dtype == object or here.dtype == object:  # hashes of masks
         return list(here) == list(there)
     return bool(np.allclose(here.astype(float), there.astype(float), rtol=CLOSE, atol=CLOSE))
 
@@ -119,19 +134,25 @@ def record(
     threshold: Threshold,
     weights: bool,
     pictures: dict[str, Any],
+    moved_to: Path | str | None,
 ) -> None:
     """Write `replay_dir`; last the manifest, which names all files of the hand-in.
 
     Args:
         text: of the table that is handed in.
         pictures: their `fingerprint`.
+        moved_to: where the data folder is now, when it has moved.
     """
-    place = folder / FOLDER
-    data = data_folder(cases)
+    place, data = folder / FOLDER, data_folder(cases)
+    homes = [data_folder(run.cases(moved_to)) for run in runs]
+    root = os.path.commonpath([data, *homes])
     kept = tables.write_cases(cases, place / "test.csv", data)
     tables.write_csv(without_places(predictions), place / "answers.csv")
     files.write_whole(place / "submission.csv", text)
-    told = [_record_run(run, place / f"run{k}", weights) for k, run in enumerate(runs)]
+    told = [
+        _record_run(run, place / f"run{k}", weights, short(home, root))
+        for k, (run, home) in enumerate(zip(runs, homes))
+    ]
     manifest = Manifest(
         medkit=__version__,
         task=task.name,
@@ -139,11 +160,18 @@ def record(
         views=list(allowed_views(task.mirror) if views == "all" else views),
         how=how,
         threshold=threshold,
-        test={**kept, "data": short(data)},
+        test={**kept, "data": short(data, root)},
         pictures=pictures,
         files=files_in(folder),
     )
     manifest.write(folder)
+
+
+def read_test(folder: Path, manifest: Manifest, data: Path) -> pd.DataFrame:
+    """The test cases of a hand-in, with their pictures below `data`."""
+    path, facts = folder / FOLDER / "test.csv", manifest.test
+    first = tables.read_csv(path)["path"].dropna().iloc[0]
+    return tables.read_cases(path, place_now(data, facts["data"], first), text=facts["text"])
 
 
 def without_places(predictions: pd.DataFrame) -> pd.DataFrame:
@@ -154,11 +182,9 @@ def without_places(predictions: pd.DataFrame) -> pd.DataFrame:
     return predictions.assign(file=pd.Series(names, predictions.index, dtype=object))
 
 
-def short(place: Path | str) -> str:
-    """A folder without what names a user: below the home, else its last three parts."""
-    place, home = Path(place), Path.home()
-    parts = place.relative_to(home).parts if home in place.parents else place.parts[1:]
-    return Path(*parts[-3:]).as_posix() if parts else "."
+def short(place: Path | str, root: Path | str) -> str:
+    """Where a folder lies below the contest's: what is above that is this machine's own."""
+    return Path(os.path.relpath(place, root)).as_posix()
 
 
 def fingerprint(
@@ -184,17 +210,26 @@ def fingerprint(
     return {"count": len(paths), "bytes": size, "sample": sample}
 
 
-def _record_run(run: Run, place: Path, weights: bool) -> dict[str, Any]:
-    """Copy what says how a run was trained; returns what the manifest says of it."""
+def _record_run(run: Run, place: Path, weights: bool, data: str) -> dict[str, Any]:
+    """Copy what says how a run was trained; returns what the manifest says of it.
+
+    Raises:
+        ConfigError: it began with weights of others, and they are not to be handed in.
+    """
     for name in RECORDS:
         if (run.path / name).is_file():
             files.write_whole(place / name, (run.path / name).read_bytes())
     for path in run.path.glob("task_*.py"):
         files.write_whole(place / path.name, path.read_bytes())
     facts = json.loads((place / "run.json").read_text(encoding="utf-8"))
-    files.write_json(place / "run.json", {**facts, "data": short(facts["data"])})
+    files.write_json(place / "run.json", {**facts, "data": data})
     config, begun_from = run.config.to_dict(), run.config.weights
-    if begun_from and weights:
+    if begun_from and not weights:
+        raise ConfigError(
+            f"handin: {run.path} began with {Path(begun_from).name!r}, without which it cannot be "
+            "trained again. Pass weights=True, if the rules allow it."
+        )
+    if begun_from:
         copy = place.parent / BEGUN_FROM / Path(begun_from).name
         files.write_whole(copy, Path(begun_from).read_bytes())
     config["weights"] = begun_from and Path(begun_from).name

@@ -10,15 +10,17 @@ import torch
 
 from medkit import files, tables
 from medkit.datasets import TASKS, add_task
-from medkit.rules.replay.manifest import FOLDER, Manifest, read_manifest, run_folders
-from medkit.rules.replay.recording import BEGUN_FROM, answers, without_places
+from medkit.rules.replay.manifest import FOLDERS, Manifest, read_manifest, run_folders
+from medkit.rules.replay.recording import BEGUN_FROM, answers, read_test, without_places
+from medkit.rules.replay.scoring import file_of, scores_of, test_of, told
 from medkit.runs.config import Config
 from medkit.runs.folder import Run
-from medkit.runs.pictures import place_now
 from medkit.runs.tensor_files import load_state, weights_hash
 from medkit.submission.csv_files import submission_text
 from medkit.training.fitting import fit
 from medkit.training.repeating import first_losses
+
+MOST_THREADS = 256
 
 
 def whole(place: Path, job: dict[str, Any]) -> dict[str, Any]:
@@ -45,7 +47,11 @@ def whole(place: Path, job: dict[str, Any]) -> dict[str, Any]:
     text = submission_text(task, test, table, manifest.threshold)[1]
     files.write_whole(place / "submission.csv", text)
     tables.write_csv(without_places(table), place / "answers.csv")
-    return {"weights": hashes}
+    scores = scores_of(task, test, table, manifest.threshold)
+    if scores:
+        files.write_whole(place / FOLDERS[1] / file_of(scores), told(scores))
+    known = [run.cases(data) for run, _ in _runs(folder, manifest)]
+    return {"weights": hashes, "test": test_of(task, data, test, known)}
 
 
 def first_steps(place: Path, job: dict[str, Any]) -> dict[str, Any]:
@@ -61,18 +67,12 @@ def first_steps(place: Path, job: dict[str, Any]) -> dict[str, Any]:
     return {"losses": losses}
 
 
-def read_test(folder: Path, manifest: Manifest, data: Path) -> Any:
-    """The test cases of a hand-in, with their pictures below `data`."""
-    path, facts = folder / FOLDER / "test.csv", manifest.test
-    first = tables.read_csv(path)["path"].dropna().iloc[0]
-    return tables.read_cases(path, place_now(data, facts["data"], first), text=facts["text"])
-
-
 def _runs(folder: Path, manifest: Manifest) -> Iterator[tuple[Run, Config]]:
     """Its runs, each with its task known here, and as many threads as it had."""
     for place in run_folders(folder, manifest):
         run = Run(place)
-        torch.set_num_threads(run.machine.get("threads") or torch.get_num_threads())
+        threads = int(run.machine.get("threads") or torch.get_num_threads())
+        torch.set_num_threads(max(1, min(threads, MOST_THREADS)))
         config = run.config
         if run.task.name not in TASKS:
             add_task(run.task)

@@ -10,24 +10,32 @@ from __future__ import annotations
 import ctypes
 import json
 import os
+import signal
 import subprocess
 import sys
 import threading
 from pathlib import Path
-from typing import Any, Callable
+from typing import Any, Callable, Iterable
 
 from medkit import files
-from medkit.errors import RunError
+from medkit.errors import MedkitError, RunError
+from medkit.runs.own_tasks import TRUSTED
 from medkit.training.launching import SECRETS
 
 NEW_USER, NEW_NET = 0x10000000, 0x40000000  # of Linux's unshare(2)
 ADDRESSED = ("socket.connect", "socket.sendto", "socket.sendmsg")  # urllib3 binds, to see IPv6
 NAMED = ("socket.getaddrinfo", "socket.gethostbyname", "urllib.Request", "ftplib.connect")
 JOB, RESULT, NETWORK = "job.json", "result.json", "network.txt"
+DIE_WITH_PARENT = 1  # of Linux's prctl(2)
 
 
-def train_again(place: Path, job: dict[str, Any], tell: Callable[[str], None]) -> dict[str, Any]:
+def train_again(
+    place: Path, job: dict[str, Any], tell: Callable[[str], None], *, trusted: Iterable[str] = ()
+) -> dict[str, Any]:
     """Run a job in a process of its own; returns its result.
+
+    Args:
+        trusted: hashes of code that it may run, and this process does not.
 
     Raises:
         RunError: it failed, with the end of what it said.
@@ -35,6 +43,8 @@ def train_again(place: Path, job: dict[str, Any], tell: Callable[[str], None]) -
     files.write_json(place / JOB, job)
     environment = {k: v for k, v in os.environ.items() if k not in SECRETS}
     environment["PYTHONPATH"] = str(Path(__file__).resolve().parents[3])  # this medkit, and no more
+    environment[TRUSTED] = " ".join([os.environ.get(TRUSTED, ""), *trusted])
+    environment["TORCHINDUCTOR_CACHE_DIR"] = str(place / "compiled")
     process = subprocess.Popen(
         [sys.executable, "-m", "medkit.rules.replay.secluding", str(place)],
         cwd=place,
@@ -54,16 +64,17 @@ def train_again(place: Path, job: dict[str, Any], tell: Callable[[str], None]) -
         process.wait()
     finally:
         if process.poll() is None:  # an interrupt of the one who waits
-            process.kill()
+            os.killpg(process.pid, signal.SIGKILL)
             process.wait()
         process.stdout.close()
-    if process.returncode or not (place / RESULT).is_file():
+    done = {}
+    if process.returncode == 0 and (place / RESULT).is_file():
+        done = json.loads((place / RESULT).read_text(encoding="utf-8"))
+    if not done or "error" in done:
         last = [line for line in said if line.strip()][-1:] or ["nothing"]
-        raise RunError(
-            f"replay: training again failed ({last[0][:300]}). "
-            f"{_tried(place)}Look whether `data` is the contest's folder."
-        )
-    return json.loads((place / RESULT).read_text(encoding="utf-8"))
+        words = str(done.get("error", f"its last words: {last[0][:300]}")).rstrip(".")
+        raise RunError(f"replay: training again failed: {words}. {_tried(place)}".rstrip())
+    return done
 
 
 def network_tried(place: Path) -> list[str]:
@@ -74,7 +85,7 @@ def network_tried(place: Path) -> list[str]:
 
 def _tried(place: Path) -> str:
     tried = network_tried(place)
-    return f"It tried to reach the network ({tried[0]}). " if tried else ""
+    return f"It tried to reach the network ({tried[0]})." if tried else ""
 
 
 def cut_off(note: Path) -> None:
@@ -103,6 +114,7 @@ def _leave_network() -> None:
     libc = ctypes.CDLL(None, use_errno=True)
     if not hasattr(libc, "unshare"):  # not Linux
         return
+    libc.prctl(DIE_WITH_PARENT, signal.SIGKILL, 0, 0, 0)
     user, group = os.getuid(), os.getgid()
     if libc.unshare(NEW_NET) != 0 and libc.unshare(NEW_USER | NEW_NET) == 0:
         Path("/proc/self/setgroups").write_text("deny")
@@ -117,7 +129,11 @@ def main(place: Path) -> None:
 
     job = json.loads((place / JOB).read_text(encoding="utf-8"))
     do = retraining.first_steps if job["steps"] else retraining.whole
-    files.write_json(place / RESULT, do(place, job))
+    try:
+        result = do(place, job)
+    except MedkitError as error:
+        result = {"error": str(error)}
+    files.write_json(place / RESULT, result)
 
 
 if __name__ == "__main__":

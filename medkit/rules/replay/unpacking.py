@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import stat
 import tempfile
 import zipfile
@@ -10,11 +12,13 @@ from pathlib import Path, PurePosixPath
 from typing import Iterator
 
 from medkit import files
-from medkit.errors import DataError, MissingError
+from medkit.errors import DataError, MedkitError, MissingError
 
 MOST_FILES = 20_000
 MOST_BYTES = 8 * 10**9  # a few models of 300 MB, and a table of 8,700 masks
 BLOCK = 1 << 20
+OF_MACOS = "__MACOSX/"  # what Finder adds
+OF_THE_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EIO)
 
 
 @contextmanager
@@ -33,7 +37,7 @@ def opened(handin: Path, mark: str) -> Iterator[Path]:
         yield _root(handin, mark, handin)
     elif handin.is_file():
         with tempfile.TemporaryDirectory(prefix="medkit-handin-") as place:
-            _unpack(handin, Path(place))
+            _unpack(handin, Path(place), mark)
             yield _root(Path(place), mark, handin)
     else:
         found = files.listing(handin.parent)
@@ -46,9 +50,13 @@ def _root(folder: Path, mark: str, handin: Path) -> Path:
     for root in [folder, *inner[: len(inner) == 1]]:
         if (root / mark).is_file():
             return root
-    raise MissingError(
-        f"{handin}: no {mark} in it (found {files.listing(folder)}), without which nothing can be "
-        "trained again. Make the folder by mk.handin(..., run=run)."
+    raise _lacks(handin, mark, files.listing(folder))
+
+
+def _lacks(handin: Path, mark: str, found: str) -> MissingError:
+    return MissingError(
+        f"{handin}: no {mark} in it (found {found}), without which nothing can be trained again. "
+        "Make the folder by mk.handin(..., run=run)."
     )
 
 
@@ -56,24 +64,32 @@ def _check_links(folder: Path) -> None:
     """Refuse a link that leads out: what it shows was not handed in."""
     place = folder.resolve()
     for path in folder.rglob("*"):
-        if path.is_symlink() and place not in path.resolve().parents:
+        if path.is_symlink() and place not in Path(os.path.realpath(path)).parents:
             raise DataError(
                 f"{folder}: {path.relative_to(folder).as_posix()!r} is a link that leads out of "
                 "the folder. Put the file itself in its place."
             )
 
 
-def _unpack(archive: Path, place: Path) -> None:
+def _unpack(archive: Path, place: Path, mark: str) -> None:
     try:
         with zipfile.ZipFile(archive) as packed:
             entries = [entry for entry in packed.infolist() if not entry.is_dir()]
+            entries = [entry for entry in entries if not entry.filename.startswith(OF_MACOS)]
             _check_entries(archive, entries)
+            if not any(f"/{entry.filename}".endswith(f"/{mark}") for entry in entries):
+                raise _lacks(archive, mark, ", ".join(entry.filename for entry in entries[:3]))
             for entry in entries:
                 _extract(archive, packed, entry, place / entry.filename)
-    except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError) as error:
-        raise DataError(f"{archive}: not a whole zip ({error}). Pack it anew.") from error
     except OSError as error:
-        raise files.explain(error, place) from error
+        if error.errno in OF_THE_DISK:
+            raise files.explain(error, place) from error
+        words = f"{archive}: its entries cannot be unpacked ({error.strerror}). Pack it anew."
+        raise DataError(words) from error
+    except MedkitError:
+        raise
+    except Exception as error:  # each way of packing has errors of its own
+        raise DataError(f"{archive}: not a whole zip ({error}). Pack it anew.") from error
 
 
 def _check_entries(archive: Path, entries: list[zipfile.ZipInfo]) -> None:
@@ -86,7 +102,7 @@ def _check_entries(archive: Path, entries: list[zipfile.ZipInfo]) -> None:
         )
     for entry in entries:
         path, mode = PurePosixPath(entry.filename), entry.external_attr >> 16
-        is_out = path.is_absolute() or ".." in path.parts or ":" in path.parts[0]
+        is_out = path.is_absolute() or ".." in path.parts or ":" in "".join(path.parts[:1])
         if is_out or "\\" in entry.filename or stat.S_ISLNK(mode):
             raise DataError(
                 f"{archive}: {entry.filename!r} leads out of the folder. Nothing was unpacked; "
