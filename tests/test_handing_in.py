@@ -142,11 +142,17 @@ def test_with_a_run_all_is_there_that_a_replay_needs(sent, tmp_path):
 
 def test_nothing_in_it_names_a_user_or_a_place(sent, drawn, tmp_path):
     run, test, answers, _ = sent
-    folder = mk.handin(TASK, test, answers, tmp_path / "h", run=run, views="all")
+    folder = mk.handin(TASK, test, answers, tmp_path / "h", run=run, views="all", data=drawn)
     written = [path for path in folder.rglob("*") if path.suffix in (".json", ".csv", ".txt")]
     texts = "".join(path.read_text(encoding="utf-8") for path in written)
     assert drawn.parent.name not in texts and str(run.path.parent.parent) not in texts
-    assert short("/home/kim/dataset/train/image", "/home/kim/dataset") == "train/image"
+
+
+def test_of_places_what_is_below_the_data_folder_is_told(drawn, cases, monkeypatch):
+    assert short(cases, drawn) == "train_data/image"
+    assert short(cases, None) == "dataset/train_data/image"
+    monkeypatch.setenv("HOME", "/home/dataset")
+    assert short(cases, None) == "train_data/image"
 
 
 def test_weights_come_where_they_are_asked_for(sent, tmp_path):

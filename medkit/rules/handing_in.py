@@ -62,7 +62,7 @@ def handin(
         views, how: as `mk.predict` and `mk.blend` were given them.
         weights: whether `replay_dir` holds the weights, too. Their hash is there in any case.
         csv: the table that was sent, which must be what these predictions give.
-        data: where the data folder is now, when it has moved since the run began.
+        data: the data folder, to tell where pictures lie in it; and when it has moved.
 
     Raises:
         ConfigError: for weights among the sources, which the rules keep out, for two sources of

@@ -91,7 +91,7 @@ def replay(
 
     Example:
         >>> path = mk.handin(task, held_out, run.predictions, "handed_in", run=run)
-        >>> mk.replay(path, "dataset", quick=True, steps=2, progress=False).is_same
+        >>> mk.replay(path, data, quick=True, steps=2, progress=False).is_same
         True
     """
     check_arguments(replay, locals())

@@ -82,10 +82,8 @@ def results(folder: Path, place: Path, manifest: Manifest, hashes: Sequence[str]
         rows.append((f"{name}: initial weights", _begun(*begun, run)))
         rows.append((f"{name}: losses", _losses(run, again)))
         for table in ("history.csv", "predictions.csv"):
-            if (run.path / table).is_file():
-                rows.append(
-                    (f"{name}: {table}", tables_differ(run.path / table, again.path / table))
-                )
+            words = tables_differ(run.path / table, again.path / table)
+            rows.append((f"{name}: {table}", words))
         rows.append((f"{name}: weights", _weights(run, told, hashes[number])))
     for table in ("answers.csv", "submission.csv"):
         rows.append((table, tables_differ(folder / FOLDER / table, place / table)))

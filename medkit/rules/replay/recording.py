@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import tempfile
 from pathlib import Path
 from typing import Any, Sequence
@@ -144,14 +143,12 @@ def record(
         moved_to: where the data folder is now, when it has moved.
     """
     place, data = folder / FOLDER, data_folder(cases)
-    homes = [data_folder(run.cases(moved_to)) for run in runs]
-    root = os.path.commonpath([data, *homes])
     kept = tables.write_cases(cases, place / "test.csv", data)
     tables.write_csv(without_places(predictions), place / "answers.csv")
     files.write_whole(place / "submission.csv", text)
     told = [
-        _record_run(run, place / f"run{k}", weights, short(home, root))
-        for k, (run, home) in enumerate(zip(runs, homes))
+        _record_run(run, place / f"run{k}", weights, short(run.cases(moved_to), moved_to))
+        for k, run in enumerate(runs)
     ]
     manifest = Manifest(
         medkit=__version__,
@@ -160,7 +157,7 @@ def record(
         views=list(allowed_views(task.mirror) if views == "all" else views),
         how=how,
         threshold=threshold,
-        test={**kept, "data": short(data, root)},
+        test={**kept, "data": short(cases, moved_to)},
         pictures=pictures,
         files=files_in(folder),
     )
@@ -182,9 +179,17 @@ def without_places(predictions: pd.DataFrame) -> pd.DataFrame:
     return predictions.assign(file=pd.Series(names, predictions.index, dtype=object))
 
 
-def short(place: Path | str, root: Path | str) -> str:
-    """Where a folder lies below the contest's: what is above that is this machine's own."""
-    return Path(os.path.relpath(place, root)).as_posix()
+def short(cases: pd.DataFrame, data: Path | str | None) -> str:
+    """Where the pictures of cases lie below the data folder.
+
+    Where that is not told, the last three folders, and of these none from the user's name up.
+    """
+    place = data_folder(cases)
+    if data is not None and Path(data).resolve() in (place, *place.parents):
+        return place.relative_to(Path(data).resolve()).as_posix()
+    parts = place.parts[1:][-3:]
+    own = [k for k, part in enumerate(parts) if part == Path.home().name]
+    return "/".join(parts[own[-1] + 1 if own else 0 :]) or "."
 
 
 def fingerprint(

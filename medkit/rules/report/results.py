@@ -101,8 +101,9 @@ def _answers(sheets: Sheets, given: Reported) -> None:
     told = answer_table(task, given.held_out, given.predictions, threshold=given.threshold)
     rows = [[_cell(value) for value in row] for row in told.itertuples(index=False)]
     names = [words.column(name) for name in told]
-    right = range(1, len(names)) if task.scored.classes else range(len(names))
-    if not task.scored.classes:
+    has_classes = task.scored.answer.has_classes
+    right = range(1 if has_classes else 0, len(names))
+    if not has_classes:
         sheets.table(names, rows, right=right)
         sheets.figures(beside, caption=words("agreement"))
         return

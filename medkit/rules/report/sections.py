@@ -88,7 +88,8 @@ def _head(given: Reported, head: Head) -> str:
     classes = ", ".join(head.classes)
     if len(head.classes) > NAMED:
         classes = given.words("many classes", count=len(head.classes))
-    kind = "masks" if head.answer.lies_in == "files" else "classes" if classes else "number"
+    answer = head.answer
+    kind = "masks" if answer.lies_in == "files" else "classes" if answer.has_classes else "number"
     return given.words(f"head {kind}", name=head.name, classes=classes)
 
 
