@@ -53,7 +53,7 @@ def handin(
 
     `source_dir/` holds sources and versions, `performance_metric_dir/` the scores of labelled
     cases, as the oral contest asks; with `run`, `replay_dir/` holds what `mk.replay` needs to train
-    the run again and compare, to the byte. Nothing in them names this machine or its user.
+    the run again and compare, to the byte. What the kit writes names no machine and no user.
 
     Args:
         cases: the test cases; labelled where the contest gives the labels.

@@ -71,12 +71,12 @@ def answers(
     Args:
         folder: where masks are written; by default in the run folders.
     """
-    tables_ = [
+    votes = [
         predict(run, cases, views=views, folder=folder and folder / str(number), **options)
         for number, run in enumerate(runs)
     ]
     place = {} if folder is None else {"folder": folder / "blended"}
-    return tables_[0] if len(tables_) == 1 else blend(task, tables_, how=how, **place)
+    return votes[0] if len(votes) == 1 else blend(task, votes, how=how, **place)
 
 
 def check_predictions(
