@@ -206,6 +206,10 @@ PLANTED = {
         lambda f: edit(f, "run0/machine.json", code="beef" * 16, medkit="9.9"),
         r"run0: medkit: 9.9 \(code beefbeefbeef\) handed in",
     ),
+    "a GPU": (
+        lambda f: edit(f, "run0/machine.json", device="cuda"),
+        "run0: shape: device cuda handed in, cpu here",
+    ),
     "two processes": (
         lambda f: edit(f, "run0/machine.json", world_size=2),
         "run0: shape: processes 2 handed in, 1 here",
@@ -266,13 +270,13 @@ def soak(count):
     honest = named = 0
     for number in range(count):
         with tempfile.TemporaryDirectory() as place:
-            found = mk.replay(*make(Path(place), number), trust=True, progress=False)
+            found = mk.replay(*make(Path(place), number), device="cpu", progress=False)
             honest += found.is_same
             print(f"honest {number + 1}: {found}", flush=True)
     for name in islice(PLANTED, count):
         with tempfile.TemporaryDirectory() as place:
             folder, data, said = planted(Path(place), name)
-            found = mk.replay(folder, data, trust=True, progress=False)
+            found = mk.replay(folder, data, device="cpu", trust=True, progress=False)
             named += caught(found, said)
             print(f"{name}: {'caught' if caught(found, said) else f'MISSED: {found}'}", flush=True)
     print(f"{honest} of {count} honest ones replay, {named} of {count} planted ones are caught")

@@ -108,7 +108,7 @@ def replay(
             manifest = read_manifest(folder)
             codes = admit(folder, manifest, data, trust)
             rows = comparing.hand_in_itself(folder, manifest)
-            rows += comparing.environment(folder, manifest)
+            rows += comparing.environment(folder, manifest, device)
             test = read_test(folder, manifest, data)
             rows.append(comparing.pictures(folder, manifest, test, data))
         job = {"handin": str(folder.resolve()), "data": str(data), "device": device}

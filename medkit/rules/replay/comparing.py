@@ -44,9 +44,14 @@ NOT_EXACT = (
 )
 
 
-def environment(folder: Path, manifest: Manifest) -> list[Row]:
-    """Whether this machine computes as that of the runs did."""
+def environment(folder: Path, manifest: Manifest, device: str | None) -> list[Row]:
+    """Whether this machine computes as that of the runs did.
+
+    Args:
+        device: that was asked for.
+    """
     now, rows = machine.record(), []
+    device = str(device or ("cuda" if now.get("gpus") else "cpu")).partition(":")[0]
     for name, run, _ in _runs(folder, manifest):
         was = run.machine
         versions = {
@@ -58,6 +63,7 @@ def environment(folder: Path, manifest: Manifest) -> list[Row]:
         code = was.get("code") == now["code"]
         rows.append((f"{name}: medkit", "" if code else _other_code(was, now)))
         shape = {"CPU": (was.get("cpu_capability"), now.get("cpu_capability"))}
+        shape["device"] = (was.get("device", device), device)
         shape["processes"] = (was.get("world_size", 1), 1)
         rows.append((f"{name}: shape", _changed(shape)))
     return rows
