@@ -31,11 +31,11 @@ def test_the_record_is_json_and_tells_what_decides_the_bits():
 def test_what_is_told_names_no_person_place_or_secret(told, monkeypatch):
     for name in ("PASSWORD", "CONTEST_PASSWORD", "URL", "LEDGER"):
         monkeypatch.setenv(f"MEDKIT_{name}", "correct-horse-battery")
-    monkeypatch.setenv("MEDKIT_TEAM", "8086")
+    monkeypatch.setenv("MEDKIT_TEAM", "team-8086")
     monkeypatch.setenv("LD_LIBRARY_PATH", str(Path.home()))
     text = json.dumps(told())
     private = {platform.node(), getpass.getuser(), str(Path.home()), str(Path.cwd()), sys.prefix}
-    for word in [*private, "correct-horse-battery", "8086"]:
+    for word in [*private, "correct-horse-battery", "team-8086"]:
         assert len(word) < 3 or word not in text
 
 

@@ -348,10 +348,16 @@ def test_code_of_others_is_run_when_it_is_trusted_and_reaches_nobody(tmp_path, m
 
 
 def test_a_task_of_ones_own_replays(tmp_path, monkeypatch):
-    folder, data = foreign(tmp_path, monkeypatch, "open('ran', 'w').close()")
-    monkeypatch.chdir(tmp_path)
+    deed = "import os\n    open(os.path.join(os.environ['RAN'], str(os.getpid())), 'w').close()"
+    ran = tmp_path / "ran"
+    ran.mkdir()
+    monkeypatch.setenv("RAN", str(ran))
+    folder, data = foreign(tmp_path, monkeypatch, deed)
+    before = {path: path.stat().st_mtime_ns for path in ran.iterdir()}  # this process trained it
     assert mk.replay(folder, data, trust=True, **FAST).is_same
-    assert not (tmp_path / "ran").exists()  # by the other process alone
+    after = {path: path.stat().st_mtime_ns for path in ran.iterdir()}
+    assert len(before) == 1 and len(after) == 2  # the other process ran it,
+    assert before.items() <= after.items()  # and this one did not
     assert not (tmp_path / "home/.config/medkit/trusted.txt").exists()
 
 
