@@ -16,10 +16,6 @@ import run_notebooks  # noqa: E402
 import sync_korean  # noqa: E402
 
 NAMES = [path.name for path in run_notebooks.NOTEBOOKS]
-SMALL = {
-    **{"MODEL": "test_resnet", "IMAGE_SIZE": 32, "EPOCHS": 2, "BATCH_SIZE": 16, "N_PHOTOS": 2},
-    **{"MODELS": ["test_resnet", "test_efficientnet"], "N_FOLDS": 2},
-}
 SYNC = "python tools/sync_korean.py brings code over"
 
 
@@ -118,15 +114,3 @@ def test_a_korean_notebook_runs_where_it_lies_and_where_it_is_uploaded(
         told = json.loads((copy.parent / "runs" / "contest.json").read_text(encoding="utf-8"))
         assert Path(told["data"]).samefile(drawn)
         assert "먼저 살펴보기" in copy.read_text(encoding="utf-8")
-
-
-@pytest.mark.slow
-def test_the_korean_notebooks_run_from_photos_to_a_receipt(tmp_path, monkeypatch):
-    small = {name: {"n_train": 24, "n_test": 8} for name in run_notebooks.DRAWN}
-    monkeypatch.setattr(run_notebooks, "DRAWN", small)
-    monkeypatch.setattr(run_notebooks, "SETTINGS", {"caries": SMALL})
-    command = ["run_notebooks.py", "--language", "ko", "--out", str(tmp_path)]
-    monkeypatch.setattr(sys, "argv", command)
-    run_notebooks.main()
-    assert sorted(path.name for path in tmp_path.glob("*.ipynb")) == NAMES
-    assert "제출이 완료" in (tmp_path / "quick/receipt.json").read_text(encoding="utf-8")

@@ -76,6 +76,9 @@ OTHERS = {  # task: what is drawn, and the one notebook that each `make test` ru
 }
 
 
+KOREAN = "pathology"  # run in Korean by the long test, with all that organisers are shown
+
+
 def run_other(task, folder, monkeypatch, notebooks):
     """Notebooks of another contest, beside a practice leaderboard where they submit."""
     mk.get_task(task).draw(folder / "dataset", seed=1, **OTHERS[task][0])
@@ -83,9 +86,9 @@ def run_other(task, folder, monkeypatch, notebooks):
     monkeypatch.setenv("PYTHONPATH", str(ROOT / "tests" / "offline"))
     first = {"TASK": task, "DATA": str(folder / "dataset"), "RUNS": str(folder / "runs")}
     metric = {"handbone": "dice"}.get(task, "accuracy")
-    others = {**SMALL, "N_FOLDS": 2, "METRIC": metric, "SEND": True}
+    others = {**SMALL, "N_FOLDS": 2, "METRIC": metric, "SEND": True, "HAND_IN": task == KOREAN}
     for path in notebooks:
-        values = first if path == NOTEBOOKS[0] else others
+        values = first if path.name == NOTEBOOKS[0].name else others
         run_notebooks.run_notebook(path, folder, {**values, "N_FOLDS": 2})
 
 
@@ -108,12 +111,18 @@ def test_all_notebooks_run_for_every_contest(task, tmp_path, monkeypatch):
     answers = mk.leaderboard.write_answers(other, test, tmp_path / "answers.csv")
     board = mk.leaderboard.start(answers, tmp_path / "board", task=task)
     try:
-        run_other(task, tmp_path, monkeypatch, NOTEBOOKS)
+        language = "ko" if task == KOREAN else "en"
+        run_other(task, tmp_path, monkeypatch, run_notebooks.LANGUAGES[language])
     finally:
         board.stop()
     receipt = json.loads((tmp_path / "runs/quick/receipt.json").read_text(encoding="utf-8"))
     assert "제출이 완료" in receipt["message"]
     mk.check_submission(tmp_path / "runs/ensemble/submission.csv")
+    if task == KOREAN:
+        assert (tmp_path / "runs/quick/report.pdf").is_file()
+        assert mk.replay(
+            tmp_path / "runs/quick/handin", tmp_path / "dataset", progress=False
+        ).is_same
 
 
 def test_every_contest_is_drawn_for_the_notebooks():
