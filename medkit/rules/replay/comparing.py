@@ -210,7 +210,7 @@ def _weights(run: Run, told: Mapping[str, Any], now: str) -> str:
 def _other_code(was: Mapping[str, Any], now: Mapping[str, Any]) -> str:
     return (
         f"{was.get('medkit')} (code {str(was.get('code'))[:12]}) handed in, {now['medkit']} (code "
-        f"{now['code'][:12]}) here; source_dir holds that of then"
+        f"{now['code'][:12]}) here"
     )
 
 
