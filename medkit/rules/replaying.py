@@ -111,9 +111,9 @@ def replay(
             rows += comparing.environment(folder, manifest, device)
             test = read_test(folder, manifest, data)
             rows.append(comparing.pictures(folder, manifest, test, data))
-        job = {"handin": str(folder.resolve()), "data": str(data), "device": device}
-        job["steps"] = steps if quick else 0
-        done = train_again(place, job, status.update, trusted=codes)
+        wanted = {"handin": str(folder.resolve()), "data": str(data), "device": device}
+        wanted["steps"] = steps if quick else 0
+        done = train_again(place, wanted, status.update, trusted=codes)
         with readable(handin):
             if quick:
                 losses = _twice(folder, manifest, done["losses"])

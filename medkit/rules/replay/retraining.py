@@ -23,9 +23,9 @@ from medkit.training.repeating import first_losses
 MOST_THREADS = 256
 
 
-def whole(place: Path, job: dict[str, Any]) -> dict[str, Any]:
+def whole(place: Path, wanted: dict[str, Any]) -> dict[str, Any]:
     """Train each run to its end, predict the test and write its table, all below `place`."""
-    folder, data = Path(job["handin"]), Path(job["data"])
+    folder, data = Path(wanted["handin"]), Path(wanted["data"])
     manifest, runs, hashes = read_manifest(folder), [], []
     for number, (run, config) in enumerate(_runs(folder, manifest)):
         again = fit(
@@ -34,7 +34,7 @@ def whole(place: Path, job: dict[str, Any]) -> dict[str, Any]:
             place / f"run{number}",
             fold=run.fold,
             num_workers=0,
-            device=job["device"],
+            device=wanted["device"],
             cache_folder=place / "cache",
             data=data,
             progress=f"run {number + 1} of {len(manifest.runs)}",
@@ -42,7 +42,7 @@ def whole(place: Path, job: dict[str, Any]) -> dict[str, Any]:
         runs.append(again)
         hashes.append(weights_hash(load_state(again.best)[0]))
     test, task = read_test(folder, manifest, data), runs[0].task
-    asked = {"device": job["device"], "cache_folder": place / "cache", "folder": place / "masks"}
+    asked = {"device": wanted["device"], "cache_folder": place / "cache", "folder": place / "masks"}
     table = answers(task, runs, test, manifest.views, manifest.how, **asked)
     text = submission_text(task, test, table, manifest.threshold)[1]
     files.write_whole(place / "submission.csv", text)
@@ -54,15 +54,19 @@ def whole(place: Path, job: dict[str, Any]) -> dict[str, Any]:
     return {"weights": hashes, "test": test_of(task, data, test, known)}
 
 
-def first_steps(place: Path, job: dict[str, Any]) -> dict[str, Any]:
+def first_steps(place: Path, wanted: dict[str, Any]) -> dict[str, Any]:
     """The losses of each run's first steps, twice."""
-    folder, data = Path(job["handin"]), Path(job["data"])
+    folder, data = Path(wanted["handin"]), Path(wanted["data"])
     manifest, losses = read_manifest(folder), []
     for number, (run, config) in enumerate(_runs(folder, manifest)):
-        print(f"run {number + 1} of {len(manifest.runs)}: {job['steps']} steps, twice", flush=True)
-        asked = {"device": job["device"], "cache_folder": place / "cache", "fold": run.fold}
+        print(
+            f"run {number + 1} of {len(manifest.runs)}: {wanted['steps']} steps, twice", flush=True
+        )
+        asked = {"device": wanted["device"], "cache_folder": place / "cache", "fold": run.fold}
         cases = run.cases(data)
-        steps = [first_losses(run.task, config, cases, steps=job["steps"], **asked) for _ in "12"]
+        steps = [
+            first_losses(run.task, config, cases, steps=wanted["steps"], **asked) for _ in "12"
+        ]
         losses.append(steps)
     return {"losses": losses}
 

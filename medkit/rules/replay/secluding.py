@@ -25,14 +25,14 @@ from medkit.training.launching import SECRETS
 NEW_USER, NEW_NET = 0x10000000, 0x40000000  # of Linux's unshare(2)
 ADDRESSED = ("socket.connect", "socket.sendto", "socket.sendmsg")  # urllib3 binds, to see IPv6
 NAMED = ("socket.getaddrinfo", "socket.gethostbyname", "urllib.Request", "ftplib.connect")
-JOB, RESULT, NETWORK = "job.json", "result.json", "network.txt"
+WANTED, RESULT, NETWORK = "wanted.json", "result.json", "network.txt"
 DIE_WITH_PARENT = 1  # of Linux's prctl(2)
 
 
 def train_again(
-    place: Path, job: dict[str, Any], tell: Callable[[str], None], *, trusted: Iterable[str] = ()
+    place: Path, wanted: dict[str, Any], tell: Callable[[str], None], *, trusted: Iterable[str] = ()
 ) -> dict[str, Any]:
-    """Run a job in a process of its own; returns its result.
+    """Do what is wanted in a process of its own; returns its result.
 
     Args:
         trusted: hashes of code that it may run, and this process does not.
@@ -40,7 +40,7 @@ def train_again(
     Raises:
         RunError: it failed, with the end of what it said.
     """
-    files.write_json(place / JOB, job)
+    files.write_json(place / WANTED, wanted)
     environment = {k: v for k, v in os.environ.items() if k not in SECRETS}
     environment["PYTHONPATH"] = str(Path(__file__).resolve().parents[3])  # this medkit, and no more
     environment[TRUSTED] = " ".join([os.environ.get(TRUSTED, ""), *trusted])
@@ -127,10 +127,10 @@ def main(place: Path) -> None:
     cut_off(place / NETWORK)
     from medkit.rules.replay import retraining  # torch, when the network is gone
 
-    job = json.loads((place / JOB).read_text(encoding="utf-8"))
-    do = retraining.first_steps if job["steps"] else retraining.whole
+    wanted = json.loads((place / WANTED).read_text(encoding="utf-8"))
+    do = retraining.first_steps if wanted["steps"] else retraining.whole
     try:
-        result = do(place, job)
+        result = do(place, wanted)
     except MedkitError as error:
         result = {"error": str(error)}
     files.write_json(place / RESULT, result)
